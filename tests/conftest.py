@@ -1,0 +1,19 @@
+"""What all tests share: an environment without settings of the machine they run on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong.
+settings.register_profile("worker", deadline=None)
+settings.load_profile("worker")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("WORKER_") or name == "COMPLYCUBE_API_KEY":
+            monkeypatch.delenv(name)

@@ -1,0 +1,8 @@
+"""`python -m worker`, and the installed command `complete-sessions`."""
+
+from __future__ import annotations
+
+from worker.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="complete-sessions")

@@ -1,0 +1,34 @@
+"""Time, as an argument: everything that waits takes a clock, so that tests need not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """The machine's clocks. Seconds are monotonic; `utc` is the wall clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def wait(self, event: asyncio.Event, until: float | None = None) -> bool:
+        """Park until `event` is set (True) or the clock shows `until` (False; None: for ever)."""
+        if event.is_set():
+            return True
+        if until is None:
+            await event.wait()
+            return True
+        seconds = until - self.now()
+        if seconds <= 0:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return event.is_set()
+        return True

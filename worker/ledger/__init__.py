@@ -1,0 +1,1 @@
+"""What is remembered: outcomes, and what may be in flight."""

@@ -1,0 +1,1 @@
+"""What is shown: progress, logs, summary, metrics, reports."""

@@ -1,0 +1,1 @@
+"""When the next request may leave, and which id it is for."""
