@@ -1,0 +1,37 @@
+"""How long an id waits for its retry. Pure: numbers in, seconds out."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+_MOST_DOUBLINGS: Final = 63
+_SHORTEST_SHARE: Final = 0.1
+_THROTTLE_JITTER: Final = 0.25
+
+
+def _doubled(initial: float, times: int, maximum: float) -> float:
+    return min(maximum, initial * 2.0 ** min(max(times, 0), _MOST_DOUBLINGS))
+
+
+def transient_delay(failures: int, *, initial: float, maximum: float, random: Random) -> float:
+    """Seconds to wait after the `failures`-th transient failure of an id (1 for the first).
+
+    Full jitter: uniform between 0 and `initial`, doubled with each failure up to `maximum`; at
+    least a tenth of `initial`.
+    """
+    bound = _doubled(initial, failures - 1, maximum)
+    return max(initial * _SHORTEST_SHARE, random.uniform(0.0, bound))
+
+
+def throttle_delay(
+    throttles: int, *, initial: float, maximum: float, retry_after: float | None, random: Random
+) -> float:
+    """Seconds to wait after the `throttles`-th 429 of an id (1 for the first).
+
+    The longer of the server's `retry_after` (unbounded: the caller decides whether it is worth
+    waiting for) and our own delay, `initial` doubled with each 429 up to `maximum`; plus up to
+    25 % of it, so that many ids that were throttled together do not wake together.
+    """
+    own = _doubled(initial, throttles - 1, maximum)
+    return max(own, retry_after or 0.0) * random.uniform(1.0, 1.0 + _THROTTLE_JITTER)

@@ -1,0 +1,72 @@
+"""Which job goes next: a due retry before a fresh one. No clock, no loop: time is an argument."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Schedule(Generic[T]):
+    """Fresh jobs in the order of arrival, and retries in the order of their due times.
+
+    Jobs are never compared with each other, so they may be of any type.
+    """
+
+    def __init__(self) -> None:
+        self._fresh: deque[T] = deque()
+        self._retries: list[tuple[float, int, T]] = []
+        self._order = 0
+        self._taken: tuple[float, int, T] | None = None
+
+    @property
+    def fresh(self) -> int:
+        """How many jobs have not been tried yet."""
+        return len(self._fresh)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a retry, due or not."""
+        return len(self._retries)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the first retry comes due (it may be in the past); None where none waits."""
+        return self._retries[0][0] if self._retries else None
+
+    def add(self, job: T) -> None:
+        """Take in a job that has not been tried yet."""
+        self._fresh.append(job)
+
+    def retry(self, job: T, due: float) -> None:
+        """Keep a job until `due`; those due at the same time go in the order they came in."""
+        self._order += 1
+        heapq.heappush(self._retries, (due, self._order, job))
+
+    def take(self, now: float) -> T | None:
+        """The next job, or None where there is nothing fresh and no retry is due."""
+        if self._retries and self._retries[0][0] <= now:
+            self._taken = heapq.heappop(self._retries)
+            return self._taken[2]
+        self._taken = None
+        return self._fresh.popleft() if self._fresh else None
+
+    def put_back(self, job: T) -> None:
+        """Undo the last `take`: `job` stands where it stood, and is as fresh as it was."""
+        if self._taken is None:
+            self._fresh.appendleft(job)
+            return
+        if self._taken[2] is not job:
+            raise ValueError("only the job that was taken last can be put back")
+        heapq.heappush(self._retries, self._taken)
+        self._taken = None
+
+    def clear(self) -> tuple[list[T], list[T]]:
+        """Give up all jobs: those that waited for a retry, by due time, and the fresh ones."""
+        waiting = [job for _, _, job in sorted(self._retries, key=lambda entry: entry[:2])]
+        fresh = list(self._fresh)
+        self._retries.clear()
+        self._fresh.clear()
+        return waiting, fresh
