@@ -24,7 +24,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: $(INSTALLED) ## rehearse a whole run against a local stand-in of the API (half a minute)
-	@config/demo.sh $(COMMAND)
+	@$(BIN)/python config/demo.py
 
 .PHONY: run
 run: $(INSTALLED) ## complete every id in SOURCE (backlog.txt)
