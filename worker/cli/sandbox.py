@@ -1,0 +1,215 @@
+"""`complete-sessions sandbox`: serves the local stand-in of the API until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from worker.api.sandbox.config import OutageMode, SandboxConfig
+from worker.api.sandbox.faults import BEFORE, FaultKind, parse_faults
+from worker.api.sandbox.sessions import read_sessions
+from worker.errors import UsageError
+from worker.settings.durations import parse_duration
+
+
+class _Span(click.ParamType[tuple[float, float]]):
+    """`FROM-TO`, two durations in order, as seconds; where `single` is set, one stands for both."""
+
+    name = "span"
+
+    def __init__(self, *, single: bool) -> None:
+        self._single = single
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        first, dash, second = value.partition("-")
+        try:
+            span = parse_duration(first), parse_duration(second if dash else first)
+        except ValueError:
+            self.fail(f"{value!r} is no duration, nor two with a dash between.", param, ctx)
+        if span[0] > span[1] or not (dash or self._single):
+            self.fail(f"{value!r} must be two durations, the shorter one first.", param, ctx)
+        return span
+
+
+class _Duration(click.ParamType[float]):
+    """A duration as seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return parse_duration(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no duration: write 500ms, 90s or 15m.", param, ctx)
+
+
+@click.command(
+    short_help="Serve a local stand-in of the API, to rehearse against.",
+    epilog=f"""
+    Faults without an effect on the session: {", ".join(k for k in FaultKind if k in BEFORE)}.
+
+    Faults after the session was completed: {", ".join(k for k in FaultKind if k not in BEFORE)}.
+    """,
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@click.option(
+    "--sessions",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Sessions that exist: an id, `id,status` or JSON on each line.",
+)
+@click.option("--any-id", is_flag=True, help="Every well-formed id exists, as started.")
+@click.option(
+    "--processing-time",
+    type=_Duration(),
+    metavar="D",
+    help="Processing sessions become complete after this (default: never).",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0),
+    metavar="R",
+    help="Requests a second for each key, 0 for any number (default: 10 live, 5 test).",
+)
+@click.option(
+    "--burst",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many of them may come at once (default: those of one second).",
+)
+@click.option(
+    "--retry-after",
+    metavar="TEXT",
+    help="Sent with a 429 as it is; date+N is the HTTP date in N seconds.",
+)
+@click.option(
+    "--latency",
+    type=_Span(single=True),
+    default="0s",
+    metavar="D[-D]",
+    help="How long an answer takes: 80ms, or 20ms-200ms for anything between.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND[@get|@post]=SHARE",
+    help="Share of the requests, 0 to 1, that go wrong in this way; repeatable.",
+)
+@click.option(
+    "--fault-limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="At most N faults for one id (default: any number).",
+)
+@click.option(
+    "--outage",
+    "outages",
+    type=_Span(single=False),
+    multiple=True,
+    metavar="FROM-TO",
+    help="Away between these times since the start, in seconds; repeatable.",
+)
+@click.option(
+    "--outage-mode",
+    type=click.Choice([mode.value for mode in OutageMode]),
+    default=OutageMode.UNAVAILABLE.value,
+    show_default=True,
+    help="Answer 503, refuse connections, or accept them and never answer.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="The same seed gives the same faults and latencies for the same ids.",
+)
+def sandbox(
+    *,
+    port: int,
+    sessions: Path | None,
+    any_id: bool,
+    processing_time: float | None,
+    limit: float | None,
+    burst: int | None,
+    retry_after: str | None,
+    latency: tuple[float, float],
+    faults: tuple[str, ...],
+    fault_limit: int | None,
+    outages: tuple[tuple[float, float], ...],
+    outage_mode: str,
+    seed: int,
+) -> None:
+    """Serve a local stand-in of the API on 127.0.0.1, until SIGINT or SIGTERM.
+
+    It counts how often each session's checks are triggered: completing a session again triggers
+    them again. A request takes effect when half of its latency has gone by, whether its client
+    still waits or not. The counts stand at /sandbox/stats (?full=1 adds every session), and are
+    printed at the end, as one line of JSON.
+
+    \b
+    Example:
+      complete-sessions sandbox --any-id --latency 20ms-200ms --fault reset_after=0.05
+    """
+    if sessions is None and not any_id:
+        raise UsageError("the sandbox holds no sessions", "Give --sessions FILE or --any-id")
+    config = SandboxConfig(
+        port=port,
+        sessions={} if sessions is None else read_sessions(sessions),
+        any_id=any_id,
+        processing_s=processing_time,
+        limit=limit,
+        burst=burst,
+        retry_after=retry_after,
+        faults=parse_faults(*faults, limit=fault_limit),
+        latency_s=latency,
+        outages=outages,
+        outage_mode=OutageMode(outage_mode),
+        seed=seed,
+    )
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        stats = runner.run(_serve(config))
+    click.echo(msgspec.json.encode(stats))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra, and only needed to serve
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: SandboxConfig) -> dict[str, Any]:
+    from worker.api.sandbox.server import Sandbox  # noqa: PLC0415 - heavy, and not for --help
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with Sandbox(config) as server:
+        click.echo(f"sandbox listening on {server.url}")
+        click.echo(
+            "Run against it, with any key that begins with test_ or live_:\n"
+            f"  COMPLYCUBE_API_KEY=test_key complete-sessions run FILE --base-url {server.url}\n"
+            f"  curl {server.origin}/sandbox/stats",
+            err=True,
+        )
+        await stopped.wait()
+        return server.stats()
