@@ -1,0 +1,128 @@
+"""One attempt at a time against the API: ids in, answers out, never an exception for a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from worker import __version__
+from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
+
+MAX_BODY_BYTES = 64 * 1024
+_EMPTY_OBJECT = b"{}"
+
+
+class Client:
+    """The API's endpoints for workflow sessions, over pooled connections.
+
+    `key` is sent as it is, without a scheme. `connect_timeout_s` bounds opening a connection, TLS
+    included; `timeout_s` bounds a request from then on. Redirects are never followed, cookies never
+    kept. Ids must have passed `worker.outcomes.is_valid_id`: they are put into the path unquoted.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Callable[[], str],
+        *,
+        connect_timeout_s: float,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._sessions_url = f"{base_url}/workflowSessions"
+        self._key = key
+        self._tls = tls
+        # A read timeout answers for a silent server, the total for one that drips its answer. The
+        # total leaves room for connecting, so that running out of it always means "was sent".
+        self._timeout = aiohttp.ClientTimeout(
+            total=connect_timeout_s + timeout_s, connect=connect_timeout_s, sock_read=timeout_s
+        )
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=True if self._tls is None else self._tls, ttl_dns_cache=60
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            headers={
+                hdrs.AUTHORIZATION: self._key(),
+                hdrs.CONTENT_TYPE: "application/json",
+                hdrs.ACCEPT: "application/json",
+                hdrs.USER_AGENT: f"complete-sessions/{__version__}",
+            },
+            skip_auto_headers=(hdrs.ACCEPT_ENCODING,),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._http.close()
+
+    async def complete(self, id: str) -> Reply:
+        """`POST /workflowSessions/:id/complete`, once."""
+        url = URL(f"{self._sessions_url}/{id}/complete", encoded=True)
+        return await self._send(hdrs.METH_POST, url, _EMPTY_OBJECT)
+
+    async def check(self, id: str) -> Reply:
+        """`GET /workflowSessions/:id`, which changes nothing."""
+        url = URL(f"{self._sessions_url}/{id}", encoded=True)
+        return await self._send(hdrs.METH_GET, url, None)
+
+    async def list_one(self) -> Reply:
+        """`GET /workflowSessions` with a page of one: whether the API answers and takes the key."""
+        url = URL(f"{self._sessions_url}?page=1&pageSize=1", encoded=True)
+        return await self._send(hdrs.METH_GET, url, None)
+
+    async def _send(self, method: str, url: URL, body: bytes | None) -> Reply:
+        try:
+            response = await self._http.request(method, url, data=body, allow_redirects=False)
+            try:
+                content = await _read_bounded(response)
+            finally:
+                response.release()
+            return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return explain_failure(error)
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or its first 64 KiB: no answer of this API is longer, whatever a stranger sends."""
+    content = await response.content.read(MAX_BODY_BYTES)
+    while not response.content.at_eof() and len(content) < MAX_BODY_BYTES:
+        content += await response.content.read(MAX_BODY_BYTES - len(content))
+    if not response.content.at_eof():
+        response.close()
+    return content
+
+
+def explain_failure(error: Exception) -> NoAnswer:
+    """A client's exception as a value: which error it is, and whether the request may have left."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return _no_answer(ErrorType.CERTIFICATE, error, may_have_arrived=False)
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return _no_answer(ErrorType.CONNECT_FAILED, error, may_have_arrived=False)
+        case asyncio.TimeoutError():
+            return _no_answer(ErrorType.TIMEOUT, error, may_have_arrived=True)
+        case aiohttp.ClientResponseError():
+            return _no_answer(ErrorType.UNEXPECTED_RESPONSE, error, may_have_arrived=True)
+        case _:
+            return _no_answer(ErrorType.CONNECTION_RESET, error, may_have_arrived=True)
+
+
+def _no_answer(kind: ErrorType, error: Exception, *, may_have_arrived: bool) -> NoAnswer:
+    message = " ".join(str(error).split()) or type(error).__name__
+    return NoAnswer(Error(kind.value, message[:MAX_MESSAGE_LENGTH]), may_have_arrived)

@@ -1,0 +1,83 @@
+"""The command line: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from difflib import get_close_matches
+from typing import Final
+
+import click
+
+from worker import __version__
+from worker.errors import ExitCode, WorkerError
+
+PROGRAM: Final = "complete-sessions"
+
+_COMMANDS: Final = {
+    "run": "Complete every id of a file or of standard input.",
+    "check": "Try the settings, the key, the API and the results path; changes nothing.",
+    "report": "Show what a results log says, as a table, a page or JSON.",
+    "ids": "Print ids by their latest outcome, to pipe into `run -`.",
+    "explain": "Say what an exit code or an error type means, and what to do.",
+    "sandbox": "Serve a local stand-in of the API, to rehearse against.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module only for that command, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"worker.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = get_close_matches(name, _COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Try '{PROGRAM} --help'."
+            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Each command has its own help: {PROGRAM} run --help",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def group() -> None:
+    """Complete a backlog of ComplyCube workflow sessions: nothing lost, nothing done twice."""
+
+
+def main() -> None:
+    """Run a command; every error that was foreseen ends in one sentence and its exit code."""
+    try:
+        code = group.main(prog_name=PROGRAM, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except WorkerError as error:
+        click.echo(f"{PROGRAM}: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left: point stdout at nothing, or its flush at exit complains.
+        sys.stdout = None
+        code = ExitCode.SOME_FAILED
+    sys.exit(int(code or 0))

@@ -1,0 +1,131 @@
+"""`complete-sessions check`: whether a run would work, tried without any side effect."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from worker.api.client import Client
+from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
+from worker.cli.options import given_flags, settings_options
+from worker.cli.paths import results_path
+from worker.errors import (
+    ExitCode,
+    LedgerError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+    WorkerError,
+)
+from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was tried: `error` is None where it is well."""
+
+    subject: str
+    detail: str
+    error: WorkerError | None = None
+
+
+@click.command()
+@click.argument("source", required=False)
+@settings_options("api.base_url", "api.key_file", "results", "pace.rate")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+def check(source: str | None, config: Path | None, **values: Any) -> int:
+    """Try the settings, the key, the API and the results path, without changing anything.
+
+    With SOURCE the results log beside it is tried. The exit code is that of the first failure.
+    """
+    code = ExitCode.OK
+    for finding in _findings(source, given_flags(values), config):
+        click.echo(_line(finding))
+        if finding.error is not None and code is ExitCode.OK:
+            code = finding.error.exit_code
+    return int(code)
+
+
+def _line(finding: Finding) -> str:
+    if finding.error is None:
+        return f"ok      {finding.subject:<9} {finding.detail}"
+    return f"FAILED  {finding.subject:<9} {finding.error}"
+
+
+def _findings(source: str | None, flags: dict[str, Any], config: Path | None) -> Iterator[Finding]:
+    loaded = None
+    try:
+        loaded = load(flags=flags, environ=os.environ, config=config)
+    except UsageError as error:
+        yield Finding("settings", "", error)
+        return
+    settings = loaded.settings
+    yield Finding("settings", _origins(loaded.origins))
+    key = None
+    try:
+        key = load_key(settings, os.environ)
+        yield Finding("key", _describe(key, settings))
+    except UsageError as error:
+        yield Finding("key", "", error)
+    if key is not None:
+        yield _try("API", lambda: asyncio.run(_ask(settings, key)))
+    yield _try("results", lambda: _results(source, settings))
+
+
+def _try(subject: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, attempt())
+    except WorkerError as error:
+        return Finding(subject, "", error)
+
+
+def _origins(origins: dict[str, str]) -> str:
+    given = sorted({origin for origin in origins.values() if origin != "default"})
+    return "valid; from " + (", ".join(given) if given else "defaults alone")
+
+
+def _describe(key: ApiKey, settings: Settings) -> str:
+    rate = resolve_rate(settings.pace.rate, key.kind)
+    return "; ".join([f"{key.hint} ({key.kind}), {rate:g} requests a second", *key.warnings])
+
+
+async def _ask(settings: Settings, key: ApiKey) -> str:
+    api = settings.api
+    async with Client(
+        api.base_url, key.reveal, connect_timeout_s=api.connect_timeout, timeout_s=api.timeout
+    ) as client:
+        reply = await client.list_one()
+    if isinstance(reply, Answer) and reply.status == 200:
+        return f"{api.base_url} answers and accepts the key"
+    raise _explain(reply, api.base_url)
+
+
+def _explain(reply: Reply, base_url: str) -> WorkerError:
+    verdict = judge_check(reply)
+    error = getattr(verdict, "error", None)
+    told = f"{error.type}: {error.message}" if error else "a list was expected"
+    if isinstance(verdict, Refused):
+        return RefusedError(f"{base_url} refuses: {told}", "Mend the key or the plan")
+    if isinstance(verdict, Transient | Throttled):
+        return UnavailableError(
+            f"{base_url} did not answer as it should: {told}",
+            "Try again later; a run would wait for --patience",
+        )
+    return RefusedError(f"{base_url} is not the API: {told}", "Correct --base-url")
+
+
+def _results(source: str | None, settings: Settings) -> str:
+    if source is None and settings.results is None:
+        return "beside the source, as none is named"
+    path = results_path(source or "-", settings)
+    target = path if path.exists() else path.parent
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"{path} is not a regular file", "Name another with --results FILE")
+    if not os.access(target, os.W_OK):
+        raise LedgerError(f"{target} cannot be written", "Change its permissions or its owner")
+    return f"{path} can be written"

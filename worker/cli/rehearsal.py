@@ -1,0 +1,87 @@
+"""`run --dry-run`: what a run would do, from the input and the log alone."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import timedelta
+
+import click
+
+from worker.cli.paths import results_path
+from worker.errors import UsageError
+from worker.ledger import Ledger, Past, Standing
+from worker.outcomes import Item
+from worker.settings import Settings, load_key, resolve_rate
+from worker.sources import Source, open_source
+
+_CHUNK = 4096
+
+
+class Forecast:
+    """What a run would find in its source, counted as a run would count it."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self.input = 0
+        self.invalid = 0
+        self.standings: Counter[Standing] = Counter()
+
+    def count(self, item: Item, past: Past) -> None:
+        self.input += 1
+        if item.problem is not None:
+            self.invalid += 1
+        else:
+            self.standings[past.standing(item.id)] += 1
+
+    @property
+    def to_send(self) -> int:
+        open_ids = self.standings[Standing.NEW] + self.standings[Standing.CHECK]
+        return open_ids if self._limit is None else min(open_ids, self._limit)
+
+    def lines(self, source: str, results: str, rate: float) -> list[str]:
+        seconds = round((self.to_send + self.standings[Standing.CHECK]) / rate)
+        return [
+            f"source           {source}: {self.input} ids",
+            f"results log      {results}",
+            f"would be sent    {self.to_send}",
+            f"of these, read   {self.standings[Standing.CHECK]} first, as they may have been sent",
+            f"already settled  {self.standings[Standing.SETTLED]}",
+            f"duplicates       {self.standings[Standing.DUPLICATE]}",
+            f"cannot be ids    {self.invalid}",
+            f"would take       about {timedelta(seconds=seconds)} at {rate:g} requests a second",
+            "Nothing was sent.",
+        ]
+
+
+def rehearse(source_name: str, settings: Settings, *, force: bool) -> int:
+    """Print the forecast of a run; sends, locks and changes nothing."""
+    results = results_path(source_name, settings)
+    rate = _rate(settings)
+    source = open_source(source_name, format=settings.source.format, field=settings.source.field)
+    past = Ledger.preview(results, force=force)
+    forecast = Forecast(settings.stop.limit)
+    try:
+        _count_all(source, past, forecast)
+    finally:
+        source.close()
+    for note in past.notes:
+        click.echo(f"note: {note}", err=True)
+    for line in forecast.lines(source.name, str(results), rate):
+        click.echo(line)
+    return 0
+
+
+def _count_all(source: Source, past: Past, forecast: Forecast) -> None:
+    while items := source.take(_CHUNK):
+        for item in items:
+            forecast.count(item, past)
+
+
+def _rate(settings: Settings) -> float:
+    try:
+        kind = load_key(settings, os.environ).kind
+    except UsageError as error:
+        click.echo(f"note: a run would stop with 2: {error}", err=True)
+        kind = "unknown"
+    return resolve_rate(settings.pace.rate, kind)

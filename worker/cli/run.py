@@ -1,0 +1,65 @@
+"""`complete-sessions run`: options in, a run, and how it ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.cli.options import given_flags, settings_options
+from worker.errors import UsageError
+from worker.settings import load, load_key, print_settings
+
+
+@click.command()
+@click.argument("source", required=False)
+@settings_options()
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@click.option("--force", is_flag=True, help="Send settled ids again.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
+@click.option(
+    "--progress/--no-progress", default=None, help="The bar.  [where stderr is a terminal]"
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log every outcome.")
+@click.option("-q", "--quiet", is_flag=True, help="Log only what needs somebody to act.")
+@click.option(
+    "--print-settings",
+    "wants_settings",
+    is_flag=True,
+    help="Show every setting and where it came from.",
+)
+def run(
+    source: str | None,
+    config: Path | None,
+    force: bool,
+    dry_run: bool,
+    progress: bool | None,
+    verbose: bool,
+    quiet: bool,
+    wants_settings: bool,
+    **values: Any,
+) -> int:
+    """Complete every id in SOURCE, a file or `-` for standard input.
+
+    One outcome for each id is appended to the results log. The same command, run again, goes on
+    where the last one stopped.
+    """
+    flags = given_flags(values)
+    if verbose or quiet:
+        flags["log.level"] = "debug" if verbose else "warning"
+    loaded = load(flags=flags, environ=os.environ, config=config)
+    if wants_settings:
+        click.echo(print_settings(loaded))
+        return 0
+    if source is None:
+        raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
+    if dry_run:
+        from worker.cli.rehearsal import rehearse  # noqa: PLC0415 - imported where used
+
+        return rehearse(source, loaded.settings, force=force)
+    from worker.cli.wiring import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
+
+    key = load_key(loaded.settings, os.environ)
+    return carry_out(Plan(source, loaded.settings, key, force=force, progress=progress))

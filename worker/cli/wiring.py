@@ -1,0 +1,212 @@
+"""Puts a run together: source, ledger, client, pacer, observers and signals around the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from worker.api.client import Client
+from worker.cli.paths import results_path
+from worker.cli.show import Screen
+from worker.cli.signals import stop_on_signals
+from worker.clock import Clock
+from worker.errors import ExitCode, WorkerError
+from worker.events import Event, Observer, RunFinished
+from worker.ledger import Ledger
+from worker.pace.pacer import Pacer
+from worker.runner import Limits, Policy, Runner
+from worker.settings import ApiKey, Settings, resolve_rate
+from worker.sources import AsyncSource, open_source
+
+if TYPE_CHECKING:
+    from worker.observers.metrics import MetricsFile
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run was asked to do. `progress` is None where the terminal decides."""
+
+    source: str
+    settings: Settings
+    key: ApiKey
+    force: bool = False
+    progress: bool | None = None
+
+
+def carry_out(plan: Plan) -> int:
+    """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
+    clock = Clock()
+    command = shlex.join(["complete-sessions", *sys.argv[1:]])
+    screen = Screen(
+        plan.settings.log,
+        plan.progress,
+        clock=clock,
+        command=command,
+        secrets=[plan.key.reveal()],
+    )
+    metrics = _metrics_file(plan.settings, screen, clock)
+    try:
+        finished = _run(plan, screen, metrics, clock)
+    except BaseException as error:
+        if metrics is not None:
+            metrics.write_failed(_exit_code_of(error))
+        raise
+    finally:
+        screen.close()
+    screen.summarize(finished)
+    return int(finished.exit_code)
+
+
+def _exit_code_of(error: BaseException) -> ExitCode:
+    if isinstance(error, WorkerError):
+        return error.exit_code
+    return ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.DEFECT
+
+
+def _metrics_file(settings: Settings, screen: Screen, clock: Clock) -> MetricsFile | None:
+    if settings.metrics_file is None:
+        return None
+    from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
+
+    return MetricsFile(settings.metrics_file, screen.warn, clock)
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """What is open while a run lasts."""
+
+    plan: Plan
+    run: str
+    results: Path
+    clock: Clock
+    source: AsyncSource
+    ledger: Ledger
+    observers: Sequence[Observer]
+
+
+def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
+    settings = plan.settings
+    results = results_path(plan.source, settings)
+    run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    for warning in plan.key.warnings:
+        screen.warn(warning)
+    with ExitStack() as stack:
+        source = open_source(
+            plan.source, format=settings.source.format, field=settings.source.field
+        )
+        stack.callback(source.close)
+        ledger = Ledger.open(results, run, force=plan.force)
+        stack.callback(ledger.close)
+        for note in ledger.notes:
+            screen.warn(note)
+        observers = screen.observers if metrics is None else [*screen.observers, metrics]
+        work = _Work(plan, run, results, clock, AsyncSource(source), ledger, observers)
+        screen.open()
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            return loop.run(_run_in_loop(work, screen))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
+    settings, key = work.plan.settings, work.plan.key
+    async with Client(
+        settings.api.base_url,
+        key.reveal,
+        connect_timeout_s=settings.api.connect_timeout,
+        timeout_s=settings.api.timeout,
+    ) as client:
+        runner = Runner(
+            run=work.run,
+            results=str(work.results),
+            source=work.source,
+            client=client,
+            pacer=make_pacer(settings, key, work.clock, work.observers),
+            ledger=work.ledger,
+            observers=work.observers,
+            clock=work.clock,
+            policy=policy_of(settings),
+            limits=limits_of(settings, work.clock, tick_s=screen.tick_s),
+            random=Random(),
+        )
+        with stop_on_signals(runner.stop, runner.abort):
+            finished = await runner.run()
+    for error in runner.defects:
+        screen.show_defect("".join(traceback.format_exception(error)))
+    return finished
+
+
+def make_pacer(
+    settings: Settings, key: ApiKey, clock: Clock, observers: Sequence[Observer]
+) -> Pacer:
+    def notify(event: Event) -> None:
+        for observer in observers:
+            observer.notice(event)
+
+    return Pacer(
+        resolve_rate(settings.pace.rate, key.kind),
+        clock=clock,
+        outage_after=settings.stop.outage_after,
+        backoff_initial_s=settings.retry.backoff_initial,
+        backoff_max_s=settings.retry.backoff_max,
+        throttle_initial_s=settings.retry.throttle_initial,
+        throttle_max_s=settings.retry.throttle_max,
+        patience_s=settings.stop.patience,
+        notify=notify,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    retry = settings.retry
+    return Policy(
+        max_attempts=retry.max_attempts,
+        backoff_initial_s=retry.backoff_initial,
+        backoff_max_s=retry.backoff_max,
+        throttle_initial_s=retry.throttle_initial,
+        throttle_max_s=retry.throttle_max,
+        patience_s=settings.stop.patience,
+        on_ambiguous=retry.on_ambiguous,
+        check_first=retry.check_first,
+    )
+
+
+def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
+    stop = settings.stop
+    ends = []
+    if stop.max_duration is not None:
+        ends.append((stop.max_duration, "--max-duration"))
+    if stop.until is not None:
+        ends.append((seconds_until(stop.until.hour, stop.until.minute), "--until"))
+    seconds, name = min(ends, default=(None, ""))
+    return Limits(
+        concurrency=settings.pace.concurrency,
+        window=settings.pace.window,
+        limit=stop.limit,
+        deadline=None if seconds is None else clock.now() + seconds,
+        deadline_name=name,
+        tick_s=tick_s,
+    )
+
+
+def seconds_until(hour: int, minute: int, now: datetime | None = None) -> float:
+    """Seconds till the local clock next shows the time: today, or tomorrow where it is past."""
+    now = now or datetime.now().astimezone()
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
+    if then <= now.replace(tzinfo=None):
+        then += timedelta(days=1)
+    return then.astimezone().timestamp() - now.timestamp()

@@ -1,0 +1,78 @@
+"""Why a run ends before its input does, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from worker.api.verdict import Misdirected, Refused
+from worker.errors import EXIT_PRECEDENCE, ExitCode, RefusedError, UnavailableError, WorkerError
+from worker.outcomes import Outcome
+from worker.tally import Tally
+
+
+class StoppedError(WorkerError):
+    """The run ended where it was told to: at a deadline or a limit."""
+
+    exit_code = ExitCode.STOPPED
+
+
+def refusal(verdict: Refused) -> WorkerError:
+    error = verdict.error
+    if verdict.http_status is None:
+        return RefusedError(
+            f"the server's TLS certificate is not valid: {error.message}",
+            "Correct the base URL, or this machine's clock and certificate authorities",
+        )
+    return RefusedError(
+        f"the API refuses this key or account: HTTP {verdict.http_status}, {error.type}:"
+        f" {error.message}",
+        "Mend the key or the plan, then run the same command again",
+    )
+
+
+def wrong_address(verdict: Misdirected, answers: int) -> WorkerError:
+    return RefusedError(
+        f"the first {answers} answers were a 404 that is not the API's own"
+        f" ({verdict.error.message[:120]})",
+        "The base URL looks wrong: correct --base-url (api.base_url)",
+    )
+
+
+def throttled_out() -> WorkerError:
+    return UnavailableError(
+        "the API throttled everything that was sent",
+        "The account's rate limit or its monthly quota is exhausted: look at the account, then run"
+        " the same command again",
+    )
+
+
+def limit_reached(admitted: int) -> WorkerError:
+    return StoppedError(
+        f"{admitted} ids were taken, as --limit says", "Run the same command again for the rest"
+    )
+
+
+def deadline_reached(name: str) -> WorkerError:
+    return StoppedError(
+        f"the time that {name} gives is over", "Run the same command again for the rest"
+    )
+
+
+def defect(error: Exception) -> WorkerError:
+    """An exception that nobody foresaw; the exception itself is the cause's `__cause__`."""
+    cause = WorkerError(
+        f"a defect of this program: {type(error).__name__}: {error}",
+        "No outcome that was counted is lost: run the same command again, and report this",
+    )
+    cause.__cause__ = error
+    return cause
+
+
+def exit_code(causes: Mapping[ExitCode, WorkerError], tally: Tally) -> ExitCode:
+    """The first cause in the order of precedence; a sum that does not add up is a defect."""
+    codes = {ExitCode.OK, *causes}
+    if tally.outcomes[Outcome.FAILED]:
+        codes.add(ExitCode.SOME_FAILED)
+    if not tally.balanced or (tally.not_attempted and not causes):
+        codes.add(ExitCode.DEFECT)
+    return next(code for code in EXIT_PRECEDENCE if code in codes)

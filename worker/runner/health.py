@@ -1,0 +1,71 @@
+"""What verdicts say of the run as a whole: whether to slow down, to wait, or to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from worker.api.verdict import Misdirected, Refused, Throttled, Transient, Verdict
+from worker.errors import WorkerError
+from worker.events import Event
+from worker.events import Throttled as ThrottledEvent
+from worker.pace.pacer import Pacer, Signal
+from worker.runner import causes
+from worker.runner.job import Job
+from worker.tally import Tally
+
+_MISDIRECTED_IN_A_ROW: Final = 5
+
+
+class Health:
+    """Passes each verdict on to the pacer, and finds the causes that end a run."""
+
+    def __init__(self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None]) -> None:
+        self._pacer = pacer
+        self._tally = tally
+        self._notify = notify
+        self._address_proven = False
+        self._misdirected = 0
+        self._gave_up_throttled = False
+
+    def heed(self, job: Job, verdict: Verdict) -> WorkerError | None:
+        """Learn from one verdict; returns why the run must end, if it must."""
+        if isinstance(verdict, Transient):
+            self._hear(Signal.FAILED, job, verdict)
+            return None
+        if isinstance(verdict, Throttled):
+            self._heed_throttle(job, verdict)
+            return None
+        self._pacer.heard(Signal.ANSWERED, sent_at=job.sent_at)
+        self._gave_up_throttled = False
+        if isinstance(verdict, Refused):
+            return causes.refusal(verdict)
+        if isinstance(verdict, Misdirected) and not self._address_proven:
+            return self._doubt_address(verdict)
+        self._address_proven = True
+        return None
+
+    def gave_up(self, verdict: Verdict) -> None:
+        """The id of this verdict is not tried again."""
+        self._gave_up_throttled = self._gave_up_throttled or isinstance(verdict, Throttled)
+
+    def at_the_end(self) -> WorkerError | None:
+        """Whether the last ids of the run were given up because nothing but 429 came."""
+        return causes.throttled_out() if self._gave_up_throttled else None
+
+    def _hear(self, signal: Signal, job: Job, verdict: Transient | Throttled) -> None:
+        self._pacer.heard(
+            signal, sent_at=job.sent_at, retry_after_s=verdict.retry_after_s, error=verdict.error
+        )
+
+    def _heed_throttle(self, job: Job, verdict: Throttled) -> None:
+        self._tally.throttled += 1
+        self._address_proven = True
+        self._hear(Signal.THROTTLED, job, verdict)
+        self._notify(ThrottledEvent(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
+
+    def _doubt_address(self, verdict: Misdirected) -> WorkerError | None:
+        self._misdirected += 1
+        if self._misdirected < _MISDIRECTED_IN_A_ROW:
+            return None
+        return causes.wrong_address(verdict, self._misdirected)

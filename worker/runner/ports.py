@@ -1,0 +1,61 @@
+"""What the runner needs from the rooms below it, as it is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from worker.api.verdict import Reply
+from worker.ledger import Standing
+from worker.outcomes import Item, Record
+
+
+class Source(Protocol):
+    """Gives ids, in batches. `total` is the number of lines where it is known in advance."""
+
+    name: str
+
+    @property
+    def total(self) -> int | None: ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was read."""
+        ...
+
+    async def take(self, most: int) -> list[Item]:
+        """Up to `most` items as soon as there is one; an empty list is the end."""
+        ...
+
+    async def take_rest(self, most: int) -> list[Item]:
+        """As `take`, but never waits for a writer: an empty list is the end or an idle pipe."""
+        ...
+
+    def interrupt(self) -> None:
+        """Wake a `take` that waits, now and from now on; `take_rest` still gives what is there."""
+        ...
+
+
+class Client(Protocol):
+    """Sends one request and returns what came back, or that nothing did."""
+
+    async def complete(self, id: str) -> Reply: ...
+
+    async def check(self, id: str) -> Reply: ...
+
+
+class Ledger(Protocol):
+    """Remembers, durably, what may be in flight and what became of each id."""
+
+    @property
+    def recovered(self) -> int: ...
+
+    def standing(self, id: str) -> Standing: ...
+
+    async def enter(self, ids: Sequence[str]) -> None: ...
+
+    def append(self, record: Record) -> None: ...
+
+    async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None: ...
+
+    async def finish(self, *, good_order: bool) -> None: ...

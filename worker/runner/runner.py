@@ -1,0 +1,431 @@
+"""The run itself: slots that take a job, wait for a permit, send, and settle or retry it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from random import Random
+
+import msgspec
+
+from worker.api.verdict import Reply, Verdict, judge_check, judge_completion
+from worker.clock import Clock
+from worker.errors import ExitCode, LedgerError, WorkerError
+from worker.events import (
+    Event,
+    Observer,
+    OutcomesRecorded,
+    RetryScheduled,
+    RunFinished,
+    RunStarted,
+    Snapshot,
+    StopRequested,
+    Ticked,
+)
+from worker.outcomes import Error, ErrorType, Item, Outcome, Record
+from worker.pace.pacer import Pacer
+from worker.pace.schedule import Schedule
+from worker.runner import causes
+from worker.runner.health import Health
+from worker.runner.intake import Intake
+from worker.runner.job import Again, Job, Policy, Settle, give_up, next_step, record_of
+from worker.runner.meter import RateMeter
+from worker.runner.ports import Client, Ledger, Source
+from worker.tally import Tally
+
+_RECOVERY_GRACE_S = 2.0
+_COUNT_REST_S = 5.0
+_LIMIT_GRACE_S = 0.5
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
+
+    concurrency: int = 32
+    window: int = 256
+    limit: int | None = None
+    deadline: float | None = None
+    deadline_name: str = ""
+    tick_s: float = 1.0
+
+
+class Runner:
+    """One run over one source. `run` is called once; `stop` and `abort` may be called meanwhile.
+
+    It sends nothing that the pacer has not permitted and the journal does not hold, and counts no
+    outcome that the ledger has not on disk.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        results: str,
+        source: Source,
+        client: Client,
+        pacer: Pacer,
+        ledger: Ledger,
+        observers: Sequence[Observer],
+        clock: Clock,
+        policy: Policy,
+        limits: Limits,
+        random: Random,
+        tally: Tally | None = None,
+    ) -> None:
+        self._run = run
+        self._results = results
+        self._source = source
+        self._client = client
+        self._pacer = pacer
+        self._ledger = ledger
+        self._observers = observers
+        self._clock = clock
+        self._policy = policy
+        self._limits = limits
+        self._random = random
+        self.tally = tally or Tally()
+        self._intake = Intake(
+            source,
+            ledger,
+            self.tally,
+            policy,
+            limit=limits.limit,
+            on_invalid=self._record_invalid,
+        )
+        self._health = Health(pacer, self.tally, self._notify)
+        self._schedule: Schedule[Job] = Schedule()
+        self._turn = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._over = asyncio.Event()
+        self._undurable = 0
+        self._in_flight: dict[str, Job] = {}
+        self._causes: dict[ExitCode, WorkerError] = {}
+        self._aborted = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._meter = RateMeter()
+        self._sent = 0
+        self._started_at = 0.0
+
+    # --- from outside -------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self._causes)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """The exceptions that nobody foresaw."""
+        return [cause.__cause__ for cause in self._causes.values() if cause.__cause__ is not None]
+
+    def stop(self, cause: WorkerError) -> None:
+        """Send nothing new, finish what is in flight, and end with the cause's exit code."""
+        if cause.exit_code in self._causes:
+            return
+        first = not self._causes
+        self._causes[cause.exit_code] = cause
+        if not first:
+            return
+        self._notify(StopRequested(cause.exit_code, str(cause), self.in_flight))
+        self._source.interrupt()
+        self._pacer.stop()
+        self._wake.set()
+        self._room.set()
+
+    def abort(self, cause: WorkerError) -> None:
+        """End at once: what is in flight stays in the journal, for the next run to read first."""
+        self._aborted = True
+        self.stop(cause)
+        for task in self._tasks:
+            task.cancel()
+
+    async def run(self) -> RunFinished:
+        self._started_at = self._clock.now()
+        self._announce()
+        serving = asyncio.create_task(self._guard(self._ledger.serve(self._on_durable)))
+        background = [
+            asyncio.create_task(self._tick()),
+            asyncio.create_task(self._watch_deadline()),
+        ]
+        self._tasks = [
+            asyncio.create_task(self._guard(work))
+            for work in (self._take_in(), *(self._work() for _ in range(self._limits.concurrency)))
+        ]
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._over.set()
+        await self._guard(self._wind_up())
+        serving.cancel()
+        await asyncio.gather(serving, *background, return_exceptions=True)
+        return self._finish()
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        """Turn an error that ends the run into its cause, so that the others end in good order."""
+        try:
+            await work
+        except WorkerError as error:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001 - a defect must not cost the account of the run
+            self._end(causes.defect(error))
+
+    def _end(self, error: WorkerError) -> None:
+        self.stop(error)
+        if error.exit_code is ExitCode.LOG_UNWRITABLE:
+            self.abort(error)
+
+    async def _take_in(self) -> None:
+        try:
+            while not self.stopping and not self._intake.ended:
+                room = await self._wait_for_room()
+                for job in await self._intake.admit(room):
+                    self._undurable += 1
+                    self._offer(job)
+                self._wake.set()
+        finally:
+            self._intake.ended = True
+            self._wake.set()
+
+    def _offer(self, job: Job) -> None:
+        """Fresh ids go out as the pacer lets them; those of a run that died wait out its requests,
+        which the API may still be working on."""
+        if job.unresolved:
+            self._schedule.retry(job, self._started_at + _RECOVERY_GRACE_S)
+        else:
+            self._schedule.add(job)
+
+    async def _wait_for_room(self) -> int:
+        """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
+        while not self.stopping:
+            room = self._limits.window - self._undurable
+            if room >= max(1, self._limits.window // 4):
+                return room
+            self._room.clear()
+            await self._room.wait()
+        return 0
+
+    async def _work(self) -> None:
+        """One slot."""
+        while True:
+            async with self._turn:
+                job = await self._next_job()
+            if job is None:
+                return
+            await self._attempt(job)
+
+    async def _next_job(self) -> Job | None:
+        """The next job with its permit; None when there is nothing more to do."""
+        while not self.stopping:
+            now = self._clock.now()
+            job = self._schedule.take(now)
+            if job is not None:
+                if await self._permitted(job):
+                    return job
+            elif self._undurable:
+                await self._wait_for_due(now)
+            elif await self._no_more_comes(now):
+                self._judge_end()
+                return None
+        return None
+
+    async def _no_more_comes(self, now: float) -> bool:
+        """Whether the source is at its end, or the limit used up with nobody writing more ids."""
+        if self._intake.ended:
+            return True
+        self._wake.clear()
+        if not self._intake.limit_used_up:
+            await self._clock.wait(self._wake)
+            return False
+        more_came = await self._clock.wait(self._wake, now + _LIMIT_GRACE_S)
+        return not more_came
+
+    def _judge_end(self) -> None:
+        """Everything that was admitted is settled: was that all?"""
+        cause = self._health.at_the_end()
+        if cause is not None:
+            self.stop(cause)
+        if self._intake.failure is not None:
+            self.stop(self._intake.failure)
+        if self._intake.limit_reached or not self._intake.ended:
+            self.stop(causes.limit_reached(self._intake.admitted))
+
+    async def _permitted(self, job: Job) -> bool:
+        try:
+            granted_at = await self._pacer.permit()
+        except BaseException:
+            self._schedule.put_back(job)
+            raise
+        if granted_at is None:
+            self._schedule.put_back(job)
+            return False
+        job.begin(granted_at)
+        self._in_flight[job.id] = job
+        return True
+
+    async def _wait_for_due(self, now: float) -> None:
+        self._pacer.check_patience(now)
+        due = self._schedule.next_due
+        deadline = self._limits.deadline
+        if due is not None and deadline is not None and due > deadline and self._only_retries_left:
+            self._end_at_deadline()
+            return
+        until = min(due if due is not None else float("inf"), self._pacer.gives_up_at)
+        self._wake.clear()
+        await self._clock.wait(self._wake, until if until < float("inf") else None)
+
+    @property
+    def _only_retries_left(self) -> bool:
+        return self._intake.ended and self._schedule.waiting == self._undurable
+
+    async def _attempt(self, job: Job) -> None:
+        checking = job.check_next
+        reply = await (self._client.check(job.id) if checking else self._client.complete(job.id))
+        now = self._clock.now()
+        del self._in_flight[job.id]
+        job.latency_ms = (now - job.sent_at) * 1000
+        self._count(reply, checking, job.latency_ms)
+        self._follow(job, judge_check(reply) if checking else judge_completion(reply), now)
+
+    def _count(self, reply: Reply, checking: bool, latency_ms: float) -> None:
+        self._sent += 1
+        self.tally.requests[reply.label] += 1
+        self.tally.checks += checking
+        self.tally.latency_ms.add(latency_ms)
+
+    def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
+        charge = not self._pacer.outage_open
+        cause = self._health.heed(job, verdict)
+        if cause is not None:
+            self.stop(cause)
+        step = next_step(job, verdict, self._policy, charge=charge, now=now, random=self._random)
+        if isinstance(step, Settle):
+            self._health.gave_up(verdict)
+            self._record(job, step, now)
+        else:
+            self._schedule_again(job, step, now)
+
+    # --- what follows from an answer ------------------------------------------------------------
+
+    def _schedule_again(self, job: Job, step: Again, now: float) -> None:
+        if step.error is None:
+            self._schedule.retry(job, now)
+        else:
+            self.tally.retries += 1
+            self._schedule.retry(job, now + step.delay_s)
+            request = "check" if job.check_next else "complete"
+            self._notify(
+                RetryScheduled(job.id, job.line, job.attempts, request, step.delay_s, step.error)
+            )
+        self._wake.set()
+
+    def _record(self, job: Job, settled: Settle, now: float) -> None:
+        at = self._clock.utc().isoformat(timespec="milliseconds")[:-6] + "Z"
+        self._ledger.append(record_of(job, settled, now=now, at=at, run=self._run))
+
+    def _record_invalid(self, item: Item) -> None:
+        self._undurable += 1
+        error = Error(ErrorType.INVALID_ID.value, item.problem or "")
+        self._record(Job(item), Settle(Outcome.FAILED, None, None, error), self._clock.now())
+
+    def _on_durable(self, records: Sequence[Record]) -> None:
+        self.tally.count(records)
+        self._undurable -= len(records)
+        self._notify(OutcomesRecorded(records))
+        self._room.set()
+        if not self._undurable:
+            self._wake.set()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def _wind_up(self) -> None:
+        """Account for everything that is left, and make it durable."""
+        waiting, fresh = self._schedule.clear()
+        now = self._clock.now()
+        for job in waiting:
+            if job.first_sent_at is None:
+                fresh.append(job)
+            else:
+                self._record(job, give_up(job), now)
+        unsettled = len(fresh) + len(self._in_flight)
+        try:
+            await self._count_rest()
+            await self._ledger.finish(good_order=not self._in_flight)
+        except LedgerError as error:
+            self._end(error)
+            unsettled = self._undurable
+        self.tally.not_attempted += unsettled
+        self.tally.paused_s = self._pacer.paused_s
+
+    async def _count_rest(self) -> None:
+        """Count what was never taken from the source; a long one not to its end."""
+        if self._aborted:
+            return
+        enough = self._clock.now() + _COUNT_REST_S
+        await self._intake.count_rest(lambda: self._aborted or self._clock.now() > enough)
+
+    def _end_at_deadline(self) -> None:
+        self.stop(causes.deadline_reached(self._limits.deadline_name))
+
+    async def _watch_deadline(self) -> None:
+        if self._limits.deadline is None:
+            return
+        if not await self._clock.wait(self._over, self._limits.deadline):
+            self._end_at_deadline()
+
+    def _finish(self) -> RunFinished:
+        tally = self.tally
+        code = causes.exit_code(self._causes, tally)
+        cause = self._causes.get(code)
+        finished = RunFinished(
+            run=self._run,
+            exit_code=code,
+            reason=cause.message if cause else "",
+            advice=cause.advice if cause else "",
+            tally=tally,
+            elapsed_s=self._clock.now() - self._started_at,
+            rate=self._pacer.rate_asked,
+            complete_input=self._intake.complete,
+        )
+        self._notify(finished)
+        return finished
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def _notify(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.notice(event)
+
+    def _announce(self) -> None:
+        self._notify(
+            RunStarted(
+                run=self._run,
+                source=self._source.name,
+                results=self._results,
+                total=self._source.total,
+                rate=self._pacer.rate_asked,
+                concurrency=self._limits.concurrency,
+                recovered=self._ledger.recovered,
+            )
+        )
+
+    async def _tick(self) -> None:
+        while not await self._clock.wait(self._over, self._clock.now() + self._limits.tick_s):
+            self._notify(Ticked(self.snapshot()))
+
+    def snapshot(self) -> Snapshot:
+        now = self._clock.now()
+        return Snapshot(
+            tally=self.tally,
+            elapsed_s=now - self._started_at,
+            total=self.tally.input if self._source.exhausted else self._source.total,
+            in_flight=self.in_flight,
+            waiting=self._schedule.waiting,
+            rate_allowed=self._pacer.rate_allowed,
+            rate_now=self._meter.rate(now, self._sent),
+            pause=self._pacer.pause(now),
+            draining=self.stopping,
+        )
