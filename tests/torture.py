@@ -104,8 +104,9 @@ def sandbox(seed: int, sessions: Path, *more: str) -> Iterator[str]:
     command = [sys.executable, "-m", "worker", "sandbox", "--port", "0", "--limit", "0"]
     command += ["--sessions", str(sessions), "--seed", str(seed), "--fault-limit", "3"]
     command += ["--latency", "2ms-40ms", *faults, *more]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().split()[-1]
