@@ -23,7 +23,7 @@ help: ## list the targets
 ## Try it and use it
 
 .PHONY: demo
-demo: $(INSTALLED) ## rehearse a whole run against a local stand-in of the API (half a minute)
+demo: $(INSTALLED) ## rehearse a whole run against a local stand-in of the API (20 seconds)
 	@$(BIN)/python config/demo.py
 
 .PHONY: run
@@ -53,7 +53,7 @@ test: $(INSTALLED) ## run the tests
 
 .PHONY: torture
 torture: $(INSTALLED) ## kill and restart whole runs, and count what was lost (minutes)
-	$(BIN)/python -m pytest -m torture
+	$(BIN)/python -m tests.torture
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure pace and cost against other clients (minutes)
