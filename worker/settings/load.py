@@ -1,0 +1,117 @@
+"""The settings of a run: flags before environment before file before defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from worker.errors import UsageError
+from worker.settings.model import Settings
+from worker.settings.options import OPTION_BY_PATH, OPTIONS
+from worker.settings.reading import may_exist
+from worker.settings.redact import shown
+from worker.settings.sources import (
+    Given,
+    given_in_environment,
+    given_in_file,
+    given_in_flags,
+)
+
+DEFAULT_CONFIG: Final = "config/worker.yaml"
+DEFAULT_ORIGIN: Final = "default"
+
+_AT_LEAST: Final = (
+    ("pace.window", "pace.concurrency"),
+    ("retry.backoff_max", "retry.backoff_initial"),
+    ("retry.throttle_max", "retry.throttle_initial"),
+)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and where each came from by its dotted path: "default", the settings file's name,
+    the environment variable's, or the flag's."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def load(
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config: Path | None = None,
+    cwd: Path | None = None,
+) -> Loaded:
+    """The settings in force.
+
+    `flags` holds texts by dotted path, None where a flag was not given. Without `config`,
+    config/worker.yaml is read where it stands in `cwd` (the working directory). UsageError for
+    whatever is not right in any of the sources, be it overruled by another or not.
+    """
+    values = {option.path: option.default for option in OPTIONS}
+    origins = dict.fromkeys(values, DEFAULT_ORIGIN)
+    strengths = dict.fromkeys(values, 0)
+    weakest_first = (
+        _in_file(config, cwd or Path()),
+        given_in_environment(environ),
+        given_in_flags(flags),
+    )
+    for strength, source in enumerate(weakest_first, start=1):
+        for given in source:
+            path = given.option.path
+            values[path], origins[path], strengths[path] = _parse(given), given.origin, strength
+    if strengths["pace.concurrency"] > strengths["pace.window"]:
+        _widen_window(values, origins)
+    _check_order(values, origins)
+    return Loaded(msgspec.convert(_nested(values), Settings), origins)
+
+
+def _in_file(config: Path | None, cwd: Path) -> Iterator[Given]:
+    if config is not None:
+        yield from given_in_file(cwd / config, str(config))
+    elif may_exist(cwd / DEFAULT_CONFIG):
+        yield from given_in_file(cwd / DEFAULT_CONFIG, DEFAULT_CONFIG)
+
+
+def _parse(given: Given) -> Any:
+    syntax = given.option.syntax
+    if given.unusable:
+        raise UsageError(f"{given.where} is {given.unusable}; it must be {syntax.allowed}")
+    if given.text is None:
+        if syntax.null:
+            return None
+        raise UsageError(f"{given.where} is empty; it must be {syntax.allowed}")
+    try:
+        return syntax.parse(given.text)
+    except ValueError as error:
+        problem = f"{given.where} is {shown(given.text)}; it must be {error}"
+    raise UsageError(problem)
+
+
+def _widen_window(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Who asks for more requests in flight, in a stronger place, need not know of the window."""
+    if values["pace.window"] < values["pace.concurrency"]:
+        values["pace.window"] = values["pace.concurrency"]
+        origins["pace.window"] += ", raised to pace.concurrency"
+
+
+def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    for larger, smaller in _AT_LEAST:
+        if values[larger] < values[smaller]:
+            had = [
+                f"{path} ({OPTION_BY_PATH[path].text_of(values[path])}, from {origins[path]})"
+                for path in (larger, smaller)
+            ]
+            raise UsageError(f"{had[0]} must be at least {had[1]}")
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted paths unfolded: `{"pace.rate": 8}` gives `{"pace": {"rate": 8}}`."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        section, _, key = path.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[key] = value
+    return tree

@@ -1,0 +1,81 @@
+"""The settings, typed, with their defaults. Durations are seconds; paths are as they were given."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+InputFormat = Literal["auto", "lines", "csv", "jsonl"]
+OnAmbiguous = Literal["check", "resend", "fail"]
+LogFormat = Literal["auto", "console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`base_url` has no trailing slash; `timeout` counts from a request's first byte."""
+
+    base_url: str = "https://api.complycube.com/v1"
+    key_file: Path | None = None
+    connect_timeout: float = 10.0
+    timeout: float = 60.0
+
+
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How ids are read; `field` is the CSV column or JSON key that holds the id."""
+
+    format: InputFormat = "auto"
+    field: str = "id"
+
+
+class PaceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`rate` is in requests a second; `window` is never below `concurrency`."""
+
+    rate: float | Literal["auto"] = "auto"
+    concurrency: int = 32
+    window: int = 256
+
+
+class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The waits after transient errors (`backoff_*`) and after a 429 (`throttle_*`)."""
+
+    max_attempts: int = 5
+    backoff_initial: float = 1.0
+    backoff_max: float = 60.0
+    throttle_initial: float = 30.0
+    throttle_max: float = 300.0
+    on_ambiguous: OnAmbiguous = "check"
+    check_first: bool = False
+
+
+class StopSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When a run gives up or ends early; `until` is a time of day on the local clock."""
+
+    patience: float = 900.0
+    outage_after: int = 10
+    max_duration: float | None = None
+    until: time | None = None
+    limit: int | None = None
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    format: LogFormat = "auto"
+    level: LogLevel = "info"
+    progress_every: float = 30.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of a run; `results` is None where it follows from the source's name."""
+
+    api: ApiSettings = ApiSettings()
+    source: SourceSettings = SourceSettings()
+    results: Path | None = None
+    pace: PaceSettings = PaceSettings()
+    retry: RetrySettings = RetrySettings()
+    stop: StopSettings = StopSettings()
+    log: LogSettings = LogSettings()
+    metrics_file: Path | None = None

@@ -1,0 +1,53 @@
+"""Small files, read whole: settings and keys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class SmallFile(msgspec.Struct, frozen=True):
+    """A file's text, and whether people other than its owner may read it."""
+
+    text: str
+    exposed: bool
+
+
+class UnreadableError(Exception):
+    """Says in a few words why a file cannot be read; never any of its content."""
+
+
+def read_small(path: Path, limit: int) -> SmallFile:
+    """At most `limit` bytes of UTF-8, without a byte-order mark; pipes will do."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise UnreadableError((error.strerror or "it cannot be read").lower()) from None
+    if len(data) > limit:
+        raise UnreadableError(f"it is larger than {limit // 1024} KiB")
+    # Decoded without an exception: UnicodeDecodeError holds the bytes, which may be the key.
+    text = data.decode("utf-8", errors="surrogateescape")
+    bad = next((at for at, char in enumerate(text) if "\udc80" <= char <= "\udcff"), None)
+    if bad is not None:
+        raise UnreadableError(f"it is not UTF-8 text (line {text.count(chr(10), 0, bad) + 1})")
+    exposed = bool(mode & (stat.S_IRGRP | stat.S_IROTH))
+    return SmallFile(text.removeprefix(_BYTE_ORDER_MARK), exposed)
+
+
+def may_exist(path: Path) -> bool:
+    """False where there is certainly no such file; True also where nobody may look."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True

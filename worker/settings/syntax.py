@@ -1,0 +1,179 @@
+"""How each kind of setting is written: read from text, checked against its range, shown as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import time
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import msgspec
+
+from worker.settings.address import ALLOWED_ADDRESS, parse_base_url
+from worker.settings.durations import format_duration, parse_duration
+from worker.settings.reading import may_exist
+from worker.settings.redact import may_be_key
+
+_TRUE: Final = frozenset({"true", "yes", "on", "1"})
+_FALSE: Final = frozenset({"false", "no", "off", "0"})
+_NONE: Final = frozenset({"none", "null"})
+_is_whole: Final = re.compile(r"[0-9]{1,15}").fullmatch
+_is_decimal: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?").fullmatch
+_match_time: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])").fullmatch
+
+
+class Syntax(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to write a value.
+
+    `parse` raises ValueError, whose text completes "it must be ..." like `allowed` does. It reads
+    back what `show` wrote. `null` says whether an empty YAML value means None.
+    """
+
+    allowed: str
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str] = str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    null: bool = False
+
+
+def or_none(syntax: Syntax) -> Syntax:
+    """The same, where `none` takes a value away that a weaker source has given."""
+
+    allowed = f"{syntax.allowed}, or none"
+
+    def parse(text: str) -> object:
+        if text.casefold() in _NONE:
+            return None
+        try:
+            return syntax.parse(text)
+        except ValueError:
+            raise ValueError(allowed) from None
+
+    return msgspec.structs.replace(syntax, allowed=allowed, parse=parse, null=True)
+
+
+def whole(low: int, high: int) -> Syntax:
+    allowed = f"a whole number from {low} to {high}"
+
+    def parse(text: str) -> int:
+        if not _is_whole(text) or not low <= int(text) <= high:
+            raise ValueError(allowed)
+        return int(text)
+
+    return Syntax(allowed=allowed, parse=parse, metavar="N")
+
+
+def rate(low: float, high: float) -> Syntax:
+    """Requests a second, or `auto`."""
+    allowed = f"a number from {low:g} to {high:g} (requests a second), or auto"
+
+    def parse(text: str) -> float | str:
+        if text.casefold() == "auto":
+            return "auto"
+        if not _is_decimal(text) or not low <= float(text) <= high:
+            raise ValueError(allowed)
+        return float(text)
+
+    def show(value: float | str) -> str:
+        return value if isinstance(value, str) else repr(value).removesuffix(".0")
+
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="R")
+
+
+def duration(low: str, high: str) -> Syntax:
+    """Seconds within two durations, both included."""
+    low_s, high_s = parse_duration(low), parse_duration(high)
+    allowed = f"a duration from {low} to {high}, such as 500ms, 90s, 15m or 1h30m"
+
+    def parse(text: str) -> float:
+        try:
+            seconds = parse_duration(text)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not low_s <= seconds <= high_s:
+            raise ValueError(allowed)
+        return seconds
+
+    return Syntax(allowed=allowed, parse=parse, show=format_duration, metavar="D")
+
+
+def time_of_day() -> Syntax:
+    allowed = "a time of day from 00:00 to 23:59"
+
+    def parse(text: str) -> time:
+        match = _match_time(text)
+        if match is None:
+            raise ValueError(allowed)
+        return time(int(match[1]), int(match[2]))
+
+    return Syntax(allowed=allowed, parse=parse, show="{:%H:%M}".format, metavar="HH:MM")
+
+
+def choice(literal: Any) -> Syntax:
+    """One of a Literal's words, in capitals or not."""
+    choices: tuple[str, ...] = get_args(literal)
+    allowed = f"one of {', '.join(choices)}"
+
+    def parse(text: str) -> str:
+        if text.casefold() not in choices:
+            raise ValueError(allowed)
+        return text.casefold()
+
+    return Syntax(allowed=allowed, parse=parse, choices=choices)
+
+
+def switch() -> Syntax:
+    allowed = "true or false"
+
+    def parse(text: str) -> bool:
+        word = text.casefold()
+        if word not in _TRUE | _FALSE:
+            raise ValueError(allowed)
+        return word in _TRUE
+
+    return Syntax(allowed=allowed, parse=parse, show=lambda value: str(value).lower())
+
+
+def name() -> Syntax:
+    allowed = "a name of 1 to 200 characters"
+
+    def parse(text: str) -> str:
+        if not 1 <= len(text) <= 200:
+            raise ValueError(allowed)
+        return text
+
+    return Syntax(allowed=allowed, parse=parse, metavar="NAME")
+
+
+def file() -> Syntax:
+    """A path, relative to the working directory; a leading `~` is the home directory."""
+    allowed = "the path of a file"
+
+    def parse(text: str) -> Path:
+        if text in ("", "-") or "\0" in text:
+            raise ValueError(allowed)
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:
+            raise ValueError(f"{allowed}; there is no such home directory") from None
+
+    return Syntax(allowed=allowed, parse=parse, metavar="FILE", null=True)
+
+
+def key_file() -> Syntax:
+    """A path that cannot be the key itself, pasted into the wrong place."""
+    paths = file()
+
+    def parse(text: str) -> Path:
+        path: Path = paths.parse(text)
+        if may_be_key(text) and not may_exist(path):
+            raise ValueError("the path of a file that holds the key, and not the key itself")
+        return path
+
+    return msgspec.structs.replace(paths, parse=parse)
+
+
+def address() -> Syntax:
+    return Syntax(allowed=ALLOWED_ADDRESS, parse=parse_base_url, metavar="URL")
