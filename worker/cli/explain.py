@@ -1,0 +1,73 @@
+"""`complete-sessions explain`: what an exit code or an error type means, and what to do."""
+
+from __future__ import annotations
+
+import click
+
+from worker.errors import ExitCode, UsageError
+from worker.explain import (
+    ERROR_TYPES,
+    EXIT_CODES,
+    Explanation,
+    explain_error,
+    explain_exit_code,
+    is_known_error,
+    nearest,
+)
+
+
+@click.command(short_help="Say what an exit code or an error type means, and what to do.")
+@click.argument("subject", metavar="[EXIT_CODE|ERROR_TYPE]", required=False)
+def explain(subject: str | None) -> None:
+    """Say what an exit code or an error type of the results log means, and what to do about it.
+
+    Without an argument, list them all.
+
+    \b
+    Examples:
+      complete-sessions explain 4
+      complete-sessions explain http_503
+    """
+    if subject is None:
+        click.echo(_everything())
+        return
+    title, explanation = _find(subject)
+    click.echo(f"{title}: {explanation.meaning}\n{explanation.what_to_do}")
+
+
+def _find(subject: str) -> tuple[str, Explanation]:
+    if subject.isdecimal():
+        explanation = explain_exit_code(int(subject[:6]))
+        if explanation is None:
+            known = ", ".join(str(int(code)) for code in EXIT_CODES)
+            raise UsageError(f"{subject} is no exit code of this program", f"There are: {known}.")
+        return f"Exit code {subject}", explanation
+    name = subject.lower().replace("-", "_")
+    if name.upper() in ExitCode.__members__:
+        code = ExitCode[name.upper()]
+        return f"Exit code {int(code)}", EXIT_CODES[code]
+    if is_known_error(name):
+        return name, explain_error(name)
+    raise _unknown(subject)
+
+
+def _unknown(subject: str) -> UsageError:
+    near = nearest(subject)
+    hint = f"Did you mean {near!r}?" if near else "`complete-sessions explain` lists them all."
+    return UsageError(f"{subject!r} is neither an exit code nor an error type", hint)
+
+
+def _everything() -> str:
+    sections = [
+        ("Exit codes", {str(int(code)): text for code, text in EXIT_CODES.items()}),
+        ("Error types (any other HTTP status is http_<status>)", ERROR_TYPES),
+    ]
+    lines: list[str] = []
+    for title, entries in sections:
+        width = max(map(len, entries))
+        lines += [
+            title,
+            *(f"  {name:<{width}}  {entry.meaning}" for name, entry in entries.items()),
+        ]
+        lines.append("")
+    return "\n".join(lines[:-1])

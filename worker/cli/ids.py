@@ -1,0 +1,98 @@
+"""`complete-sessions ids`: ids by their latest outcome, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import click
+
+from worker.cli.reading import Reading, find_logs, logs_argument, print_text
+from worker.errors import UsageError
+from worker.observers.survey import Survey
+from worker.observers.wording import count, visible
+from worker.outcomes import ErrorType, Outcome, is_valid_id
+
+_IDS_AT_ONCE: Final = 10_000
+
+
+@click.command(short_help="Print ids by their latest outcome, to pipe into `run -`.")
+@logs_argument
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice([outcome.value for outcome in Outcome]),
+    multiple=True,
+    default=[Outcome.FAILED.value],
+    show_default=True,
+    help="Ids whose latest outcome is this; may be repeated.",
+)
+@click.option(
+    "--error-type",
+    "error_types",
+    metavar="TYPE",
+    multiple=True,
+    help="Only those whose latest error has this type; may be repeated.",
+)
+@click.option("--run", metavar="RUN", help="Only those whose latest outcome this run recorded.")
+def ids(
+    results: tuple[Path, ...],
+    outcomes: tuple[str, ...],
+    error_types: tuple[str, ...],
+    run: str | None,
+) -> None:
+    """Print the ids that the logs RESULTS hold by their latest outcome, one a line.
+
+    They come in the order of their first appearance. Lines of the input that were no ids are left
+    out, as they cannot be sent; stderr says how many.
+
+    \b
+    Example, to send again what timed out in the last run:
+      complete-sessions ids night.results.jsonl --error-type timeout |
+        complete-sessions run - --results night.results.jsonl
+    """
+    survey = Survey()
+    for path in find_logs(results):
+        survey.read(str(path), Reading(path))
+    names = [trace.run for trace in survey.runs]
+    if run is not None and run not in names:
+        raise UsageError(f"there is no run {run!r} in the logs", _name_runs(names))
+    wanted = [
+        state.outcome.value in outcomes
+        and (not error_types or state.error_type in error_types)
+        and (run is None or names[state.run] == run)
+        for state in survey.states.known
+    ]
+    left_out = _print_ids(survey, wanted)
+    if left_out:
+        click.echo(
+            f"left out, as they cannot be sent: {count(left_out, 'line')} of the input that "
+            "can be no id (invalid_id)",
+            err=True,
+        )
+
+
+def _print_ids(survey: Survey, wanted: Sequence[bool]) -> int:
+    """Print the ids in the wanted states; gives how many were left out."""
+    invalid = [state.error_type == ErrorType.INVALID_ID for state in survey.states.known]
+    sendable = [want and not bad for want, bad in zip(wanted, invalid, strict=True)]
+    left_out = sum(
+        number
+        for state, number in survey.latest.counts().items()
+        if wanted[state] and invalid[state]
+    )
+    ids = survey.latest.ids(sendable.__getitem__)
+    while batch := list(islice(ids, _IDS_AT_ONCE)):
+        # A log that was edited by hand may hold anything, and a newline would forge an id.
+        valid = [text for text in batch if is_valid_id(text)]
+        left_out += len(batch) - len(valid)
+        print_text("".join(f"{text}\n" for text in valid))
+    return left_out
+
+
+def _name_runs(names: Sequence[str]) -> str:
+    if not names:
+        return "They hold no run at all."
+    return f"The last ones are: {', '.join(map(visible, names[-5:]))}."

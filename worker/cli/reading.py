@@ -1,0 +1,108 @@
+"""Results logs as arguments: found, read once each, and what is wrong with them said on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import click
+
+from worker.errors import LedgerError, UsageError
+from worker.ledger.lines import read_records
+from worker.observers.wording import count, shorten, visible
+from worker.outcomes import Record
+
+_BAD_LINES_SHOWN: Final = 10
+_BAD_LINE_LENGTH: Final = 60
+_LARGE_LOG_BYTES: Final = 100_000_000
+_LINES_BETWEEN_SIGNS: Final = 250_000
+
+logs_argument = click.argument(
+    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
+)
+
+
+def find_logs(paths: tuple[Path, ...]) -> list[Path]:
+    """The logs in the order in which they were given, each once, whatever names it has.
+
+    Raises UsageError for one that is missing or a directory.
+    """
+    found: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(
+                f"cannot read the results log {visible(str(path))}: {reason}",
+                "`run` writes it beside its source, or where --results says",
+            ) from error
+        if path.is_dir():
+            raise UsageError(f"{visible(str(path))} is a directory, not a results log")
+        found.setdefault((status.st_dev, status.st_ino), path)
+    return list(found.values())
+
+
+class Reading:
+    """Goes through one log's records. `bad_lines` counts the lines that are none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bad_lines = 0
+        self._records = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        """Raises UsageError where the file cannot be read, or is not a results log at all."""
+        try:
+            records = read_records(self.path, self._notice)
+            yield from self._with_signs(records) if self._takes_long() else self._counted(records)
+        except LedgerError as error:
+            raise UsageError(error.message, error.advice) from error
+        self._conclude()
+
+    def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        # Whether there is any is all that is asked: counting each would slow long logs down.
+        for first in islice(records, 1):
+            self._records = 1
+            yield first
+        yield from records
+
+    def _takes_long(self) -> bool:
+        return sys.stderr.isatty() and self.path.stat().st_size >= _LARGE_LOG_BYTES
+
+    def _with_signs(self, records: Iterator[Record]) -> Iterator[Record]:
+        for self._records, record in enumerate(records, 1):
+            if self._records % _LINES_BETWEEN_SIGNS == 0:
+                click.echo(f"\rreading: {count(self._records)} lines", err=True, nl=False)
+            yield record
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+    def _notice(self, number: int, line: bytes) -> None:
+        self.bad_lines += 1
+        if self.bad_lines > _BAD_LINES_SHOWN:
+            return
+        text = line[: 4 * _BAD_LINE_LENGTH].decode("utf-8", "replace")
+        shown = shorten(visible(text), _BAD_LINE_LENGTH) if text else "compressed data breaks off"
+        self._say(f"line {number} is not a record: {shown}")
+
+    def _conclude(self) -> None:
+        if self.bad_lines > _BAD_LINES_SHOWN:
+            rest = self.bad_lines - _BAD_LINES_SHOWN
+            self._say(f"{count(rest, 'more line')} {'is' if rest == 1 else 'are'} not records")
+        if self.bad_lines and not self._records:
+            raise UsageError(
+                f"{visible(str(self.path))} is not a results log: none of its lines is a record",
+                "Give the file that `run` wrote, which ends in .results.jsonl",
+            )
+
+    def _say(self, text: str) -> None:
+        click.echo(f"{visible(str(self.path))}: {text}", err=True)
+
+
+def print_text(text: str) -> None:
+    """Write to stdout; what its encoding cannot hold is shown as an escape."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)

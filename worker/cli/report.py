@@ -1,0 +1,81 @@
+"""`complete-sessions report`: what results logs say: tables, a page, JSON or one id's history."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from worker.cli.reading import Reading, find_logs, logs_argument, print_text
+from worker.errors import ExitCode
+from worker.observers.report import Report, summarise
+from worker.observers.report_history import Entry, describe
+from worker.observers.report_table import render_colour, render_plain
+from worker.observers.survey import Survey
+from worker.observers.wording import visible
+
+
+@click.command(short_help="Show what a results log says, as a table, a page or JSON.")
+@logs_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
+@click.option("--id", "wanted", metavar="ID", help="The whole history of one id, in words.")
+def report(results: tuple[Path, ...], as_json: bool, wanted: str | None) -> int:
+    """Show what results logs say: outcomes, runs, errors and what to do about them, latency.
+
+    RESULTS are logs that `run` wrote, plain or gzipped. Of an id the last line counts; of an id in
+    several logs, the line of the run that began last.
+    """
+    logs = find_logs(results)
+    if wanted is not None:
+        return _show_history(logs, wanted, as_json)
+    survey = _survey(logs)
+    summary = summarise(survey)
+    if as_json:
+        print_text(_json(summary))
+    else:
+        _show_tables(summary)
+    return ExitCode.OK
+
+
+def _survey(logs: list[Path]) -> Survey:
+    survey = Survey()
+    for path in logs:
+        reading = Reading(path)
+        survey.read(str(path), reading).bad_lines = reading.bad_lines
+    return survey
+
+
+def _show_tables(summary: Report) -> None:
+    for log in summary.logs:
+        if not log.lines:
+            print_text(f"{visible(log.name)} is empty: no outcome has been recorded yet.\n")
+    if not summary.total.lines:
+        return
+    if sys.stdout.isatty():
+        print_text(render_colour(summary, shutil.get_terminal_size().columns))
+    else:
+        print_text(render_plain(summary))
+
+
+def _show_history(logs: list[Path], wanted: str, as_json: bool) -> int:
+    entries = [
+        Entry(str(path), record) for path in logs for record in Reading(path) if record.id == wanted
+    ]
+    if len(logs) > 1:
+        entries.sort(key=lambda entry: entry.record.at)
+    if not entries:
+        where = ", ".join(visible(str(path)) for path in logs)
+        click.echo(f"{visible(wanted)} is not in {where}", err=True)
+        return ExitCode.SOME_FAILED
+    if as_json:
+        print_text(_json([{"log": log, **msgspec.to_builtins(record)} for log, record in entries]))
+    else:
+        print_text("\n".join(describe(wanted, entries)) + "\n")
+    return ExitCode.OK
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value)).decode() + "\n"
