@@ -1,0 +1,13 @@
+"""Ids of workflow sessions, from a file, a pipe or standard input: one item for each line of input.
+
+A line becomes an item whatever stands in it; only what ends the reading is an error.
+"""
+
+from __future__ import annotations
+
+from worker.errors import SourceError
+from worker.sources.asynchronous import AsyncSource
+from worker.sources.opening import open_source
+from worker.sources.source import Source
+
+__all__ = ["AsyncSource", "Source", "SourceError", "open_source"]

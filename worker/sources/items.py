@@ -1,0 +1,56 @@
+"""From the text of a line to an item: an id, or why it cannot be one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.outcomes import MAX_ID_LENGTH, MAX_INVALID_ID_LENGTH, Item, is_valid_id
+from worker.sources.text import MAX_LINE
+
+BLANKS: Final = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""What is taken off around ids: all that shows as nothing, such as copied no-break spaces."""
+
+TOO_LONG: Final = f"The line is longer than {MAX_LINE} bytes"
+
+
+def decode(line: bytes) -> str:
+    """Bytes that are not UTF-8 become lone surrogates, which `item_of` finds and writes out."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a line is longer than `MAX_LINE` bytes, so that its end may not be known."""
+    return len(text) > MAX_LINE // 4 and len(text.encode("utf-8", "surrogateescape")) > MAX_LINE
+
+
+def item_of(text: str, line: int, *, context: str = "") -> Item:
+    """The item for an id as it was written; `context` is shown instead of an id that is empty."""
+    stripped = text.strip(BLANKS)
+    if is_valid_id(stripped):
+        return Item(stripped, line)
+    return problem_item(stripped or context, line, _why_not(stripped))
+
+
+def problem_item(text: str, line: int, problem: str) -> Item:
+    shown = _shown(text.strip(BLANKS))
+    # The results log goes by ids: what is none must not be recorded under the name of one.
+    return Item(f"{shown}…" if is_valid_id(shown) else shown, line, problem)
+
+
+def _shown(text: str) -> str:
+    # Four characters at most stand for one byte, so this cuts before it grows.
+    written_out = text[:MAX_INVALID_ID_LENGTH].encode("utf-8", "surrogateescape")
+    return written_out.decode("utf-8", "backslashreplace")[:MAX_INVALID_ID_LENGTH]
+
+
+def _why_not(text: str) -> str:
+    if not text:
+        return "The id is empty"
+    wrong = next((sign for sign in text if not is_valid_id(sign)), None)
+    if wrong is None:
+        return f"An id has at most {MAX_ID_LENGTH} characters, this one has {len(text)}"
+    if wrong == "\0":
+        return "The id contains a NUL byte"
+    if "\udc80" <= wrong <= "\udcff":
+        return "The id contains bytes that are not UTF-8"
+    return f"An id has only letters A to Z, digits, '_' and '-', this one contains {wrong!a}"

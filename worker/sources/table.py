@@ -1,0 +1,178 @@
+"""CSV (RFC 4180) with a header: from blocks of lines to the items of one column."""
+
+from __future__ import annotations
+
+import csv
+from difflib import get_close_matches
+from typing import Final
+
+from worker.errors import UsageError
+from worker.outcomes import Item, is_valid_id
+from worker.sources.items import BLANKS, TOO_LONG, decode, is_too_long, item_of, problem_item
+from worker.sources.parsers import COMMENT
+from worker.sources.text import MAX_LINE
+
+DELIMITERS: Final = ",;\t|"
+_MAX_ROW_LINES: Final = 1000
+_MAX_COLUMNS_SHOWN: Final = 20
+_NEVER_CLOSED: Final = "A quote opens in this row and is not closed"
+
+
+def cells_of(header: str, delimiter: str) -> list[str]:
+    """The cells of a header that stands on one line."""
+    csv.field_size_limit(2 * MAX_LINE)
+    row = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
+    return [cell.strip(BLANKS) for cell in row]
+
+
+def delimiter_of(header: str, field: str) -> str:
+    """The delimiter that makes a cell of `field`, or else the one that makes most cells."""
+
+    def fitness(delimiter: str) -> tuple[bool, int]:
+        cells = cells_of(header, delimiter)
+        return field in cells, len(cells)
+
+    return max(DELIMITERS, key=fitness)
+
+
+class Table:
+    """One id a row, in the column `field` of the header.
+
+    Blank rows, and rows whose line begins with '#', are skipped. A quote that is not closed within
+    1,000 lines or 1 MiB spoils its own line only: the lines after it are rows of their own.
+    """
+
+    header_lines = 1
+
+    def __init__(self, field: str, delimiter: str) -> None:
+        # The limit is the process's own; lines are bounded before they come here.
+        csv.field_size_limit(2 * MAX_LINE)
+        self._field = field
+        self._delimiter = delimiter
+        self._column: int | None = None
+        self._width = 0
+        self._open: list[str] = []
+        self._next_line = 1
+
+    def parse(self, block: bytes, first: int) -> list[Item]:
+        lines = [f"{text}\n" for text in decode(block).split("\n")]
+        self._next_line = first + len(lines)
+        return self._parse_rows([*self._open, *lines], is_last=False)
+
+    def finish(self) -> list[Item]:
+        return self._parse_rows(self._open, is_last=True)
+
+    def _parse_rows(self, lines: list[str], *, is_last: bool) -> list[Item]:
+        first = self._next_line - len(lines)
+        feed = _RowFeed(lines)
+        reader = csv.reader(feed, delimiter=self._delimiter, skipinitialspace=True)
+        items: list[Item] = []
+        while feed.begin_row():
+            try:
+                row = next(reader, None)
+                if row is not None and feed.is_open and is_last:
+                    raise _RowError(_NEVER_CLOSED)
+            except (_RowError, csv.Error) as error:
+                items.append(self._spoilt(feed.row_text, first + feed.start, str(error)))
+                feed.give_up_row()
+                continue
+            if row is None or feed.is_open:
+                break
+            items += self._parse_row(row, feed, first)
+        self._open = lines[feed.start :] if feed.is_open else []
+        return items
+
+    def _spoilt(self, text: str, line: int, problem: str) -> Item:
+        if self._column is None:
+            raise UsageError(f"line {line} is not the header of a CSV file: {problem}")
+        return problem_item(text, line, problem)
+
+    def _parse_row(self, row: list[str], feed: _RowFeed, first: int) -> list[Item]:
+        column = self._column
+        line = first + feed.start
+        if column is not None and column < len(row) and is_valid_id(row[column]):
+            return [Item(row[column], line)]
+        if not any(cell.strip(BLANKS) for cell in row):
+            return []
+        if column is None:
+            self._column = self._find_column([cell.strip(BLANKS) for cell in row])
+            self._width = len(row)
+            return []
+        if column < len(row):
+            return [item_of(row[column], line, context=feed.row_text)]
+        problem = f"The row has {len(row)} of {self._width} cells, and none for '{self._field}'"
+        return [problem_item(feed.row_text, line, problem)]
+
+    def _find_column(self, names: list[str]) -> int:
+        found = names.count(self._field)
+        if found == 1:
+            return names.index(self._field)
+        if found > 1:
+            raise UsageError(
+                f"{found} columns are called '{self._field}'", "Rename all but the one with the ids"
+            )
+        by_key = {name.casefold(): name for name in names if name}
+        close = get_close_matches(self._field.casefold(), by_key, n=1, cutoff=0.3)
+        nearest = by_key[close[0]] if close else next(iter(by_key.values()))
+        shown = ", ".join(ascii(name) for name in names[:_MAX_COLUMNS_SHOWN])
+        more = ", …" if len(names) > _MAX_COLUMNS_SHOWN else ""
+        raise UsageError(
+            f"no column is called '{self._field}'; the columns are {shown}{more}",
+            f"Name the one with the ids, for instance --field {nearest!a}",
+        )
+
+
+class _RowError(Exception):
+    """The row at hand cannot be read; says why."""
+
+
+class _RowFeed:
+    """Gives lines to csv.reader, which asks for another one while a quoted cell is open."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.start = 0
+        self.is_open = False
+        self._lines = lines
+        self._next = 0
+        self._size = 0
+        self._in_row = False
+
+    def __iter__(self) -> _RowFeed:
+        return self
+
+    def __next__(self) -> str:
+        if self._next >= len(self._lines):
+            self.is_open = self._in_row
+            raise StopIteration
+        text = self._lines[self._next]
+        self._next += 1
+        if self._in_row:
+            self._check_open_row(text)
+            return text
+        self._in_row = True
+        if is_too_long(text):
+            raise _RowError(TOO_LONG)
+        self._size = len(text)
+        return text
+
+    def begin_row(self) -> bool:
+        """Go to the next row that is no comment; False where there is none."""
+        lines = self._lines
+        while self._next < len(lines) and lines[self._next].startswith(COMMENT):
+            self._next += 1
+        self.start = self._next
+        self._in_row = self.is_open = False
+        return self._next < len(lines)
+
+    def give_up_row(self) -> None:
+        """Take the lines after the row's first one for rows of their own."""
+        self._next = self.start + 1
+
+    @property
+    def row_text(self) -> str:
+        return self._lines[self.start]
+
+    def _check_open_row(self, text: str) -> None:
+        self._size += len(text)
+        if self._next - self.start > _MAX_ROW_LINES or self._size > MAX_LINE:
+            raise _RowError(_NEVER_CLOSED)
