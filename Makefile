@@ -51,6 +51,10 @@ report: $(INSTALLED) ## what RESULTS says, on the terminal and as a page beside 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
 
+.PHONY: coverage
+coverage: $(INSTALLED) ## run the tests and say which lines they never reach
+	$(BIN)/python -m pytest --cov --cov-report=term
+
 .PHONY: torture
 torture: $(INSTALLED) ## kill and restart whole runs, and count what was lost (minutes)
 	$(BIN)/python -m tests.torture
@@ -90,8 +94,8 @@ lock: ## choose versions anew where pyproject.toml asks for it; UPGRADE=1 takes 
 
 .PHONY: clean
 clean: ## remove what set-up, checks and builds left behind; never results
-	rm -rf .venv .bench .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
-	  .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf .venv .bench .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \
+	  .pytest_cache .ruff_cache build dist
 	find worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock pyproject.toml
