@@ -1,0 +1,99 @@
+"""How a log's line is written: as JSON, or for people; never more than one line, never a secret."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from rich.text import Text
+from structlog.processors import TimeStamper, add_log_level
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.observers.wording import duration, redacted, visible
+
+LogFormat = Literal["console", "json"]
+
+_STYLES: Final = {"debug": "dim", "warning": "yellow", "error": "bold red"}
+
+
+def processors(log_format: LogFormat, secrets: Sequence[str], *, styled: bool) -> list[Processor]:
+    """What makes a line of an event's fields; `styled` for a rich console."""
+
+    def plain(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+        return {key: _plain(value, secrets) for key, value in fields.items()}
+
+    if log_format == "json":
+        return [add_log_level, plain, TimeStamper(fmt="iso", utc=True), _as_json]
+    stamp = TimeStamper(fmt="%m-%d %H:%M:%S", utc=False)
+    return [add_log_level, plain, stamp, _as_rich_text if styled else _as_text]
+
+
+def _plain(value: object, secrets: Sequence[str]) -> object:
+    if isinstance(value, float):
+        # JSON has no infinity; and nobody reads a seventh digit.
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | datetime):
+        return value
+    return redacted(str(value), secrets)
+
+
+def _as_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    first = {key: fields.pop(key) for key in ("timestamp", "level", "event")}
+    return json.dumps({**first, **fields}, default=_rfc3339)
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _as_text(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    return "".join(text for text, _ in _spans(fields))
+
+
+def _as_rich_text(
+    _logger: WrappedLogger, _method: str, fields: EventDict
+) -> tuple[tuple[Any], dict[str, Any]]:
+    return (Text.assemble(*_spans(fields)),), {}
+
+
+def _spans(fields: EventDict) -> list[tuple[str, str]]:
+    """The line in pieces, each with its style."""
+    level, event = fields.pop("level"), visible(fields.pop("event"))
+    spans = [
+        (fields.pop("timestamp"), "dim"),
+        (f"  {level:<7}", _STYLES.get(level, "")),
+        (f"  {event:<15}", "bold"),
+    ]
+    for key, value in fields.items():
+        if value is not None:
+            name, text = _for_people(key, value)
+            spans += [(f" {name}=", "dim"), (text, "")]
+    return spans
+
+
+def _for_people(key: str, value: object) -> tuple[str, str]:
+    if isinstance(value, datetime):
+        return key, value.astimezone().strftime("%H:%M:%S")
+    if isinstance(value, bool):
+        return key, "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number_for_people(key, value)
+    return key, _quoted(str(value))
+
+
+def _number_for_people(key: str, value: float) -> tuple[str, str]:
+    if key.endswith("_ms"):
+        return key.removesuffix("_ms"), duration(value / 1000)
+    if key.endswith("_s"):
+        return key.removesuffix("_s"), duration(value)
+    return key, str(round(value, 3))
+
+
+def _quoted(text: str) -> str:
+    """`text`, in quotes where it could be taken for more than one value."""
+    if text and text.isprintable() and not set(text) & set(" =\"'\\"):
+        return text
+    return visible(json.dumps(text, ensure_ascii=False))

@@ -1,0 +1,241 @@
+"""The bar on a terminal: two lines that are drawn anew at every tick, below the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from rich.console import Console, ConsoleOptions
+from rich.live import Live
+from rich.text import Text
+
+from worker.clock import Clock
+from worker.errors import ExitCode
+from worker.events import (
+    Event,
+    OutageBegan,
+    OutageEnded,
+    ProbeFailed,
+    RunFinished,
+    Snapshot,
+    StopRequested,
+    Ticked,
+)
+from worker.observers.estimate import Estimate, moment_in
+from worker.observers.stream import guard
+from worker.observers.wording import duration, rate, visible
+from worker.outcomes import Outcome
+
+_SEPARATOR = " · "
+_SHORTEST_BAR = 10
+_LONGEST_BAR = 60
+_PAUSE_REASON: Final = {"outage": "API down", "throttled": "throttled"}
+
+
+def can_show(console: Console) -> bool:
+    """Whether the console is a terminal that can move its cursor."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+class Part(NamedTuple):
+    """A piece of a line; where room is short those of the highest rank go first."""
+
+    rank: int
+    text: str
+    style: str = ""
+
+
+class View(NamedTuple):
+    """What the bar shows; nothing but values."""
+
+    snapshot: Snapshot
+    eta_s: float | None = None
+    patient_until: datetime | None = None
+    stop: StopRequested | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        # A column less: a line that fills the terminal wraps on some of them.
+        width = options.max_width - 1
+        return iter(draw(self, width, ascii_only=options.ascii_only))
+
+
+class ProgressBar:
+    """Shows a run on `console`, which must be the one the log writes to, and removes itself.
+
+    A context manager and an observer. It has no thread: each `Ticked` draws it. On a console that
+    is no terminal, or a dumb one, it shows nothing. A bar that cannot be drawn goes away quietly.
+    """
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        guard(console)
+        self._clock = clock
+        self._estimate = Estimate()
+        self._view: View | None = None
+        self._patient_until: datetime | None = None
+        self._stop: StopRequested | None = None
+        self._live: Live | None = None
+        if can_show(console):
+            self._live = Live(
+                console=console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar and show the cursor again; a second time changes nothing."""
+        live, self._live = self._live, None
+        if live is not None:
+            # Stopping draws a last time, and that must not fail again where drawing has failed.
+            live.update("")
+            live.stop()
+
+    def notice(self, event: Event) -> None:
+        try:
+            self._notice(event)
+        except Exception:  # noqa: BLE001 - whatever hinders drawing, the run goes on
+            self.close()
+
+    def _notice(self, event: Event) -> None:
+        match event:
+            case Ticked():
+                self._show(event.snapshot, self._estimate.update(event.snapshot))
+            case OutageBegan() | ProbeFailed():
+                self._patient_until = moment_in(event.patience_s, self._clock)
+            case OutageEnded():
+                self._patient_until = None
+            case StopRequested():
+                self._stop = event
+                # Whoever pressed Ctrl-C must see at once that it was heard.
+                if self._view is not None:
+                    self._show(self._view.snapshot, None)
+            case RunFinished():
+                self.close()
+
+    def _show(self, snapshot: Snapshot, eta_s: float | None) -> None:
+        if self._live is not None:
+            self._view = View(snapshot, eta_s, self._patient_until, self._stop)
+            self._live.update(self._view, refresh=True)
+
+
+# --- drawing, without a terminal ------------------------------------------------------------------
+
+
+def draw(view: View, width: int, *, ascii_only: bool = False) -> list[Text]:
+    """Two lines of at most `width` columns."""
+    headway = fit(_headway(view), width - 1)
+    lines = [_with_bar(headway, view.snapshot, width, ascii_only), _join(fit(_state(view), width))]
+    for line in lines:
+        line.truncate(width, overflow="crop")
+        if ascii_only:
+            line.plain = line.plain.replace(_SEPARATOR, " | ")
+    return lines
+
+
+def fit(parts: Sequence[Part], width: int) -> list[Part]:
+    """The parts that together are no wider than `width`, in their order; one at least."""
+    kept = list(parts)
+    while len(kept) > 1 and _width(kept) > width:
+        kept.remove(max(kept, key=lambda part: part.rank))
+    return kept
+
+
+def _width(parts: Sequence[Part]) -> int:
+    return sum(len(part.text) for part in parts) + len(_SEPARATOR) * (len(parts) - 1)
+
+
+def _join(parts: Sequence[Part]) -> Text:
+    return Text(_SEPARATOR).join(Text(part.text, part.style) for part in parts)
+
+
+def _with_bar(parts: Sequence[Part], snapshot: Snapshot, width: int, ascii_only: bool) -> Text:
+    text = _join(parts)
+    length = min(width - len(text) - 1, _LONGEST_BAR)
+    if not snapshot.total or length < _SHORTEST_BAR:
+        return text
+    filled = int(length * min(snapshot.tally.done / snapshot.total, 1))
+    # Thick against thin, so that it can be read without colours.
+    thick, thin = ("#", "-") if ascii_only else ("━", "─")
+    bar = Text.assemble((thick * filled, "green"), (thin * (length - filled), "dim"), " ")
+    return bar.append_text(text)
+
+
+def _headway(view: View) -> list[Part]:
+    snapshot = view.snapshot
+    done, total = snapshot.tally.done, snapshot.total
+    elapsed = Part(3, f"{duration(int(snapshot.elapsed_s))} so far", "dim")
+    if not total:
+        return [Part(0, f"{done:,} done"), elapsed]
+    parts = [
+        Part(0, f"{done:,} of {total:,}", "bold"),
+        Part(2, f"{min(100 * done // total, 100)} %"),
+    ]
+    if view.eta_s is not None:
+        parts.append(Part(1, f"{duration(max(round(view.eta_s), 0))} left"))
+    return [*parts, elapsed]
+
+
+def _state(view: View) -> list[Part]:
+    snapshot, tally = view.snapshot, view.snapshot.tally
+    failed = tally.outcomes[Outcome.FAILED]
+    parts = [
+        *_interruption(view),
+        Part(4, f"processing {tally.outcomes[Outcome.PROCESSING]:,}", "green"),
+        Part(5, f"not found {tally.outcomes[Outcome.NOT_FOUND]:,}", "yellow"),
+        Part(3, f"failed {failed:,}", "bold red" if failed else "dim"),
+        Part(6, f"{rate(snapshot.rate_now)} of {rate(snapshot.rate_allowed)} requests/s"),
+    ]
+    if snapshot.waiting:
+        parts.append(Part(7, f"waiting for a retry {snapshot.waiting:,}"))
+    parts.append(Part(8, f"in flight {snapshot.in_flight:,}", "dim"))
+    if tally.settled:
+        parts.append(Part(9, f"settled before {tally.settled:,}", "dim"))
+    if tally.duplicates:
+        parts.append(Part(10, f"duplicates {tally.duplicates:,}", "dim"))
+    return parts
+
+
+def _interruption(view: View) -> list[Part]:
+    """Why nothing new is sent, and what happens next."""
+    if view.stop is not None or view.snapshot.draining:
+        return _stopping(view)
+    pause = view.snapshot.pause
+    if pause is None:
+        return []
+    reason = _PAUSE_REASON.get(pause.reason, visible(pause.reason))
+    next_try = f"again in {duration(round(pause.seconds_left))}"
+    parts = [
+        Part(0, f"paused: {reason}", "bold yellow"),
+        Part(1, next_try if pause.seconds_left > 0 else "trying now", "yellow"),
+    ]
+    if view.patient_until is not None:
+        until = view.patient_until.astimezone().strftime("%H:%M")
+        parts.append(Part(2, f"gives up at {until}", "yellow"))
+    return parts
+
+
+def _stopping(view: View) -> list[Part]:
+    text = f"stopping: {view.snapshot.in_flight:,} in flight"
+    by_signal = view.stop is not None and view.stop.exit_code in {
+        ExitCode.INTERRUPTED,
+        ExitCode.TERMINATED,
+    }
+    if by_signal:
+        text += ", Ctrl-C again stops at once"
+    return [Part(0, text, "bold yellow")]
