@@ -50,8 +50,7 @@ class Screen:
         self._console: Console | None = None
         wants_bar = is_terminal and not self._is_quiet if progress is None else progress
         self._bar = self._make_bar(clock) if wants_bar else None
-        console = self._console if self._format == "console" else None
-        self._log = logs.configure(self._format, settings.level, sys.stderr, console, secrets)
+        self._log = logs.configure(self._format, settings.level, sys.stderr, self._console, secrets)
         every_s = settings.progress_every if self._bar is None else None
         self._log_observer = logs.LogObserver(self._log, every_s, clock, command)
 
