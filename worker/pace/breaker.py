@@ -30,7 +30,7 @@ class Breaker:
         self._trips_after = trips_after
         self._initial_s = initial_s
         self._maximum_s = maximum_s
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._reset()
 
     def _reset(self) -> None:
@@ -81,7 +81,7 @@ class Breaker:
         sent_at = now if sent_at is None else sent_at
         if self.failures == 0:
             self._first_sent_at = sent_at
-            self._deadline = now + self._patience_s
+            self._deadline = now + self.patience_s
         self.failures += 1
         self._not_before = max(self._not_before, now + at_least_s)
         if not self.is_open:
@@ -91,12 +91,11 @@ class Breaker:
         self._postpone(now, self.reopens_at)
         return None
 
-    def succeeded(self, now: float, *, sent_at: float = math.inf) -> Change | None:
+    def succeeded(self, *, sent_at: float = math.inf) -> Change | None:
         """A request that left at `sent_at` was answered.
 
         One that left before the row's first failure did is no news, and changes nothing.
         """
-        del now
         if self.failures == 0 or sent_at < self._first_sent_at:
             return None
         was_open = self.is_open
@@ -107,9 +106,8 @@ class Breaker:
         """The request that leaves now decides what happens next."""
         self._probe_sent_at = now
 
-    def abandon_probe(self, now: float) -> None:
+    def abandon_probe(self) -> None:
         """The probe was not sent after all: another may go at once."""
-        del now
         self._probe_sent_at = math.inf
 
     def _trips(self, now: float) -> bool:
