@@ -61,6 +61,8 @@ class Client:
             },
             skip_auto_headers=(hdrs.ACCEPT_ENCODING,),
         )
+        # Else aiohttp repeats a GET whose connection broke by itself: at once, and past the pacer.
+        self._http._retry_connection = False  # noqa: SLF001
         return self
 
     async def __aexit__(

@@ -1,0 +1,76 @@
+"""The run: each id gets its outcome, and the sum adds up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from run_desk import DONE, Held, RunDesk, Scripted, desk, faulty, ids, methods, sessions
+from sandbox_caller import until
+
+from worker.api.sandbox.config import SandboxConfig
+from worker.api.sandbox.faults import Faults
+from worker.api.verdict import Answer
+from worker.errors import ExitCode
+
+
+async def test_what_is_settled_is_not_sent_again_and_what_failed_is(tmp_path: Path) -> None:
+    some = ids(4)
+    config = faulty(some[:3], "http_500@post=1")
+    async with desk(tmp_path, config, retry_max_attempts=1) as (here, sandbox):
+        await here.run([some[0]])
+        sandbox.service.faults = Faults()
+        second = await here.run([some[3], some[1]])
+        assert second.outcomes == {"internal_server_error": 1, "processing": 1, "not_found": 1}
+        third = await here.run([some[2], some[1], some[0], some[3]])
+        assert third.outcomes == {"processing": 3, "not_found": 1}
+        assert third.finished.tally.settled == 2
+        assert third.finished.tally.requests.total() == 2
+        assert sandbox.sessions.triggered_twice == {}
+
+
+async def test_a_double_is_sent_once_however_far_behind_the_first(tmp_path: Path) -> None:
+    some = ids(300)
+    async with desk(tmp_path, sessions(some)) as (here, sandbox):
+        ended = await here.run([*some, *some], pace_window=32)
+        assert ended.finished.tally.duplicates == 300
+        assert (ended.code, methods(sandbox)) == (ExitCode.OK, {"POST": 300})
+
+
+async def test_what_cannot_be_an_id_is_recorded_and_never_sent(tmp_path: Path) -> None:
+    lines = ["../clients/x?y", "a b", "\x1b[2J", "é", "x" * 129]
+    async with desk(tmp_path, SandboxConfig(any_id=True, limit=0)) as (here, sandbox):
+        ended = await here.run(lines)
+        assert ended.code is ExitCode.SOME_FAILED
+        assert ended.outcomes == {"invalid_id": 5}
+        assert [record.attempts for record in ended.records] == [0] * 5
+        assert methods(sandbox) == {}
+
+
+async def test_no_more_requests_are_in_flight_than_there_are_slots(tmp_path: Path) -> None:
+    client = Held()
+    here = RunDesk(tmp_path, pace_concurrency=3)
+    run = asyncio.create_task(here.run(ids(20), client=client))
+    await until(lambda: len(client.sent) == 3)
+    client.let_go.set()
+    assert (await run).outcomes == {"processing": 20}
+    assert client.most_at_once == 3
+
+
+async def test_no_more_ids_are_taken_than_the_window_holds(tmp_path: Path) -> None:
+    client = Held()
+    here = RunDesk(tmp_path, pace_concurrency=2, pace_window=8)
+    run = asyncio.create_task(here.run(ids(100), client=client))
+    await until(lambda: len(client.sent) == 2)
+    assert here.runner.tally.input == 8
+    client.let_go.set()
+    assert (await run).outcomes == {"processing": 100}
+
+
+async def test_an_id_that_waits_for_its_retry_holds_up_nobody(tmp_path: Path) -> None:
+    some = ids(5)
+    busy = Answer(429, b"", "0.1")
+    client = Scripted({some[0]: [busy, DONE]})
+    ended = await RunDesk(tmp_path, pace_concurrency=1).run(some, client=client)
+    assert [key for _, key in client.sent] == [*some, some[0]]
+    assert ended.outcomes == {"processing": 5}
