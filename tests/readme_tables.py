@@ -1,0 +1,84 @@
+"""The README's tables that follow from the code; `python -m tests.readme_tables` renews them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from worker.cli import group
+from worker.errors import ExitCode
+from worker.explain import EXIT_CODES
+from worker.settings import OPTIONS, Option
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def options() -> str:
+    """Every setting: its flag, variable, YAML key, default and meaning."""
+    rows = (
+        (
+            f"`{option.flag} {_value(option)}`".replace(" `", "`") if option.flag else "",
+            f"`{option.path}`",
+            f"`{option.env}`",
+            f"`{option.default_text}`",
+            _cell(option.help),
+        )
+        for option in OPTIONS
+    )
+    return _table(("flag", "YAML key", "variable", "default", "meaning"), rows)
+
+
+def exit_codes() -> str:
+    rows = ((str(int(code)), _cell(EXIT_CODES[code].meaning)) for code in ExitCode)
+    return _table(("code", "meaning"), rows)
+
+
+def commands() -> str:
+    context = click.Context(group)
+    rows = (
+        (f"`{name}`", _cell(_first_sentence(command)))
+        for name in group.list_commands(context)
+        if (command := group.get_command(context, name)) is not None and not command.hidden
+    )
+    return _table(("command", "does"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "options": options,
+    "exit codes": exit_codes,
+}
+
+
+def renewed(text: str) -> str:
+    """The README's text with each generated table as it should be."""
+    for name, render in TABLES.items():
+        block = f"<!-- {name} -->\n{render()}\n<!-- /{name} -->"
+        pattern = rf"<!-- {name} -->(?:.*?<!-- /{name} -->)?"
+        text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+    return text
+
+
+def _value(option: Option) -> str:
+    return "" if option.is_flag else "\\|".join(option.choices) or option.metavar
+
+
+def _first_sentence(command: click.Command) -> str:
+    return " ".join((command.help or "").split("\n\n")[0].split())
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
