@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
+from readme_tables import README, TABLES, renewed
 
-from tests.readme_tables import README, TABLES, renewed
 from worker.cli import group
 from worker.errors import EXIT_PRECEDENCE, ExitCode
 from worker.outcomes import Record
