@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -56,9 +55,9 @@ TABLES: dict[str, Callable[[], str]] = {
 def renewed(text: str) -> str:
     """The README's text with each generated table as it should be."""
     for name, render in TABLES.items():
-        block = f"<!-- {name} -->\n{render()}\n<!-- /{name} -->"
-        pattern = rf"<!-- {name} -->(?:.*?<!-- /{name} -->)?"
-        text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        before, _, after = text.partition(f"<!-- {name} -->")
+        after = after.split(f"<!-- /{name} -->")[-1]
+        text = f"{before}<!-- {name} -->\n{render()}\n<!-- /{name} -->{after}"
     return text
 
 
