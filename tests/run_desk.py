@@ -24,7 +24,7 @@ from worker.errors import ExitCode
 from worker.events import Event, Observer, RunFinished
 from worker.ledger import Ledger, read_records
 from worker.outcomes import Outcome, Record
-from worker.runner import Runner
+from worker.runner import Audience, Runner
 from worker.runner.ports import Client as ClientPort
 from worker.settings import ApiKey, Settings, load
 from worker.sources import AsyncSource, open_source
@@ -173,14 +173,15 @@ def _runner(
     clock: Clock | None,
 ) -> Runner:
     clock = clock or Clock()
+    audience = Audience(observers)
     return Runner(
         run=run,
         results="results",
         source=source,
         client=client,
-        pacer=make_pacer(settings, ApiKey(KEY), clock, observers),
+        pacer=make_pacer(settings, ApiKey(KEY), clock, audience.notice),
         ledger=ledger,
-        observers=observers,
+        audience=audience,
         clock=clock,
         policy=policy_of(settings),
         limits=limits_of(settings, clock, tick_s=0.05),

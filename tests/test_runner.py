@@ -5,13 +5,37 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from run_desk import DONE, Held, RunDesk, Scripted, desk, faulty, ids, methods, sessions
+import pytest
+from run_desk import (
+    DONE,
+    Held,
+    RunDesk,
+    Scripted,
+    client_for,
+    desk,
+    faulty,
+    ids,
+    methods,
+    sessions,
+    settings,
+)
 from sandbox_caller import until
 
 from worker.api.sandbox.config import SandboxConfig
 from worker.api.sandbox.faults import Faults
-from worker.api.verdict import Answer
+from worker.api.verdict import Answer, Reply
 from worker.errors import ExitCode
+from worker.events import (
+    Event,
+    OutageBegan,
+    OutcomesRecorded,
+    RetryScheduled,
+    RunFinished,
+    RunStarted,
+    Throttled,
+    Ticked,
+)
+from worker.outcomes import Via
 
 
 async def test_what_is_settled_is_not_sent_again_and_what_failed_is(tmp_path: Path) -> None:
@@ -74,3 +98,83 @@ async def test_an_id_that_waits_for_its_retry_holds_up_nobody(tmp_path: Path) ->
     ended = await RunDesk(tmp_path, pace_concurrency=1).run(some, client=client)
     assert [key for _, key in client.sent] == [*some, some[0]]
     assert ended.outcomes == {"processing": 5}
+
+
+class Breaking:
+    """The real client, but for one id it breaks once the API has acted."""
+
+    def __init__(self, url: str, broken: str) -> None:
+        self._real = client_for(settings(api_base_url=url))
+        self._broken = broken
+
+    async def complete(self, id: str) -> Reply:
+        async with self._real as real:
+            reply = await real.complete(id)
+        if id == self._broken:
+            raise ZeroDivisionError("nobody foresaw this")
+        return reply
+
+    async def check(self, id: str) -> Reply:
+        async with self._real as real:
+            return await real.check(id)
+
+
+async def test_a_defect_in_a_slot_ends_the_run_with_an_account_and_without_a_second_trigger(
+    tmp_path: Path,
+) -> None:
+    some = ids(50)
+    async with desk(tmp_path, sessions(some), pace_concurrency=1) as (here, sandbox):
+        first = await here.run(some, client=Breaking(sandbox.url, some[9]))
+        assert first.code is ExitCode.DEFECT
+        assert "ZeroDivisionError: nobody foresaw this" in first.finished.reason
+        assert (len(first.records), first.finished.tally.not_attempted) == (9, 41)
+        assert first.journal_stays
+        assert [str(defect) for defect in here.runner.defects] == ["nobody foresaw this"]
+        second = await here.run()
+        assert (second.code, second.outcomes) == (ExitCode.OK, {"processing": 50})
+        assert second[some[9]].via is Via.CHECK
+        assert sandbox.sessions.triggered_twice == {}
+        assert not second.journal_stays
+
+
+class Failing:
+    """An observer that raises at its first event of a kind."""
+
+    def __init__(self, kind: type[Event]) -> None:
+        self._kind = kind
+        self.failed = 0
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, self._kind):
+            self.failed += 1
+            raise RuntimeError(f"cannot show {event.name}")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [RunStarted, RetryScheduled, Throttled, OutageBegan, OutcomesRecorded, Ticked],
+)
+async def test_an_observer_that_raises_costs_the_exit_code_and_nothing_else(
+    tmp_path: Path, kind: type[Event]
+) -> None:
+    some = ids(30)
+    config = faulty(
+        some, "throttle@post=0.1", "http_503_after@post=0.6", limit=2, latency_s=(0.01, 0.02)
+    )
+    given = {"stop_outage_after": 3, "pace_concurrency": 4}
+    async with desk(tmp_path, config, **given) as (here, sandbox):
+        observer = Failing(kind)
+        ended = await here.run(some, observers=[observer])
+        assert observer.failed == 1
+        assert ended.code is ExitCode.DEFECT
+        assert ended.outcomes == {"processing": 30}
+        assert [str(defect) for defect in here.runner.defects] == [f"cannot show {kind.name}"]
+        assert sandbox.sessions.triggered_twice == {}
+        assert (await here.run()).code is ExitCode.OK
+
+
+async def test_an_observer_that_cannot_show_the_end_does_not_change_it(tmp_path: Path) -> None:
+    async with desk(tmp_path, sessions(ids(1))) as (here, _):
+        ended = await here.run(ids(1), observers=[Failing(RunFinished)])
+        assert ended.code is ExitCode.OK
+        assert [str(defect) for defect in here.runner.defects] == ["cannot show run_finished"]

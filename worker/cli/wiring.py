@@ -25,7 +25,7 @@ from worker.errors import ExitCode, WorkerError
 from worker.events import Event, Observer, RunFinished
 from worker.ledger import Ledger
 from worker.pace.pacer import Pacer
-from worker.runner import Limits, Policy, Runner
+from worker.runner import Audience, Limits, Policy, Runner
 from worker.settings import ApiKey, Settings, resolve_rate
 from worker.sources import AsyncSource, open_source
 
@@ -131,14 +131,15 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
         connect_timeout_s=settings.api.connect_timeout,
         timeout_s=settings.api.timeout,
     ) as client:
+        audience = Audience(work.observers)
         runner = Runner(
             run=work.run,
             results=str(work.results),
             source=work.source,
             client=client,
-            pacer=make_pacer(settings, key, work.clock, work.observers),
+            pacer=make_pacer(settings, key, work.clock, audience.notice),
             ledger=work.ledger,
-            observers=work.observers,
+            audience=audience,
             clock=work.clock,
             policy=policy_of(settings),
             limits=limits_of(settings, work.clock, tick_s=screen.tick_s),
@@ -152,12 +153,8 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
 
 
 def make_pacer(
-    settings: Settings, key: ApiKey, clock: Clock, observers: Sequence[Observer]
+    settings: Settings, key: ApiKey, clock: Clock, notify: Callable[[Event], None]
 ) -> Pacer:
-    def notify(event: Event) -> None:
-        for observer in observers:
-            observer.notice(event)
-
     return Pacer(
         resolve_rate(settings.pace.rate, key.kind),
         clock=clock,

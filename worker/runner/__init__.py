@@ -1,6 +1,7 @@
 """The asyncio runner: ids from a source through a client into a ledger, at a pacer's word."""
 
+from worker.runner.audience import Audience
 from worker.runner.job import Policy
 from worker.runner.runner import Limits, Runner
 
-__all__ = ["Limits", "Policy", "Runner"]
+__all__ = ["Audience", "Limits", "Policy", "Runner"]

@@ -10,10 +10,8 @@ import msgspec
 
 from worker.api.verdict import Reply, Verdict, judge_check, judge_completion
 from worker.clock import Clock
-from worker.errors import ExitCode, LedgerError, WorkerError
+from worker.errors import ExitCode, WorkerError
 from worker.events import (
-    Event,
-    Observer,
     OutcomesRecorded,
     RetryScheduled,
     RunFinished,
@@ -26,6 +24,7 @@ from worker.outcomes import Error, ErrorType, Item, Outcome, Record
 from worker.pace.pacer import Pacer
 from worker.pace.schedule import Schedule
 from worker.runner import causes
+from worker.runner.audience import Audience
 from worker.runner.health import Health
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, Settle, give_up, next_step, record_of
@@ -65,7 +64,7 @@ class Runner:
         client: Client,
         pacer: Pacer,
         ledger: Ledger,
-        observers: Sequence[Observer],
+        audience: Audience,
         clock: Clock,
         policy: Policy,
         limits: Limits,
@@ -78,7 +77,8 @@ class Runner:
         self._client = client
         self._pacer = pacer
         self._ledger = ledger
-        self._observers = observers
+        self._audience = audience
+        self._notify = audience.notice
         self._clock = clock
         self._policy = policy
         self._limits = limits
@@ -101,6 +101,7 @@ class Runner:
         self._undurable = 0
         self._in_flight: dict[str, Job] = {}
         self._causes: dict[ExitCode, WorkerError] = {}
+        self._defects: list[Exception] = []
         self._aborted = False
         self._tasks: list[asyncio.Task[None]] = []
         self._meter = RateMeter()
@@ -118,9 +119,9 @@ class Runner:
         return len(self._in_flight)
 
     @property
-    def defects(self) -> list[BaseException]:
+    def defects(self) -> list[Exception]:
         """The exceptions that nobody foresaw."""
-        return [cause.__cause__ for cause in self._causes.values() if cause.__cause__ is not None]
+        return [*self._defects, *self._audience.defects]
 
     def stop(self, cause: WorkerError) -> None:
         """Send nothing new, finish what is in flight, and end with the cause's exit code."""
@@ -171,6 +172,7 @@ class Runner:
         except WorkerError as error:
             self._end(error)
         except Exception as error:  # noqa: BLE001 - a defect must not cost the account of the run
+            self._defects.append(error)
             self._end(causes.defect(error))
 
     def _end(self, error: WorkerError) -> None:
@@ -336,29 +338,25 @@ class Runner:
         self._undurable -= len(records)
         self._notify(OutcomesRecorded(records))
         self._room.set()
-        if not self._undurable:
-            self._wake.set()
+        self._wake.set()
 
     # --- the end --------------------------------------------------------------------------------
 
     async def _wind_up(self) -> None:
         """Account for everything that is left, and make it durable."""
-        waiting, fresh = self._schedule.clear()
+        waiting, _ = self._schedule.clear()
         now = self._clock.now()
         for job in waiting:
-            if job.first_sent_at is None:
-                fresh.append(job)
-            else:
+            if job.first_sent_at is not None and (job.attempts or job.unresolved):
                 self._record(job, give_up(job), now)
-        unsettled = len(fresh) + len(self._in_flight)
         try:
             await self._count_rest()
-            await self._ledger.finish(good_order=not self._in_flight)
-        except LedgerError as error:
-            self._end(error)
-            unsettled = self._undurable
-        self.tally.not_attempted += unsettled
-        self.tally.paused_s = self._pacer.paused_s
+            # After a defect nobody can tell what left: the next run reads all that might have.
+            in_good_order = not self._in_flight and not self._defects
+            await self._ledger.finish(good_order=in_good_order)
+        finally:
+            self.tally.not_attempted += self._undurable
+            self.tally.paused_s = self._pacer.paused_s
 
     async def _count_rest(self) -> None:
         """Count what was never taken from the source; a long one not to its end."""
@@ -378,6 +376,8 @@ class Runner:
 
     def _finish(self) -> RunFinished:
         tally = self.tally
+        for error in self._audience.defects[:1]:
+            self._causes.setdefault(ExitCode.DEFECT, causes.defect(error))
         code = causes.exit_code(self._causes, tally)
         cause = self._causes.get(code)
         finished = RunFinished(
@@ -394,10 +394,6 @@ class Runner:
         return finished
 
     # --- what is shown --------------------------------------------------------------------------
-
-    def _notify(self, event: Event) -> None:
-        for observer in self._observers:
-            observer.notice(event)
 
     def _announce(self) -> None:
         self._notify(
