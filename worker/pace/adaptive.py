@@ -9,13 +9,13 @@ _CUT: Final = 0.7
 _FLOOR_SHARE: Final = 0.02
 _LOWEST_RATE: Final = 0.05
 
-# The constants below were found by simulation: a leaky bucket of 10/s that holds a burst of 10,
-# shared with customers' 4/s, answers after 20 to 300 ms. A shorter climb refuses more customers; a
-# longer one takes more than 30 s to be back at 10/s when they have gone.
-_PLATEAU_SHARE: Final = 0.97
-"""A plateau just below what got through lets the bucket run empty before the next probing."""
-_RECOVERY_S: Final = 4.0
-_DOUBLING_S: Final = 24.0
+# Found by simulation: a leaky bucket of 10/s that holds a burst of 10, shared with customers' 4/s,
+# answers after 20 to 300 ms. A quicker climb refuses more customers; a slower one is not back at
+# 10/s within 30 s of their going. The plateau lies below what got through so that the bucket has
+# run half empty before the rate is tried again.
+_RECOVERY_S: Final = 8.0
+_PLATEAU_SHARE: Final = 0.98
+_DOUBLING_S: Final = 21.0
 """Seconds from the plateau's beginning until the rate has doubled."""
 
 _STRAY_SHARE: Final = 0.97
@@ -34,16 +34,12 @@ class AdaptiveRate:
     def __init__(self, ceiling: float) -> None:
         self._ceiling = ceiling
         self._floor = min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))
-        self._sent = 0
-        self._cut_at = -math.inf
         self._start = ceiling
         self._plateau = ceiling
-        self._recovery_s = _RECOVERY_S
-        self._is_recovering = False
-
-    def sent(self) -> None:
-        """A request leaves."""
-        self._sent += 1
+        self._recovery_s = 0.0
+        self._climb_s = 0.0
+        self._cut_at = -math.inf
+        self._paused_at = math.inf
 
     def throttled(self, now: float, sent_at: float) -> bool:
         """A request that left at `sent_at` was answered 429: whether the rate was cut for it.
@@ -58,27 +54,41 @@ class AdaptiveRate:
         self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
         self._start = max(refused * _CUT, self._floor)
         self._plateau = max(through if is_stray else through * _PLATEAU_SHARE, self._start)
-        self._sent = 0
+        self._climb_s = math.sqrt(math.sqrt(self._ceiling / self._plateau - 1.0)) * _DOUBLING_S
         self._cut_at = now
-        self._is_recovering = True
         return True
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
-        if not self._is_recovering:
+        climbing_s = min(now, self._paused_at) - self._cut_at - self._recovery_s
+        if climbing_s >= self._climb_s:
             return self._ceiling
-        left_s = self._cut_at + self._recovery_s - now
-        if left_s > 0.0:
-            return self._plateau - (self._plateau - self._start) * (left_s / self._recovery_s) ** 3
-        rate = self._plateau * (1.0 + (-left_s / _DOUBLING_S) ** 4)
-        self._is_recovering = rate < self._ceiling
-        return min(rate, self._ceiling)
+        if climbing_s >= 0.0:
+            return self._plateau * (1.0 + (climbing_s / _DOUBLING_S) ** 4)
+        return self._plateau - self._dip * (-climbing_s / self._recovery_s) ** 3
 
-    def hold(self, seconds: float) -> None:
-        """Nothing was sent for `seconds`: that time taught nothing, so it does not count."""
-        self._cut_at += seconds
+    def pause(self, now: float) -> None:
+        """Nothing is sent from now on, so that the time that passes teaches nothing."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Go on where the pause began."""
+        self._cut_at += now - self._paused_at
+        self._paused_at = math.inf
+
+    @property
+    def _dip(self) -> float:
+        return self._plateau - self._start
 
     def _mean(self, now: float) -> float:
-        if self._cut_at == -math.inf:
-            return self._ceiling
-        return self._sent / max(now - self._cut_at, 1e-3)
+        """The mean of `rate` since the last cut; the ceiling before the first."""
+        since_s = now - self._cut_at
+        if since_s <= 0.0 or since_s == math.inf:
+            return self.rate(now)
+        left_s = max(self._recovery_s - since_s, 0.0)
+        lost = self._dip * self._recovery_s / 4.0 * (1.0 - (left_s / self._recovery_s) ** 4)
+        climbing_s = max(since_s - self._recovery_s, 0.0)
+        climbed_s = min(climbing_s, self._climb_s)
+        won = self._plateau * _DOUBLING_S / 5.0 * (climbed_s / _DOUBLING_S) ** 5
+        won += (self._ceiling - self._plateau) * (climbing_s - climbed_s)
+        return self._plateau + (won - lost) / since_s

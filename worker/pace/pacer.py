@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Final
 
@@ -19,7 +19,7 @@ from worker.pace.gate import Gate
 from worker.pace.spacing import Spacing
 
 THROTTLED_AFTER: Final = 5
-"""429s in a row, with no success between them, that close the gate for everyone."""
+"""Round trips in a row that brought 429s and no success close the gate for everyone."""
 
 _RETRY_INTERVAL_S: Final = 0.001
 
@@ -66,7 +66,7 @@ class Pacer:
         self._spacing = Spacing()
         limit = max(1, math.floor(rate))
         throttler = Throttler(limit, limit / rate, _RETRY_INTERVAL_S)
-        self._pass_throttler: Callable[[], Awaitable[None]] = throttler.acquire
+        self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
         outage = Breaker(outage_after, backoff_initial_s, backoff_max_s, patience_s)
         throttle = Breaker(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s)
         self._outage = Gate("outage", outage, notify)
@@ -95,6 +95,16 @@ class Pacer:
                 return self._grant(now)
         return None
 
+    def permit_at_once(self) -> float | None:
+        """A permit as from `permit`, where one is to be had without waiting; else None.
+
+        Never to be called while somebody waits in `permit`.
+        """
+        now = self._clock.now()
+        if self._paused_at != math.inf or not self._may_leave(now) or not self._passes_throttler():
+            return None
+        return self._grant(now)
+
     def heard(
         self,
         signal: Signal,
@@ -113,8 +123,9 @@ class Pacer:
             self._throttle.succeeded(now, sent_at=sent_at)
         elif signal is Signal.THROTTLED:
             self._outage.succeeded(now)
-            self._adaptive.throttled(now, sent_at)
-            self._throttle.failed(now, at_least_s, sent_at, error)
+            # A volley counts once. A probe counts always, and says nothing of the rate.
+            if self._throttle.breaker.is_open or self._adaptive.throttled(now, sent_at):
+                self._throttle.failed(now, at_least_s, sent_at, error)
         else:
             self._outage.failed(now, at_least_s, sent_at, error)
             # A probe that failed for another reason did not open the gate either.
@@ -184,6 +195,16 @@ class Pacer:
         await self._clock.wait(self._wake, None if until == math.inf else until)
         self._wake.clear()
 
+    def _passes_throttler(self) -> bool:
+        """Whether the throttler lets a request through now: then it does not suspend."""
+        passage = self._pass_throttler()
+        try:
+            passage.send(None)
+        except StopIteration:
+            return True
+        passage.close()
+        return False
+
     def _may_leave(self, now: float) -> bool:
         return not self._stopped and self._due(now) <= now
 
@@ -201,7 +222,6 @@ class Pacer:
 
     def _grant(self, now: float) -> float:
         self._spacing.left(now, 1.0 / self._adaptive.rate(now))
-        self._adaptive.sent()
         for gate in self._gates:
             if gate.breaker.is_open:
                 gate.breaker.begin_probe(now)
@@ -211,7 +231,8 @@ class Pacer:
         is_paused = any(gate.breaker.is_open for gate in self._gates)
         if is_paused and not self.is_paused:
             self._paused_at = now
+            self._adaptive.pause(now)
         elif self.is_paused and not is_paused:
             self._paused_s += now - self._paused_at
-            self._adaptive.hold(now - self._paused_at)
             self._paused_at = math.inf
+            self._adaptive.resume(now)
