@@ -1,15 +1,29 @@
-"""The settings as options of a command."""
+"""The settings as options of a command, and the options as sections of its help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from worker.settings import OPTIONS, Option
 
 Command = Callable[..., Any]
+
+_PATHS: Final = {option.name: option.path for option in OPTIONS}
+_SECTIONS: Final = {
+    "Input and results": ("source", "results", "force", "dry_run"),
+    "Pace": ("pace",),
+    "Retries": ("retry",),
+    "When to stop": ("stop",),
+    "What is shown": ("log", "progress", "verbose", "quiet", "metrics_file"),
+}
+"""By the first word of a setting's path, or by the name of an option that is no setting."""
+
+_OTHER: Final = "Other"
+_WIDEST_FLAG: Final = 32
 
 
 def settings_options(*paths: str) -> Callable[[Command], Command]:
@@ -29,8 +43,41 @@ def settings_options(*paths: str) -> Callable[[Command], Command]:
 
 def given_flags(values: dict[str, Any]) -> dict[str, Any]:
     """What was given on the command line, by the setting's path."""
-    by_name = {option.name: option.path for option in OPTIONS}
-    return {by_name[name]: value for name, value in values.items() if value is not None}
+    return {_PATHS[name]: value for name, value in values.items() if value is not None}
+
+
+class SectionedCommand(click.Command):
+    """A command whose help shows its options by what they are for."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {name: [] for name in (*_SECTIONS, _OTHER)}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                sections[section_of(param)].append(record)
+        rows = [row for section in sections.values() for row in section]
+        width = max(len(flag) for flag, _ in rows if len(flag) <= _WIDEST_FLAG)
+        for name, section in sections.items():
+            if section:
+                with formatter.section(name):
+                    # Padded, as each section would else have a column of its own.
+                    formatter.write_dl(
+                        [(flag.ljust(width), text) for flag, text in section], _WIDEST_FLAG
+                    )
+
+
+def section_of(param: click.Parameter) -> str:
+    """The heading in the help under which an option stands."""
+    name = param.name or ""
+    first = _PATHS.get(name, name).split(".")[0]
+    return next((section for section, names in _SECTIONS.items() if first in names), _OTHER)
+
+
+def complete_file(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leaves the completion to the shell, which knows its files."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _as_click(option: Option, flag: str) -> Callable[[Command], Command]:
@@ -43,6 +90,31 @@ def _as_click(option: Option, flag: str) -> Callable[[Command], Command]:
             default=None,
             help=option.help,
         )
-    metavar = "|".join(option.choices) or option.metavar
-    text = f"{option.help}  [{option.default_text}]" if option.default is not None else option.help
-    return click.option(flag, option.name, metavar=metavar, default=None, help=text)
+    return click.option(
+        flag,
+        option.name,
+        metavar="|".join(option.choices) or option.metavar,
+        default=None,
+        help=_help(option),
+        shell_complete=_completion(option),
+    )
+
+
+def _help(option: Option) -> str:
+    # What a file is without one, its help says itself.
+    is_unset_file = option.default is None and option.metavar == "FILE"
+    return option.help if is_unset_file else f"{option.help}  [{option.default_text}]"
+
+
+def _completion(
+    option: Option,
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    if option.metavar == "FILE":
+        return complete_file
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in option.choices if word.startswith(incomplete)]
+
+    return complete

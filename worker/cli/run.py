@@ -8,13 +8,18 @@ from typing import Any
 
 import click
 
-from worker.cli.options import given_flags, settings_options
+from worker.cli.options import SectionedCommand, complete_file, given_flags, settings_options
 from worker.errors import UsageError
 from worker.settings import load, load_key, print_settings
 
+_EPILOG = """
+Defaults stand in brackets. Durations (D) read 90s, 15m or 1h30m. Nearly every option is also a key
+of the YAML settings and an environment variable; these have some more: see --print-settings.
+"""
 
-@click.command()
-@click.argument("source", required=False)
+
+@click.command(cls=SectionedCommand, epilog=_EPILOG)
+@click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
 @click.option("--force", is_flag=True, help="Send settled ids again.")
@@ -45,6 +50,11 @@ def run(
 
     One outcome for each id is appended to the results log. The same command, run again, goes on
     where the last one stopped.
+
+    \b
+    Examples:
+      complete-sessions run backlog.txt --dry-run
+      complete-sessions run backlog.txt --until 06:00
     """
     flags = given_flags(values)
     if verbose or quiet:
