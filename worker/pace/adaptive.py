@@ -37,7 +37,6 @@ class AdaptiveRate:
         self._start = ceiling
         self._plateau = ceiling
         self._recovery_s = 0.0
-        self._climb_s = 0.0
         self._cut_at = -math.inf
         self._paused_at = math.inf
 
@@ -54,18 +53,17 @@ class AdaptiveRate:
         self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
         self._start = max(refused * _CUT, self._floor)
         self._plateau = max(through if is_stray else through * _PLATEAU_SHARE, self._start)
-        self._climb_s = math.sqrt(math.sqrt(self._ceiling / self._plateau - 1.0)) * _DOUBLING_S
         self._cut_at = now
         return True
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
-        climbing_s = min(now, self._paused_at) - self._cut_at - self._recovery_s
-        if climbing_s >= self._climb_s:
-            return self._ceiling
+        climbing_s = self._age_s(now) - self._recovery_s
         if climbing_s >= 0.0:
-            return self._plateau * (1.0 + (climbing_s / _DOUBLING_S) ** 4)
-        return self._plateau - self._dip * (-climbing_s / self._recovery_s) ** 3
+            rise = self._plateau * (climbing_s / _DOUBLING_S) ** 4
+            return min(self._plateau + rise, self._ceiling)
+        left = min(-climbing_s / self._recovery_s, 1.0)
+        return self._plateau - self._dip * left**3
 
     def pause(self, now: float) -> None:
         """Nothing is sent from now on, so that the time that passes teaches nothing."""
@@ -73,22 +71,26 @@ class AdaptiveRate:
 
     def resume(self, now: float) -> None:
         """Go on where the pause began."""
-        self._cut_at += now - self._paused_at
+        self._cut_at = min(self._cut_at + now - self._paused_at, now)
         self._paused_at = math.inf
 
     @property
     def _dip(self) -> float:
         return self._plateau - self._start
 
+    def _age_s(self, now: float) -> float:
+        return min(now, self._paused_at) - self._cut_at
+
     def _mean(self, now: float) -> float:
         """The mean of `rate` since the last cut; the ceiling before the first."""
-        since_s = now - self._cut_at
+        since_s = self._age_s(now)
         if since_s <= 0.0 or since_s == math.inf:
             return self.rate(now)
         left_s = max(self._recovery_s - since_s, 0.0)
         lost = self._dip * self._recovery_s / 4.0 * (1.0 - (left_s / self._recovery_s) ** 4)
         climbing_s = max(since_s - self._recovery_s, 0.0)
-        climbed_s = min(climbing_s, self._climb_s)
+        whole_climb_s = math.sqrt(math.sqrt(self._ceiling / self._plateau - 1.0)) * _DOUBLING_S
+        climbed_s = min(climbing_s, whole_climb_s)
         won = self._plateau * _DOUBLING_S / 5.0 * (climbed_s / _DOUBLING_S) ** 5
         won += (self._ceiling - self._plateau) * (climbing_s - climbed_s)
         return self._plateau + (won - lost) / since_s

@@ -222,9 +222,10 @@ class Pacer:
 
     def _grant(self, now: float) -> float:
         self._spacing.left(now, 1.0 / self._adaptive.rate(now))
-        for gate in self._gates:
-            if gate.breaker.is_open:
-                gate.breaker.begin_probe(now)
+        if self.is_paused:
+            for gate in self._gates:
+                if gate.breaker.is_open:
+                    gate.breaker.begin_probe(now)
         return now
 
     def _note_pause(self, now: float) -> None:
