@@ -117,7 +117,13 @@ class RunDesk:
         self.url = url
         self.given = given
         self.runner: Runner
+        self._at_work = asyncio.Event()
         self._runs = 0
+
+    async def at_work(self) -> Runner:
+        """The runner, once a run was begun."""
+        await self._at_work.wait()
+        return self.runner
 
     async def run(
         self,
@@ -148,6 +154,7 @@ class RunDesk:
                     run, source, client or real, ledger, [seen, *observers], chosen, clock
                 )
                 before(self.runner)
+                self._at_work.set()
                 finished = await self.runner.run()
         assert finished.tally.balanced
         return Ended(finished, seen, self.results)
