@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from difflib import get_close_matches
 from typing import Final
 
 import click
@@ -45,10 +44,10 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in _COMMANDS and not name.startswith("-"):
-            near = get_close_matches(name, _COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Try '{PROGRAM} --help'."
-            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from worker.cli.mistakes import unknown_command  # noqa: PLC0415 - rarely needed
+
+            raise unknown_command(name, _COMMANDS, PROGRAM)
         return super().resolve_command(ctx, args)
 
 
@@ -63,12 +62,17 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run a command; every error that was foreseen ends in one sentence and its exit code."""
+    """Run a command; every error that was foreseen says what to do, and has its exit code."""
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        code = error.exit_code
+        code = ExitCode.USAGE
+    except click.ClickException as error:
+        from worker.cli.mistakes import from_click  # noqa: PLC0415 - rarely needed
+
+        click.echo(f"{PROGRAM}: {from_click(error)}", err=True)
+        code = ExitCode.USAGE
     except click.Abort:
         code = ExitCode.INTERRUPTED
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,7 +89,8 @@ def _parse(given: Given) -> Any:
         return syntax.parse(given.text)
     except ValueError as error:
         problem = f"{given.where} is {shown(given.text)}; it must be {error}"
-    raise UsageError(problem)
+    near = get_close_matches(given.text.casefold(), syntax.choices, n=1)
+    raise UsageError(problem, f"Did you mean {near[0]}?" if near else "")
 
 
 def _widen_window(values: dict[str, Any], origins: dict[str, str]) -> None:
