@@ -1,0 +1,186 @@
+"""The journal: which ids a run may have sent, on disk before the first of their requests leaves.
+
+It stands beside the log while a run lasts, `<results>.inflight`: a header, then one id a line. A
+line without its newline was never synced, so its id was never sent. The journal comes into being
+whole, by a rename, with the ids that the run before it left in doubt: at no moment is an id that
+may have been sent in neither the old journal nor the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from worker.ledger.files import (
+    AppendFile,
+    open_regular,
+    read_from_start,
+    reported,
+    sync_directory,
+    write_all,
+)
+from worker.ledger.lock import lock
+from worker.outcomes import is_valid_id
+
+JOURNAL_SUFFIX: Final = ".inflight"
+_TEMPORARY_SUFFIX: Final = ".tmp"
+_IDS_IN_ONE_WRITE: Final = 10_000
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Whose journal it is, and how many lines the log had when that run began."""
+
+    run: str
+    pid: int
+    at: str
+    log_lines: int = 0
+
+    @classmethod
+    def of_this_process(cls, run: str, log_lines: int) -> Header:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(run, os.getpid(), at, log_lines)
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A journal that was found. `header` is None where it cannot be read; `age_s` is since the
+    last write to it; `damaged` counts lines that hold no id."""
+
+    header: Header | None
+    age_s: float
+    damaged: int
+
+
+_decode_header: Final = msgspec.json.Decoder(Header).decode
+
+
+def journal_path(log: Path) -> Path:
+    return log.with_name(log.name + JOURNAL_SUFFIX)
+
+
+def read_journal(path: Path, on_id: Callable[[str], None], *, alone: bool) -> Left | None:
+    """Give each id of the journal to `on_id`; None where there is no journal.
+
+    Raises LedgerError where it cannot be read: without it nobody knows what may have been sent.
+    With `alone`, raises LockedError where a run is still writing it: the lock on the log does not
+    tell, if that run's log was moved away or removed.
+    """
+    with reported("read the journal", path):
+        try:
+            fd = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            if alone:
+                lock(fd, path, "journal", lambda: read_pid(path))
+            age_s = max(0.0, time.time() - os.fstat(fd).st_mtime)
+            return _read(fd, age_s, on_id)
+        finally:
+            os.close(fd)
+
+
+def read_pid(path: Path) -> int | None:
+    """The process that wrote the journal, where it can be told."""
+    try:
+        with path.open("rb") as file:
+            header = _header_of(file.readline(1000).rstrip(b"\n"))
+    except OSError:
+        return None
+    return header.pid if header is not None else None
+
+
+class Journal:
+    """This run's journal, open for ids to enter. Blocking; LedgerError where the disk fails."""
+
+    def __init__(self, path: Path, header: Header, ids: Iterable[str]) -> None:
+        """Put a journal that holds `ids` in the place of any that stands there."""
+        self._path = path
+        self._header = header
+        self._file = self._create(ids)
+
+    def enter(self, ids: Iterable[str]) -> None:
+        """On return these ids are on disk, and may be sent."""
+        self._file.append(_lines(ids))
+
+    def keep_only(self, ids: Iterable[str]) -> None:
+        """Forget all ids but these."""
+        self._file.close()
+        self._file = self._create(ids)
+
+    def remove(self) -> None:
+        with reported("remove the journal", self._path):
+            self._path.unlink(missing_ok=True)
+            sync_directory(self._path.parent)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _create(self, ids: Iterable[str]) -> AppendFile:
+        temporary = self._path.with_name(self._path.name + _TEMPORARY_SUFFIX)
+        with reported("write the journal", self._path):
+            temporary.unlink(missing_ok=True)
+            fd = open_regular(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+            try:
+                lock(fd, temporary, "journal", lambda: None)
+                self._fill(fd, ids)
+                temporary.rename(self._path)
+                # This makes the name of a new log last as well, which is in the same directory.
+                sync_directory(self._path.parent)
+            except BaseException:
+                os.close(fd)
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
+            return AppendFile("journal", self._path, fd)
+
+    def _fill(self, fd: int, ids: Iterable[str]) -> None:
+        write_all(fd, msgspec.json.encode(self._header) + b"\n")
+        remaining = iter(ids)
+        while batch := list(islice(remaining, _IDS_IN_ONE_WRITE)):
+            write_all(fd, _lines(batch))
+        os.fsync(fd)
+
+
+def _lines(ids: Iterable[str]) -> bytes:
+    return "".join(f"{_checked(session_id)}\n" for session_id in ids).encode()
+
+
+def _checked(session_id: str) -> str:
+    if not is_valid_id(session_id):
+        raise ValueError(f"not an id: {session_id!r}")
+    return session_id
+
+
+def _read(fd: int, age_s: float, on_id: Callable[[str], None]) -> Left:
+    lines = _whole_lines(fd)
+    first = next(lines, None)
+    header = None if first is None else _header_of(first)
+    ids = lines if first is None or header is not None else chain((first,), lines)
+    damaged = 0
+    for line in ids:
+        text = line.decode("utf-8", "replace")
+        if is_valid_id(text):
+            on_id(text)
+        else:
+            damaged += 1
+    return Left(header, age_s, damaged)
+
+
+def _whole_lines(fd: int) -> Iterator[bytes]:
+    for block in read_from_start(fd):
+        if not block.torn:
+            yield from block.lines
+
+
+def _header_of(line: bytes) -> Header | None:
+    try:
+        return _decode_header(line)
+    except (ValueError, RecursionError):
+        return None

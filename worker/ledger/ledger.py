@@ -1,0 +1,249 @@
+"""The ledger: the one door to the log and the journal, and the group commit behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self, TypeVarTuple
+
+from worker.errors import LedgerError
+from worker.ledger.files import open_regular, read_from_start, reported
+from worker.ledger.journal import Header, Journal, journal_path, read_pid
+from worker.ledger.lines import encode_line
+from worker.ledger.lock import holder, open_locked
+from worker.ledger.past import Past, recall
+from worker.ledger.results import ResultsLog, locate, refuse_compressed
+from worker.outcomes import Record
+
+_Args = TypeVarTuple("_Args")
+
+GATHER_S: Final = 0.02
+"""How long a line waits for others to be synced with; with the sync it stays below 50 ms."""
+
+BATCH_LINES: Final = 64
+"""When so many lines wait, they wait for no more."""
+
+
+class Ledger(Past):
+    """The log and the journal of one run, locked until `finish` or `close`.
+
+    `open` blocks and belongs before the event loop; everything else is for the loop's thread, and
+    leaves reading, writing and syncing to a thread of the ledger's own.
+    """
+
+    def __init__(self, past: Past, log: ResultsLog, journal: Journal) -> None:
+        super().__init__(past.memory, past.notes, past.recovered, past.settled, past.journal_age_s)
+        self.path = log.path
+        self._log = log
+        self._journal = journal
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._lines: list[bytes] = []
+        self._records: list[Record] = []
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self._on_durable: Callable[[Sequence[Record]], None] = _nobody
+        self._served = asyncio.Event()
+        self._served.set()
+        self._putting_away = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._failure_told = False
+        self._finishing = False
+        self._closed = False
+
+    @classmethod
+    def open(cls, results: Path, run: str, *, force: bool = False) -> Self:
+        """Lock the log, mend its end, learn what earlier runs left, and begin this run's journal.
+
+        With `force`, settled ids are to be sent again. Raises LockedError where another run holds
+        the log, LedgerError where it or the journal cannot be used.
+        """
+        path = locate(results)
+        journal_file = journal_path(path)
+        fd = open_locked(path, lambda: read_pid(journal_file))
+        try:
+            log = ResultsLog(path, fd)
+            notes = _note_on_names(log) + log.repair()
+            past = recall(log.blocks(), journal_file, notes, force=force, alone=True)
+            header = Header.of_this_process(run, past.memory.log_lines)
+            journal = Journal(journal_file, header, past.memory.pending_ids())
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(past, log, journal)
+
+    @staticmethod
+    def preview(results: Path, *, force: bool = False) -> Past:
+        """What `open` would learn; creates, locks, mends and writes nothing.
+
+        Raises LedgerError where `open` would for the path, or where log or journal are unreadable.
+        """
+        path = locate(results)
+        with reported("read the results log", path, advice=""):
+            try:
+                fd = open_regular(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return recall((), journal_path(path), [], force=force, alone=False)
+            try:
+                refuse_compressed(fd, path)
+                notes = _note_on_holder(fd)
+                blocks = read_from_start(fd)
+                return recall(blocks, journal_path(path), notes, force=force, alone=False)
+            finally:
+                os.close(fd)
+
+    async def enter(self, ids: Sequence[str]) -> None:
+        """On return the ids stand in the journal, on disk: from then on they may be sent.
+
+        Raises LedgerError where that fails, or once `finish` or `close` was called, and ValueError
+        for what is no id; then none of them may be sent.
+        """
+        if self._finishing:
+            raise LedgerError(f"The journal of {self.path} is being closed")
+        if ids:
+            await self._in_writer(self._journal.enter, tuple(ids))
+
+    def append(self, record: Record) -> None:
+        """Hand over an outcome; `serve` puts it on disk and tells when it is there.
+
+        Raises LedgerError once `finish` or `close` was called: nobody would write it any more.
+        """
+        if self._finishing:
+            raise LedgerError(f"The results log {self.path} is being closed")
+        self._lines.append(encode_line(record))
+        self._records.append(record)
+        if len(self._lines) >= BATCH_LINES:
+            self._due.set()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._due.set)
+
+    async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None:
+        """Put outcomes on disk, many with one sync, until `finish` is called.
+
+        `on_durable` is called in the loop with each batch that is on disk. Raises LedgerError as
+        soon as a batch cannot be written, or another program has touched the log; of that batch
+        nothing counts, and no later one is written. A cancellation does not interrupt the batch
+        that is being written: it is still reported.
+        """
+        self._on_durable = on_durable
+        self._served.clear()
+        try:
+            while not self._finishing:
+                await self._due.wait()
+                await self._commit_waiting()
+        except BaseException as error:
+            self._failure_told = error is self._failure
+            raise
+        finally:
+            self._served.set()
+
+    async def finish(self, *, good_order: bool) -> None:
+        """Put on disk what was appended, end `serve`, put the journal away and free the lock.
+
+        In good order the journal goes, but for ids of a dead run that are still in doubt; else, or
+        where the log has failed, it stays. Raises LedgerError for a failure that `serve` has not
+        raised. May be repeated.
+        """
+        async with self._putting_away:
+            if self._closed:
+                return
+            self._finishing = True
+            self._due.set()
+            await self._served.wait()
+            try:
+                await self._commit_rest()
+                await self._in_writer(self._put_away, good_order and self._failure is None)
+            finally:
+                self.close()
+            if self._failure is not None and not self._failure_told:
+                raise self._failure
+
+    def close(self) -> None:
+        """Free the lock at once and leave the journal: for an end that nothing can wait for.
+
+        What the writer was given is still written, for its files must not be closed under it;
+        of other outcomes the next run finds the ids in the journal. May be repeated.
+        """
+        if self._closed:
+            return
+        self._closed = self._finishing = True
+        self._due.set()
+        self._writer.shutdown(wait=not self._log.closed)
+        self._close_files()
+
+    async def _commit_rest(self) -> None:
+        """Leaves a failure in `_failure`, whether of this commit or of one before it."""
+        if self._committing is not None:
+            # It may have outlived a `serve` that was cancelled.
+            await asyncio.gather(self._committing, return_exceptions=True)
+        if self._failure is None:
+            with suppress(LedgerError):
+                await self._commit_waiting()
+
+    async def _commit_waiting(self) -> None:
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._closed or not self._lines:
+            return
+        lines, records = self._lines, self._records
+        self._lines, self._records = [], []
+        self._committing = asyncio.create_task(self._commit(lines, records))
+        await asyncio.shield(self._committing)
+
+    async def _commit(self, lines: list[bytes], records: list[Record]) -> None:
+        if self._closed:
+            return
+        try:
+            await self._in_writer(self._log.append, b"".join(lines))
+        except BaseException as error:
+            self._failure = error
+            raise
+        for record in records:
+            self.memory.record(record.id)
+        self._on_durable(records)
+
+    async def _in_writer(self, act: Callable[[*_Args], None], *args: *_Args) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, act, *args)
+
+    def _put_away(self, good_order: bool) -> None:
+        try:
+            if good_order:
+                # Outcomes that somebody removed since they were written must not be forgotten too.
+                self._log.check()
+                self._clear_journal()
+        finally:
+            self._close_files()
+
+    def _clear_journal(self) -> None:
+        if self.memory.pending:
+            self._journal.keep_only(self.memory.pending_ids())
+        else:
+            self._journal.remove()
+
+    def _close_files(self) -> None:
+        self._journal.close()
+        self._log.close()
+
+
+def _nobody(records: Sequence[Record]) -> None:
+    """Outcomes that are on disk before anybody serves are told to nobody."""
+
+
+def _note_on_names(log: ResultsLog) -> list[str]:
+    names = log.names()
+    if names == 1:
+        return []
+    return [f"The results log has {names} names (hard links), and its journal is found by one only"]
+
+
+def _note_on_holder(fd: int) -> list[str]:
+    pid = holder(os.fstat(fd))
+    if pid is None:
+        return []
+    return [f"Process {pid} holds the results log now: what it does is not foreseen here"]

@@ -1,0 +1,81 @@
+"""What earlier runs left behind, read once before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.ledger.files import Block
+from worker.ledger.journal import Left, read_journal
+from worker.ledger.memory import DeadRun, Memory, Standing
+
+
+@dataclass(eq=False)
+class Past:
+    """The state of every id, and what was found on the way to it, in sentences (`notes`).
+
+    `recovered`: ids that a run which died may have sent; each is read before it is sent.
+    `settled`: ids that need nothing more. `journal_age_s`: how long ago that run wrote its journal
+    for the last time, by the wall clock; None where no journal was left.
+    """
+
+    memory: Memory
+    notes: list[str]
+    recovered: int
+    settled: int
+    journal_age_s: float | None
+
+    def standing(self, session_id: str) -> Standing:
+        """What to do with an id, which counts as asked for from now on."""
+        return self.memory.standing(session_id)
+
+
+def recall(
+    blocks: Iterable[Block], journal: Path, notes: list[str], *, force: bool, alone: bool
+) -> Past:
+    """Read the journal, then the log. `alone`: no other run may be writing the journal.
+
+    Raises LedgerError where one of them cannot be read, LockedError where a run is not alone.
+    """
+    memory = Memory(force=force)
+    left = read_journal(journal, memory.expect, alone=alone)
+    bad_lines = memory.learn(blocks, _dead_run(left))
+    if bad_lines.count:
+        notes.append(str(bad_lines))
+    if bad_lines.torn:
+        notes.append("The last line of the results log is torn; a run moves it to a file beside it")
+    if left is not None:
+        notes += _notes_on(left, memory.pending)
+    return Past(
+        memory,
+        notes,
+        recovered=memory.pending,
+        settled=memory.settled(),
+        journal_age_s=None if left is None else left.age_s,
+    )
+
+
+def _dead_run(left: Left | None) -> DeadRun | None:
+    if left is None or left.header is None:
+        return None
+    return DeadRun(left.header.run, left.header.log_lines)
+
+
+def _notes_on(left: Left, pending: int) -> list[str]:
+    run = f" ({left.header.run})" if left.header is not None else ""
+    notes = []
+    if pending == 1:
+        notes.append(f"1 id may have been sent by a run that ended early{run}: it is read first")
+    elif pending:
+        notes.append(
+            f"{pending} ids may have been sent by a run that ended early{run}: "
+            "each is read before it is sent"
+        )
+    else:
+        notes.append(f"The last run{run} died, but the outcome of all that it sent is known")
+    if left.header is None:
+        notes.append("The journal has no readable header: every id in it counts as in doubt")
+    if left.damaged:
+        notes.append(f"Lines of the journal that hold no id: {left.damaged}")
+    return notes

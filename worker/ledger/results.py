@@ -1,0 +1,124 @@
+"""The results log: JSON Lines, appended to and never rewritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from worker.errors import LedgerError
+from worker.ledger.files import (
+    CHUNK_BYTES,
+    MAX_LINE_BYTES,
+    AppendFile,
+    Block,
+    open_regular,
+    read_from_start,
+    reported,
+    sync_directory,
+    write_all,
+)
+from worker.ledger.lines import GZIP_MAGIC, trace_of
+
+TORN_SUFFIX: Final = ".torn"
+
+
+def locate(results: Path) -> Path:
+    """The log's own path, links resolved: two names of one log must share its journal.
+
+    Raises LedgerError where the directory that is to hold it is missing.
+    """
+    try:
+        path = Path(os.path.realpath(results))
+        found = path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"{str(results)!r} cannot be the results log: {error}") from error
+    if not found:
+        raise LedgerError(
+            f"There is no directory {path.parent} for the results log",
+            "Create it, or give the results log another place with --results",
+        )
+    return path
+
+
+def refuse_compressed(fd: int, path: Path) -> None:
+    """Raise LedgerError where the open log is a gzip file."""
+    if os.pread(fd, len(GZIP_MAGIC), 0) == GZIP_MAGIC:
+        raise LedgerError(
+            f"{path} is compressed: lines appended to it would be lost",
+            "Uncompress it, or give this run another log with --results",
+        )
+
+
+class ResultsLog(AppendFile):
+    """The open and locked log. Blocking; every method raises LedgerError where the disk fails."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        super().__init__("results log", path, fd)
+
+    def repair(self) -> list[str]:
+        """Make the last line end in a newline, so that nothing is glued to it; says what was done.
+
+        A whole record gets its newline. Anything else, zeros from a power cut among it, is saved
+        beside the log before it is cut off.
+        """
+        with reported("repair the results log", self.path):
+            refuse_compressed(self._fd, self.path)
+            # Lines of a run that was killed may be in the page cache only. What they settle leaves
+            # the journal next, so they must not be lost to a power cut after that.
+            os.fsync(self._fd)
+            start = self._last_line_start()
+            if start == self._size:
+                return []
+            if self._is_record(start):
+                write_all(self._fd, b"\n")
+                os.fsync(self._fd)
+                self._size += 1
+                return ["The last line of the results log is whole, and got the newline it lacked"]
+            return [self._cut_off(start)]
+
+    def blocks(self) -> Iterator[Block]:
+        """All lines, in constant memory."""
+        with reported("read the results log", self.path):
+            yield from read_from_start(self._fd)
+
+    def names(self) -> int:
+        """How many names (hard links) the log has."""
+        return os.fstat(self._fd).st_nlink
+
+    def _last_line_start(self) -> int:
+        end = self._size
+        while end > 0:
+            start = max(0, end - CHUNK_BYTES)
+            newline = os.pread(self._fd, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
+
+    def _is_record(self, start: int) -> bool:
+        length = self._size - start
+        return length <= MAX_LINE_BYTES and trace_of(os.pread(self._fd, length, start)) is not None
+
+    def _cut_off(self, start: int) -> str:
+        length = self._size - start
+        torn = self.path.with_name(self.path.name + TORN_SUFFIX)
+        with reported("save the torn end of the results log to", torn):
+            self._save(start, torn)
+        os.ftruncate(self._fd, start)
+        os.fsync(self._fd)
+        self._size = start
+        return f"The torn last line of the results log ({length} bytes) was moved to {torn}"
+
+    def _save(self, start: int, torn: Path) -> None:
+        fd = open_regular(torn, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            for offset in range(start, self._size, CHUNK_BYTES):
+                size = min(CHUNK_BYTES, self._size - offset)
+                write_all(fd, os.pread(self._fd, size, offset))
+            write_all(fd, b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_directory(torn.parent)
