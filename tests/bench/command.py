@@ -1,0 +1,140 @@
+"""The command: which tables, how thoroughly; prints them and keeps the raw figures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.cost import cost
+from bench.effort import FULL, QUICK, Effort
+from bench.neighbour import neighbour
+from bench.outage import outage
+from bench.pacing import pacing_10, pacing_500
+from bench.plot import draw
+from bench.process import ROOT, BenchError
+from bench.rounds import report
+from bench.scale import scale
+from bench.table import Table, render
+from bench.tools import find, install_missing, why_missing
+
+OUTPUT = ROOT / ".bench"
+SHARED = "shared"
+TABLES: dict[str, Callable[[Effort, Path], Table]] = {
+    "pacing-10": pacing_10,
+    "pacing-500": pacing_500,
+    "neighbour": neighbour,
+    "outage": outage,
+    "cost": cost,
+    "scale": scale,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    effort = replace(QUICK if options.quick else FULL, is_huge=options.huge)
+    if options.rounds is not None:
+        effort = replace(effort, rounds=options.rounds)
+    if note := install_missing():
+        say(note)
+    if find("nginx") is None:
+        say("Nothing can be measured: nginx is not installed")
+        return 1
+    began = time.monotonic()
+    tables = measure(options.only or [*TABLES, SHARED], effort, quick=options.quick)
+    # A part of it, or a quick one, does not overwrite the figures of a whole run.
+    keep(tables, "-".join(["figures", *["quick"][: options.quick], *(options.only or [])]))
+    say(f"It took {time.monotonic() - began:.0f} s.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run of less than a minute")
+    parser.add_argument(
+        "--only", action="append", choices=[*TABLES, SHARED], help="this table; repeatable"
+    )
+    parser.add_argument("--rounds", type=_count, metavar="N", help="rounds of every table")
+    parser.add_argument(
+        "--huge", action="store_true", help="a log of 10,000,000 records too (3 GB on disk)"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def measure(names: Sequence[str], effort: Effort, *, quick: bool) -> list[Table]:
+    """Measures and prints one table after the other."""
+    say(f"# {machine()}")
+    tables = []
+    for name in names:
+        report(name)
+        if name == SHARED:
+            say(f"\n{_shared(quick)}")
+            continue
+        try:
+            table = measure_one(name, effort)
+        except BenchError as error:
+            say(f"\n{name}: could not be measured: {error}")
+            continue
+        say(f"\n{render(table)}")
+        tables.append(table)
+    return tables
+
+
+def measure_one(name: str, effort: Effort) -> Table:
+    # Beside the project, for the system's own place may be memory, where syncing costs nothing.
+    OUTPUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="work-", dir=OUTPUT) as directory:
+        return TABLES[name](effort, Path(directory))
+
+
+def _shared(quick: bool) -> str:
+    if importlib.util.find_spec("bench.shared") is None:
+        return "shared: skipped: not part of this version"
+    why = why_missing(["redis-server", "python:redis"])
+    if why:
+        return f"shared: skipped: {why}"
+    shown: str = importlib.import_module("bench.shared").main(quick)
+    return shown
+
+
+def machine() -> str:
+    """What the figures depend on most."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def keep(tables: Sequence[Table], name: str) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    raw: dict[str, Any] = {
+        "machine": machine(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "tables": {table.name: table.raw() for table in tables},
+    }
+    figures = OUTPUT / f"{name}.json"
+    figures.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n")
+    say(f"\nRaw figures: {figures.relative_to(ROOT)}")
+    plot = OUTPUT / f"{name}.svg"
+    if draw(tables, plot):
+        say(f"Plot: {plot.relative_to(ROOT)}")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

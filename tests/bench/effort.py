@@ -1,0 +1,46 @@
+"""How much is measured. Counts are of ids, times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    rounds: int | None = None
+    """Of every table; None leaves it to the table."""
+    slow_ids: int = 300
+    fast_ids: int = 10_000
+    shared_s: float = 180.0
+    alone_s: float = 32.0
+    crowded_s: float = 60.0
+    outage_s: float = 30.0
+    before_outage_s: float = 10.0
+    default_timeout: bool = True
+    """Whether a black hole is also met with the request timeout that stands in the settings."""
+    cost_share: float = 1.0
+    settled_ids: int = 1_000_000
+    memory_ids: int = 100_000
+    starts: int = 15
+    is_huge: bool = False
+
+    def rounds_or(self, usual: int) -> int:
+        return self.rounds or usual
+
+
+FULL = Effort()
+QUICK = Effort(
+    rounds=1,
+    slow_ids=15,
+    fast_ids=400,
+    shared_s=4.0,
+    alone_s=2.0,
+    crowded_s=2.0,
+    outage_s=2.0,
+    before_outage_s=1.5,
+    default_timeout=False,
+    cost_share=0.02,
+    settled_ids=20_000,
+    memory_ids=4_000,
+    starts=3,
+)
