@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from worker import __version__
 from worker.errors import ExitCode, WorkerError
@@ -20,6 +21,7 @@ _COMMANDS: Final = {
     "ids": "Print ids by their latest outcome, to pipe into `run -`.",
     "explain": "Say what an exit code or an error type means, and what to do.",
     "sandbox": "Serve a local stand-in of the API, to rehearse against.",
+    "completion": "Print the script that completes commands and options in a shell.",
 }
 
 
@@ -39,6 +41,12 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands by their names and lines alone: a shell waits for the answer."""
+        names = [name for name in _COMMANDS if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=_COMMANDS[name]) for name in names), *options]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,7 +13,7 @@ import msgspec
 
 from worker.api.client import Client
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
-from worker.cli.options import given_flags, settings_options
+from worker.cli.options import complete_file, given_flags, settings_options
 from worker.cli.paths import results_path
 from worker.errors import (
     ExitCode,
@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=complete_file)
 @settings_options("api.base_url", "api.key_file", "results", "pace.rate")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
 def check(source: str | None, config: Path | None, **values: Any) -> int:

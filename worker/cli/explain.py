@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from worker.errors import ExitCode, UsageError
 from worker.explain import (
@@ -16,8 +17,34 @@ from worker.explain import (
 )
 
 
+def complete_error_type(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=explanation.meaning)
+        for name, explanation in ERROR_TYPES.items()
+        if name.startswith(incomplete)
+    ]
+
+
+def _complete_subject(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    codes = [
+        CompletionItem(str(int(code)), help=explanation.meaning)
+        for code, explanation in EXIT_CODES.items()
+        if str(int(code)).startswith(incomplete)
+    ]
+    return codes + complete_error_type(ctx, param, incomplete)
+
+
 @click.command(short_help="Say what an exit code or an error type means, and what to do.")
-@click.argument("subject", metavar="[EXIT_CODE|ERROR_TYPE]", required=False)
+@click.argument(
+    "subject",
+    metavar="[EXIT_CODE|ERROR_TYPE]",
+    required=False,
+    shell_complete=_complete_subject,
+)
 def explain(subject: str | None) -> None:
     """Say what an exit code or an error type of the results log means, and what to do about it.
 

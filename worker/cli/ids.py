@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from worker.cli.explain import complete_error_type
 from worker.cli.reading import Reading, find_logs, logs_argument, print_text
 from worker.errors import UsageError
 from worker.observers.survey import Survey
@@ -35,6 +36,7 @@ _IDS_AT_ONCE: Final = 10_000
     metavar="TYPE",
     multiple=True,
     help="Only those whose latest error has this type; may be repeated.",
+    shell_complete=complete_error_type,
 )
 @click.option("--run", metavar="RUN", help="Only those whose latest outcome this run recorded.")
 def ids(
