@@ -81,8 +81,11 @@ def _count(text: str) -> int:
 def measure(names: Sequence[str], effort: Effort, *, quick: bool) -> list[Table]:
     """Measures and prints one table after the other."""
     say(f"# {machine()}")
+    if quick:
+        say("A smoke run: it shows that everything works, and its figures mean little.")
     tables = []
     for name in names:
+        began = time.monotonic()
         report(name)
         if name == SHARED:
             say(f"\n{_shared(quick)}")
@@ -93,6 +96,7 @@ def measure(names: Sequence[str], effort: Effort, *, quick: bool) -> list[Table]
             say(f"\n{name}: could not be measured: {error}")
             continue
         say(f"\n{render(table)}")
+        report(f"{name} took {time.monotonic() - began:.0f} s")
         tables.append(table)
     return tables
 

@@ -16,6 +16,7 @@ class Effort:
     crowded_s: float = 60.0
     outage_s: float = 30.0
     before_outage_s: float = 10.0
+    after_outage_s: float = 5.0
     default_timeout: bool = True
     """Whether a black hole is also met with the request timeout that stands in the settings."""
     cost_share: float = 1.0
@@ -31,13 +32,14 @@ class Effort:
 FULL = Effort()
 QUICK = Effort(
     rounds=1,
-    slow_ids=15,
-    fast_ids=400,
+    slow_ids=10,
+    fast_ids=200,
     shared_s=4.0,
     alone_s=2.0,
     crowded_s=2.0,
     outage_s=2.0,
     before_outage_s=1.5,
+    after_outage_s=1.0,
     default_timeout=False,
     cost_share=0.02,
     settled_ids=20_000,

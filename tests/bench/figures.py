@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+_CLOCK_S = 1e-3
+
 
 class Spread(NamedTuple):
     median: float
@@ -69,8 +71,7 @@ def cpu_us_per_id(small: Cost, large: Cost) -> float:
 
 
 def ids_per_s(small: Cost, large: Cost) -> float:
-    wall_s = large.wall_s - small.wall_s
-    return (large.ids - small.ids) / wall_s if wall_s > 0 else math.inf
+    return (large.ids - small.ids) / max(large.wall_s - small.wall_s, _CLOCK_S)
 
 
 def bytes_per_id(small: tuple[int, int], large: tuple[int, int]) -> float:

@@ -21,7 +21,6 @@ from bench.table import Column, Row, Table, Target
 
 _RATE = 10
 _FLAP_S = 2.0
-_TAIL_S = 5.0
 _LONGEST_AFTER_S = 90.0
 _COLUMNS = (
     Column("failed", "ids failed"),
@@ -71,7 +70,7 @@ def outage(effort: Effort, directory: Path) -> Table:
     spell = Outage(effort.before_outage_s, effort.before_outage_s + effort.outage_s)
     scenarios = [*_SCENARIOS, *[_DEFAULT_HOLE][: effort.default_timeout]]
     rows = [Row(scenario.name) for scenario in scenarios]
-    ids = write_ids(directory / "ids.txt", round((spell.ends_s + _TAIL_S) * _RATE))
+    ids = write_ids(directory / "ids.txt", round((spell.ends_s + effort.after_outage_s) * _RATE))
     rounds = [
         (scenario, row, directory / f"{number}-{place}")
         for number in range(effort.rounds_or(2))

@@ -17,7 +17,7 @@ from bench.table import Column, Row, Table, Target
 from worker.errors import ExitCode
 
 _SPARE_S = 2.0
-_KILL_AFTER_S = 4.0
+_KILL_AFTER_S = 2.0
 _ENDS = (0, ExitCode.STOPPED, -signal.SIGKILL)
 _COLUMNS = (
     Column("share", "accepted, share of the limit", places=3),
