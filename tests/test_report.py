@@ -19,7 +19,8 @@ from worker.cli.report import report
 from worker.errors import ExitCode, UsageError
 from worker.observers.latest import OTHER_ERRORS, pack_id, unpack_id
 from worker.observers.report import NO_TYPE, Report, summarise
-from worker.observers.report_table import headline, render_colour, render_plain
+from worker.observers.report_table import headline
+from worker.observers.report_text import render_colour, render_plain
 from worker.observers.survey import DETAILED_RUNS, MAX_FAILURES, Survey
 from worker.observers.timeline import parse_time
 from worker.outcomes import Error, Outcome, Record, Via
@@ -300,7 +301,7 @@ def test_json_has_its_documented_keys(tmp_path: Path) -> None:
     assert made["total"]["ids"] == {"total": 2, "processing": 1, "not_found": 0, "failed": 1}
     assert made["runs"][0]["errors"] == {"timeout": 1}
     assert made["errors"][0]["example"]["id"] == hex_id(2)
-    assert made["latency_ms"]["p50"] == pytest.approx(80, rel=0.022)
+    assert made["latency_ms"]["p50"] == pytest.approx(80, rel=0.032)
 
 
 def test_lines_that_are_no_records_are_reported_with_their_number(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -9,33 +10,62 @@ from pathlib import Path
 import click
 import msgspec
 
+from worker.cli.page import check_page, write_page
 from worker.cli.reading import Reading, find_logs, logs_argument, print_text
-from worker.errors import ExitCode
+from worker.errors import ExitCode, UsageError
 from worker.observers.report import Report, summarise
 from worker.observers.report_history import Entry, describe
-from worker.observers.report_table import render_colour, render_plain
+from worker.observers.report_text import render_colour, render_plain
 from worker.observers.survey import Survey
-from worker.observers.wording import visible
+from worker.observers.wording import count, visible
 
 
 @click.command(short_help="Show what a results log says, as a table, a page or JSON.")
 @logs_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page with plots. It holds ids: only you can read it.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="With --html: the rate that was allowed, to compare with (logs do not hold it).",
+)
 @click.option("--id", "wanted", metavar="ID", help="The whole history of one id, in words.")
-def report(results: tuple[Path, ...], as_json: bool, wanted: str | None) -> int:
+def report(
+    results: tuple[Path, ...],
+    as_json: bool,
+    page: Path | None,
+    rate: float | None,
+    wanted: str | None,
+) -> int:
     """Show what results logs say: outcomes, runs, errors and what to do about them, latency.
 
     RESULTS are logs that `run` wrote, plain or gzipped. Of an id the last line counts; of an id in
     several logs, the line of the run that began last.
     """
+    if page is not None and wanted is not None:
+        raise UsageError("--html and --id do not go together", "Leave one of them out")
+    if page is None and rate is not None:
+        raise UsageError("--rate only says what --html draws", "Give --html FILE too")
     logs = find_logs(results)
+    if page is not None:
+        check_page(page)
     if wanted is not None:
         return _show_history(logs, wanted, as_json)
     survey = _survey(logs)
     summary = summarise(survey)
+    if page is not None:
+        size = write_page(page, survey, summary, rate)
+        click.echo(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
     if as_json:
         print_text(_json(summary))
-    else:
+    elif page is None:
         _show_tables(summary)
     return ExitCode.OK
 

@@ -65,6 +65,7 @@ class Survey:
     def __init__(self) -> None:
         self.logs: list[LogTrace] = []
         self.runs: list[RunTrace] = []
+        self._detailed: list[RunTrace] = []
         self.states = States()
         self.latest = Latest()
 
@@ -98,16 +99,23 @@ class Survey:
         run = RunTrace(log.name, name, len(self.runs))
         self.runs.append(run)
         log.runs.append(run)
-        if len(self.runs) > DETAILED_RUNS:
-            self.runs[-DETAILED_RUNS - 1].forget_detail()
+        self._detailed.append(run)
+        if len(self._detailed) > DETAILED_RUNS:
+            oldest = min(self._detailed[:-1], key=_beginning)
+            oldest.forget_detail()
+            self._detailed.remove(oldest)
         return run
 
     def _merge(self, latest: Latest) -> None:
         if not self.logs:
             self.latest = latest
             return
-        began = [float("-inf") if run.began is None else run.began for run in self.runs]
+        began = [_beginning(run) for run in self.runs]
         self.latest.merge(latest, [began[state.run] for state in self.states.known])
+
+    def runs_by_time(self) -> list[RunTrace]:
+        """The runs of all logs, the one that began last at the end."""
+        return sorted(self.runs, key=_beginning)
 
     def failures(self) -> list[Failure]:
         """Ids that are failed, the newest first; at most MAX_FAILURES of each log."""
@@ -131,3 +139,7 @@ class Survey:
 
     def _is_latest(self, key: bytes | str, number: int) -> bool:
         return self.latest.states.get(key) == number
+
+
+def _beginning(run: RunTrace) -> float:
+    return float("-inf") if run.began is None else run.began

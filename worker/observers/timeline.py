@@ -40,7 +40,7 @@ def format_time(moment: float | None) -> str | None:
     if moment is None:
         return None
     try:
-        text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+        text = datetime.fromtimestamp(round(moment), UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
     return text.replace("+00:00", "Z")
@@ -180,6 +180,16 @@ class RunTrace:
             pauses.append(pause)
         return pauses
 
+    def binned(self, at_most: int) -> tuple[int, dict[int, Bin]]:
+        """Bins poured together until there are no more than `at_most` places from the first to the
+        last; with their width in seconds."""
+        for width in _WIDTHS_S[self._width :]:
+            factor = width // self.width_s
+            indexes = [index // factor for index in self.bins]
+            if not indexes or max(indexes) - min(indexes) < at_most or width == _WIDTHS_S[-1]:
+                return width, _pour_together(self.bins, factor)
+        raise AssertionError("the widest bins are always taken")
+
     def forget_detail(self) -> None:
         """Keep one bin: what a run in a long history needs."""
         while len(self.bins) > 1 and self._width < len(_WIDTHS_S) - 1:
@@ -215,6 +225,11 @@ class RunTrace:
     def _widen(self) -> None:
         factor = _WIDTHS_S[self._width + 1] // _WIDTHS_S[self._width]
         self._width += 1
-        old, self.bins = self.bins, {}
-        for index, part in old.items():
-            self.bins.setdefault(index // factor, Bin()).pour_in(part)
+        self.bins = _pour_together(self.bins, factor)
+
+
+def _pour_together(bins: dict[int, Bin], factor: int) -> dict[int, Bin]:
+    fewer: dict[int, Bin] = {}
+    for index, part in bins.items():
+        fewer.setdefault(index // factor, Bin()).pour_in(part)
+    return fewer

@@ -1,0 +1,88 @@
+"""`report --html`: writing the page, whole or not at all, and over nothing but a page."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from worker.errors import UsageError
+from worker.observers.report import Report
+from worker.observers.survey import Survey
+from worker.observers.wording import visible
+
+_EXTRA: Final = ("jinja2", "markupsafe", "matplotlib")
+_DOCTYPE: Final = b"<!doctype html>"
+
+
+def check_page(target: Path) -> None:
+    """Raise UsageError where the page could not be made or written, or would destroy a file.
+
+    Asked before the logs are read: that may take a minute.
+    """
+    try:
+        # Heavy, and an extra: imported only where a page is asked for.
+        import worker.observers.report_page  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        raise UsageError(
+            "--html needs jinja2 and matplotlib, which are not installed",
+            "pip install 'complete-sessions[report]'",
+        ) from error
+    with _reported(target):
+        if target.exists():
+            _check_replaceable(target)
+        elif not target.parent.is_dir():
+            raise UsageError(f"there is no directory {visible(str(target.parent))} for the page")
+
+
+def write_page(target: Path, survey: Survey, report: Report, allowed_per_s: float | None) -> int:
+    """Put the page in place of `target`, readable by its owner alone; gives its size in bytes.
+
+    Raises UsageError where that cannot be done; what stood there then stands there still.
+    """
+    from worker.observers.report_page import render_page  # noqa: PLC0415 - see check_page
+
+    page = render_page(survey, report, allowed_per_s).encode("utf-8", "backslashreplace")
+    with _reported(target):
+        _replace(Path(os.path.realpath(target)), page)
+    return len(page)
+
+
+def _check_replaceable(target: Path) -> None:
+    """A log in the place of the page, as when two arguments are swapped, must not be lost."""
+    if target.is_file():
+        with target.open("rb") as file:
+            head = file.read(len(_DOCTYPE))
+        if head.lower() in (b"", _DOCTYPE):
+            return
+    raise UsageError(
+        f"{visible(str(target))} is there and is no page of HTML: it is not overwritten",
+        "Give --html another name",
+    )
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _reported(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot write the page {visible(str(target))}: {reason}") from error
