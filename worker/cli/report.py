@@ -28,7 +28,7 @@ from worker.observers.wording import count, visible
     "page",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a page with plots. It holds ids: only you can read it.",
+    help="Also write a page with plots. It holds ids: only you can read it.",
 )
 @click.option(
     "--rate",
@@ -60,13 +60,13 @@ def report(
         return _show_history(logs, wanted, as_json)
     survey = _survey(logs)
     summary = summarise(survey)
+    if as_json:
+        print_text(_json(summary))
+    else:
+        _show_tables(summary)
     if page is not None:
         size = write_page(page, survey, summary, rate)
         click.echo(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
-    if as_json:
-        print_text(_json(summary))
-    elif page is None:
-        _show_tables(summary)
     return ExitCode.OK
 
 
