@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
-from worker.api.client import Client
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
 from worker.cli.options import complete_file, given_flags, settings_options
 from worker.cli.paths import results_path
@@ -23,15 +25,20 @@ from worker.errors import (
     UsageError,
     WorkerError,
 )
+from worker.observers.wording import redacted, visible
 from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
+
+_MARK_WIDTH: Final = 8
+_SUBJECT_WIDTH: Final = 10
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was tried: `error` is None where it is well."""
+    """One thing that was tried: `error` is None where it is well; `notes` are sentences."""
 
     subject: str
     detail: str
     error: WorkerError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @click.command()
@@ -44,17 +51,31 @@ def check(source: str | None, config: Path | None, **values: Any) -> int:
     With SOURCE the results log beside it is tried. The exit code is that of the first failure.
     """
     code = ExitCode.OK
+    # Elsewhere each finding keeps to its line, for what reads lines.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for finding in _findings(source, given_flags(values), config):
-        click.echo(_line(finding))
+        click.echo("\n".join(_rows(finding, width)))
         if finding.error is not None and code is ExitCode.OK:
             code = finding.error.exit_code
     return int(code)
 
 
-def _line(finding: Finding) -> str:
-    if finding.error is None:
-        return f"ok      {finding.subject:<9} {finding.detail}"
-    return f"FAILED  {finding.subject:<9} {finding.error}"
+def _rows(finding: Finding, width: int) -> list[str]:
+    mark, text = ("ok", finding.detail) if finding.error is None else ("FAILED", str(finding.error))
+    rows = [_row(mark, finding.subject, text, width)]
+    return rows + [_row("note", finding.subject, note, width) for note in finding.notes]
+
+
+def _row(mark: str, subject: str, text: str, width: int) -> str:
+    head = f"{mark:<{_MARK_WIDTH}}{subject:<{_SUBJECT_WIDTH}}"
+    return textwrap.fill(
+        visible(text),
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _findings(source: str | None, flags: dict[str, Any], config: Path | None) -> Iterator[Finding]:
@@ -69,7 +90,7 @@ def _findings(source: str | None, flags: dict[str, Any], config: Path | None) ->
     key = None
     try:
         key = load_key(settings, os.environ)
-        yield Finding("key", _describe(key, settings))
+        yield Finding("key", _describe(key, settings), notes=key.warnings)
     except UsageError as error:
         yield Finding("key", "", error)
     if key is not None:
@@ -91,10 +112,12 @@ def _origins(origins: dict[str, str]) -> str:
 
 def _describe(key: ApiKey, settings: Settings) -> str:
     rate = resolve_rate(settings.pace.rate, key.kind)
-    return "; ".join([f"{key.hint} ({key.kind}), {rate:g} requests a second", *key.warnings])
+    return f"{key.hint} ({key.kind}), {rate:g} requests a second"
 
 
 async def _ask(settings: Settings, key: ApiKey) -> str:
+    from worker.api.client import Client  # noqa: PLC0415 - the whole of aiohttp
+
     api = settings.api
     async with Client(
         api.base_url, key.reveal, connect_timeout_s=api.connect_timeout, timeout_s=api.timeout
@@ -102,19 +125,20 @@ async def _ask(settings: Settings, key: ApiKey) -> str:
         reply = await client.list_one()
     if isinstance(reply, Answer) and reply.status == 200:
         return f"{api.base_url} answers and accepts the key"
-    raise _explain(reply, api.base_url)
+    raise _explain(reply, api.base_url, key)
 
 
-def _explain(reply: Reply, base_url: str) -> WorkerError:
+def _explain(reply: Reply, base_url: str, key: ApiKey) -> WorkerError:
     verdict = judge_check(reply)
     error = getattr(verdict, "error", None)
     told = f"{error.type}: {error.message}" if error else "a list was expected"
+    told = redacted(told, [key.reveal()])
     if isinstance(verdict, Refused):
         return RefusedError(f"{base_url} refuses: {told}", "Mend the key or the plan")
     if isinstance(verdict, Transient | Throttled):
         return UnavailableError(
             f"{base_url} did not answer as it should: {told}",
-            "Try again later; a run would wait for --patience",
+            "Look at the address and the network; a run would wait for --patience",
         )
     return RefusedError(f"{base_url} is not the API: {told}", "Correct --base-url")
 
@@ -124,8 +148,10 @@ def _results(source: str | None, settings: Settings) -> str:
         return "beside the source, as none is named"
     path = results_path(source or "-", settings)
     target = path if path.exists() else path.parent
-    if path.exists() and not path.is_file():
+    if target == path and not path.is_file():
         raise LedgerError(f"{path} is not a regular file", "Name another with --results FILE")
+    if not target.exists():
+        raise LedgerError(f"there is no directory {target}", "Make it, or name another log")
     if not os.access(target, os.W_OK):
         raise LedgerError(f"{target} cannot be written", "Change its permissions or its owner")
     return f"{path} can be written"
