@@ -135,10 +135,16 @@ def test_quiet_log_says_nothing_of_trouble_that_passed() -> None:
 
 @pytest.mark.parametrize("code", [code for code in ExitCode if code is not ExitCode.OK])
 def test_quiet_log_tells_of_every_end_but_a_good_one(code: ExitCode) -> None:
-    (fields,) = fields_of(finished(code), level="warning")
+    (fields,) = fields_of(finished(code, tally(5, 3, 2)), level="warning")
     assert fields["exit_code"] == int(code)
     calm = {ExitCode.SOME_FAILED, ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
     assert fields["level"] == ("warning" if code in calm else "error")
+
+
+def test_quiet_log_says_nothing_of_a_stop_that_was_asked_for() -> None:
+    event = finished(ExitCode.STOPPED, tally(5, 3, 0), reason="time is over")
+    assert written(event, level="warning") == ""
+    assert written(event) != ""
 
 
 def test_end_has_cause_counts_and_the_command_that_goes_on() -> None:

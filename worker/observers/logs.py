@@ -146,7 +146,7 @@ class LogObserver:
             case StopRequested():
                 self._log.info(event.name, cause=_cause(event.exit_code), **_fields(event))
             case RunFinished():
-                method = _finish_method(self._log, event.exit_code)
+                method = _finish_method(self._log, event)
                 method(event.name, **_finish_fields(event, self._command))
             case _:
                 self._log.info(event.name, **_fields(event))
@@ -232,7 +232,10 @@ def _cause(code: ExitCode) -> str:
     return code.name.lower()
 
 
-def _finish_method(logger: FilteringBoundLogger, code: ExitCode) -> Callable[..., Any]:
-    if code is ExitCode.OK:
+def _finish_method(logger: FilteringBoundLogger, event: RunFinished) -> Callable[..., Any]:
+    code = event.exit_code
+    # To stop at --until with ids left is what was asked for, night after night.
+    as_asked = code is ExitCode.STOPPED and not event.tally.outcomes[Outcome.FAILED]
+    if code is ExitCode.OK or as_asked:
         return logger.info
     return logger.warning if code in _NO_BREAKDOWN else logger.error
