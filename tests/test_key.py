@@ -220,6 +220,16 @@ class TestFromAFile:
         assert [w for w in warnings if str(path) in w and "chmod 600" in w] == list(warnings)
         assert len(warnings) == warns
 
+    def test_a_file_that_its_owner_hands_to_a_group_is_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = key_file(tmp_path, LIVE)
+        path.chmod(0o440)
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        assert from_file(path).warnings == ()
+        path.chmod(0o444)
+        assert len(from_file(path).warnings) == 1
+
     def test_a_pipe_will_do(self, tmp_path: Path) -> None:
         reading, writing = os.pipe()
         os.write(writing, f"{LIVE}\n".encode())

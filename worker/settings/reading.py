@@ -27,7 +27,7 @@ def read_small(path: Path, limit: int) -> SmallFile:
     """At most `limit` bytes of UTF-8, without a byte-order mark; pipes will do."""
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             data = file.read(limit + 1)
     except OSError as error:
         raise UnreadableError((error.strerror or "it cannot be read").lower()) from None
@@ -38,8 +38,14 @@ def read_small(path: Path, limit: int) -> SmallFile:
     bad = next((at for at, char in enumerate(text) if "\udc80" <= char <= "\udcff"), None)
     if bad is not None:
         raise UnreadableError(f"it is not UTF-8 text (line {text.count(chr(10), 0, bad) + 1})")
-    exposed = bool(mode & (stat.S_IRGRP | stat.S_IROTH))
-    return SmallFile(text.removeprefix(_BYTE_ORDER_MARK), exposed)
+    return SmallFile(text.removeprefix(_BYTE_ORDER_MARK), _is_exposed(status))
+
+
+def _is_exposed(status: os.stat_result) -> bool:
+    # What belongs to root is handed to its reader through the group, as systemd's credentials and
+    # the secrets of Kubernetes are.
+    is_own = status.st_uid == os.geteuid()
+    return bool(status.st_mode & (stat.S_IROTH | (stat.S_IRGRP if is_own else 0)))
 
 
 def may_exist(path: Path) -> bool:
