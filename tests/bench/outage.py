@@ -64,20 +64,28 @@ class Outage:
         starts = [self.begins_s + 2 * _FLAP_S * number for number in range(count)]
         return [(start, start + _FLAP_S) for start in starts]
 
+    def ids(self, *, flapping: bool, after_s: float) -> int:
+        """Enough for a run to last till `after_s` after the outage, but not for much longer."""
+        up_s = self.begins_s + after_s
+        if flapping:
+            up_s += (self.ends_s - self.begins_s) / 2
+        return round(up_s * _RATE)
+
 
 def outage(effort: Effort, directory: Path) -> Table:
     """All at the same time: they hardly use the machine."""
     spell = Outage(effort.before_outage_s, effort.before_outage_s + effort.outage_s)
     scenarios = [*_SCENARIOS, *[_DEFAULT_HOLE][: effort.default_timeout]]
     rows = [Row(scenario.name) for scenario in scenarios]
-    ids = write_ids(directory / "ids.txt", round((spell.ends_s + effort.after_outage_s) * _RATE))
     rounds = [
         (scenario, row, directory / f"{number}-{place}")
         for number in range(effort.rounds_or(2))
         for place, (scenario, row) in enumerate(zip(scenarios, rows, strict=True))
     ]
     with ThreadPoolExecutor(len(rounds)) as pool:
-        measured = pool.map(lambda each: _measure(each[0], spell, ids, each[2]), rounds)
+        measured = pool.map(
+            lambda each: _measure(each[0], spell, effort.after_outage_s, each[2]), rounds
+        )
         for (_, row, _), figures in zip(rounds, measured, strict=True):
             row.add(**figures)
     targets = [
@@ -95,8 +103,12 @@ def outage(effort: Effort, directory: Path) -> Table:
     return Table("outage", title, _COLUMNS, rows, targets)
 
 
-def _measure(scenario: Scenario, spell: Outage, ids: Path, directory: Path) -> dict[str, float]:
+def _measure(
+    scenario: Scenario, spell: Outage, after_s: float, directory: Path
+) -> dict[str, float]:
     directory.mkdir()
+    count = spell.ids(flapping=scenario.flapping, after_s=after_s)
+    ids = write_ids(directory / "ids.txt", count)
     spans = spell.spans(flapping=scenario.flapping)
     log = directory / "run.log"
     with _sandbox(scenario.mode, spans, directory) as url:
@@ -112,9 +124,7 @@ def _measure(scenario: Scenario, spell: Outage, ids: Path, directory: Path) -> d
             timeout_s=spell.ends_s * 2 + _LONGEST_AFTER_S,
         )
     records = _objects(directory / "results.jsonl")
-    return judge(len(ids.read_text().split()), records, _objects(log), returns_at) | {
-        "code": finished.code
-    }
+    return judge(count, records, _objects(log), returns_at) | {"code": finished.code}
 
 
 @contextmanager
