@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from worker import __version__
+from worker.cli.streams import hold_standard_streams, tell, tell_all
 from worker.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "complete-sessions"
@@ -71,25 +73,31 @@ def group() -> None:
 
 def main() -> None:
     """Run a command; every error that was foreseen says what to do, and has its exit code."""
+    hold_standard_streams()
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        tell_all(error.format_message())
         code = ExitCode.USAGE
     except click.ClickException as error:
         from worker.cli.mistakes import from_click  # noqa: PLC0415 - rarely needed
 
-        click.echo(f"{PROGRAM}: {from_click(error)}", err=True)
+        tell(f"{PROGRAM}: {from_click(error)}")
         code = ExitCode.USAGE
     except click.Abort:
         code = ExitCode.INTERRUPTED
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except WorkerError as error:
-        click.echo(f"{PROGRAM}: {error}", err=True)
+        tell(f"{PROGRAM}: {error}")
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader of our output left: point stdout at nothing, or its flush at exit complains.
+    except OSError as error:
+        # Other files are seen to where they are opened. Without this the flush at the exit fails.
         sys.stdout = None
+        if not isinstance(error, BrokenPipeError):
+            tell(f"{PROGRAM}: the output cannot be written: {error.strerror}")
         code = ExitCode.SOME_FAILED
+    except Exception:  # noqa: BLE001 - no exit code of another cause must stand for a defect
+        tell_all(traceback.format_exc())
+        code = ExitCode.DEFECT
     sys.exit(int(code or 0))

@@ -9,6 +9,7 @@ from worker.errors import UsageError
 from worker.settings import Settings
 
 STDIN = "-"
+_STREAMS = ("/dev/", "/proc/")
 
 
 def results_path(source: str, settings: Settings) -> Path:
@@ -16,12 +17,8 @@ def results_path(source: str, settings: Settings) -> Path:
 
     Raises UsageError where there is none to find, or where it is the source itself.
     """
-    if settings.results is None and source == STDIN:
-        raise UsageError(
-            "ids from standard input need a results log", "Say where it is with --results FILE"
-        )
-    results = settings.results or Path(source).with_suffix(".results.jsonl")
-    if source != STDIN and _same_file(Path(source), results):
+    results = settings.results or _beside(source)
+    if _same_file(source, results):
         raise UsageError(
             f"{results} is the source and the results log at once",
             "Name another results log with --results FILE",
@@ -29,8 +26,20 @@ def results_path(source: str, settings: Settings) -> Path:
     return results
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def _beside(source: str) -> Path:
+    if source == STDIN or source.startswith(_STREAMS):
+        raise UsageError(
+            "ids from standard input or a pipe need a results log",
+            "Say where it is with --results FILE",
+        )
+    if not Path(source).name:
+        raise UsageError(f"{source!r} is not a file", "Name a file of ids, or - for standard input")
+    return Path(source).with_suffix(".results.jsonl")
+
+
+def _same_file(source: str, results: Path) -> bool:
     try:
-        return one.samefile(other)
-    except OSError:
-        return os.path.abspath(one) == os.path.abspath(other)  # noqa: PTH100 - no links to resolve
+        found = os.fstat(0) if source == STDIN else Path(source).stat()
+        return os.path.samestat(found, results.stat())
+    except (OSError, ValueError):  # One of them does not exist, or cannot.
+        return False

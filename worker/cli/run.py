@@ -69,7 +69,7 @@ def run(
         from worker.cli.rehearsal import rehearse  # noqa: PLC0415 - imported where used
 
         return rehearse(source, loaded.settings, force=force)
+    key = load_key(loaded.settings, os.environ)
     from worker.cli.wiring import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
 
-    key = load_key(loaded.settings, os.environ)
     return carry_out(Plan(source, loaded.settings, key, force=force, progress=progress))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -65,8 +66,8 @@ class Screen:
     def warn(self, text: str) -> None:
         self._log.warning("notice", message=text)
 
-    def show_defect(self, traceback: str) -> None:
-        self._log.error("defect", traceback=traceback)
+    def show_defect(self, error: BaseException) -> None:
+        self._log.error("defect", traceback="".join(traceback.format_exception(error)))
 
     def open(self) -> None:
         if self._bar is not None:

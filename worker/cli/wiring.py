@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import shlex
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -58,9 +57,13 @@ def carry_out(plan: Plan) -> int:
     try:
         finished = _run(plan, screen, metrics, clock)
     except BaseException as error:
+        code = _exit_code_of(error)
         if metrics is not None:
-            metrics.write_failed(_exit_code_of(error))
-        raise
+            metrics.write_failed(code)
+        if code is not ExitCode.DEFECT:
+            raise
+        screen.show_defect(error)
+        return int(code)
     finally:
         screen.close()
     screen.summarize(finished)
@@ -148,7 +151,7 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
         with stop_on_signals(runner.stop, runner.abort):
             finished = await runner.run()
     for error in runner.defects:
-        screen.show_defect("".join(traceback.format_exception(error)))
+        screen.show_defect(error)
     return finished
 
 
