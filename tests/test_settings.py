@@ -187,7 +187,7 @@ class TestPrinted:
     def test_is_aligned(self, desk: Desk) -> None:
         lines = print_settings(desk.load()).splitlines()
         assert len({line.index("#") for line in lines if "#" in line}) == 1
-        assert len(lines) == len(OPTIONS) + 6
+        assert len(lines) == len(OPTIONS) + 7
 
     def test_can_be_pasted_into_a_settings_file(self, desk: Desk) -> None:
         loaded = desk.load(flags={path: text for path, (text, _) in OTHERS.items()})

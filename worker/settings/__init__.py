@@ -20,6 +20,7 @@ from worker.settings.model import (
     PaceSettings,
     RetrySettings,
     Settings,
+    SharedSettings,
     SourceSettings,
     StopSettings,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "PaceSettings",
     "RetrySettings",
     "Settings",
+    "SharedSettings",
     "SourceSettings",
     "StopSettings",
     "format_duration",

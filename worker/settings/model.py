@@ -60,6 +60,15 @@ class StopSettings(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
 
+class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shared with other runs; `url` may hold a password, `account` None is made of the
+    key."""
+
+    url: str | None = None
+    account: str | None = None
+    lease: float = 90.0
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -77,5 +86,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pace: PaceSettings = PaceSettings()
     retry: RetrySettings = RetrySettings()
     stop: StopSettings = StopSettings()
+    shared: SharedSettings = SharedSettings()
     log: LogSettings = LogSettings()
     metrics_file: Path | None = None

@@ -201,6 +201,24 @@ OPTIONS: Final = (
         "Attempt at most so many ids.",
     ),
     Option(
+        "shared.url",
+        "--shared",
+        syntax.or_none(syntax.engine()),
+        "Redis that several runs share; an address with a password belongs in WORKER_SHARED_URL.",
+    ),
+    Option(
+        "shared.account",
+        "--account",
+        syntax.or_none(syntax.plain_name()),
+        "Runs with the same account name share one budget; by default a hash of the key.",
+    ),
+    Option(
+        "shared.lease",
+        "--lease",
+        syntax.duration("1s", "24h"),
+        "How long others wait for a host that has died before they take over its ids of a queue.",
+    ),
+    Option(
         "log.format",
         "--log-format",
         syntax.choice(LogFormat),

@@ -12,6 +12,7 @@ import msgspec
 
 from worker.settings.address import ALLOWED_ADDRESS, parse_base_url
 from worker.settings.durations import format_duration, parse_duration
+from worker.settings.engine import ALLOWED_ENGINE, parse_engine_url, show_engine_url
 from worker.settings.reading import may_exist
 from worker.settings.redact import may_be_key
 
@@ -20,6 +21,7 @@ _FALSE: Final = frozenset({"false", "no", "off", "0"})
 _NONE: Final = frozenset({"none", "null"})
 _is_whole: Final = re.compile(r"[0-9]{1,15}").fullmatch
 _is_decimal: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?").fullmatch
+_is_plain_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
 _match_time: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])").fullmatch
 
 
@@ -147,6 +149,18 @@ def name() -> Syntax:
     return Syntax(allowed=allowed, parse=parse, metavar="NAME")
 
 
+def plain_name() -> Syntax:
+    """A name that may stand in a key of Redis."""
+    allowed = "a name of letters, digits, '_', '.' and '-', 100 at most, and not the key"
+
+    def parse(text: str) -> str:
+        if not _is_plain_name(text) or may_be_key(text):
+            raise ValueError(allowed)
+        return text
+
+    return Syntax(allowed=allowed, parse=parse, metavar="NAME")
+
+
 def file() -> Syntax:
     """A path, relative to the working directory; a leading `~` is the home directory."""
     allowed = "the path of a file"
@@ -177,3 +191,9 @@ def key_file() -> Syntax:
 
 def address() -> Syntax:
     return Syntax(allowed=ALLOWED_ADDRESS, parse=parse_base_url, metavar="URL")
+
+
+def engine() -> Syntax:
+    return Syntax(
+        allowed=ALLOWED_ENGINE, parse=parse_engine_url, show=show_engine_url, metavar="URL"
+    )
