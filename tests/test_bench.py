@@ -30,6 +30,7 @@ from bench.neighbour import judge as judge_neighbour
 from bench.nginx import nginx, parse
 from bench.outage import Outage
 from bench.outage import judge as judge_outage
+from bench.plot import draw
 from bench.process import BenchError, Command, python, run
 from bench.rounds import in_turn
 from bench.table import Column, Row, Table, Target, judged, render
@@ -245,3 +246,12 @@ def test_every_table_can_be_measured(tmp_path: Path) -> None:
         assert any(row.figures for row in measured.rows)
         assert render(measured).startswith(f"{measured.name}: ")
         json.dumps(measured.raw(), allow_nan=False)
+
+
+def test_what_was_compared_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rows = (Row("own", {"cpu": [1.0, 2.0]}), Row("peer", skipped="curl is not installed"))
+    drawn = replace(table(*rows), plotted="cpu")
+    assert draw([drawn], tmp_path / "figures.svg")
+    assert "</svg>" in (tmp_path / "figures.svg").read_text()
+    assert not draw([table(*rows)], tmp_path / "none.svg")

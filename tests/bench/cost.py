@@ -94,7 +94,7 @@ def cost(effort: Effort, directory: Path) -> Table:
     _compare(rows)
     title = "full speed, 32 at once, to an nginx that answers at once; start and end left out"
     targets = [Target(name, "ratio", "<=", 1.25) for name in (UVLOOP, ASYNCIO)]
-    return Table("cost", title, _COLUMNS, rows, targets, plotted="cpu_us")
+    return Table("cost", title, _COLUMNS, rows, targets, plotted="cpu_us", is_logarithmic=True)
 
 
 def _sizes(count: int) -> tuple[int, int]:

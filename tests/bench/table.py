@@ -85,6 +85,7 @@ class Table:
     rows: list[Row]
     targets: Sequence[Target] = ()
     plotted: str = ""
+    is_logarithmic: bool = False
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)
