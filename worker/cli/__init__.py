@@ -22,6 +22,8 @@ _COMMANDS: Final = {
     "report": "Show what a results log says, as a table, a page or JSON.",
     "ids": "Print ids by their latest outcome, to pipe into `run -`.",
     "explain": "Say what an exit code or an error type means, and what to do.",
+    "enqueue": "Put ids into a queue, for `run --queue` on any number of machines.",
+    "queue": "Show what is left in a queue, print its outcomes, or delete it.",
     "sandbox": "Serve a local stand-in of the API, to rehearse against.",
     "completion": "Print the script that completes commands and options in a shell.",
 }

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.settings import Settings
+from worker.sources import Shard
 
 STDIN = "-"
 _STREAMS = ("/dev/", "/proc/")
 
 
-def results_path(source: str, settings: Settings) -> Path:
-    """The results log that the settings name, or the one beside the source.
+def results_path(source: str, settings: Settings, shard: Shard | None = None) -> Path:
+    """The results log that the settings name, or the one beside the source: one for each shard.
 
     Raises UsageError where there is none to find, or where it is the source itself.
     """
-    results = settings.results or _beside(source)
+    results = settings.results or _beside(source, shard)
     if _same_file(source, results):
         raise UsageError(
             f"{results} is the source and the results log at once",
@@ -26,7 +27,7 @@ def results_path(source: str, settings: Settings) -> Path:
     return results
 
 
-def _beside(source: str) -> Path:
+def _beside(source: str, shard: Shard | None) -> Path:
     if source == STDIN or source.startswith(_STREAMS):
         raise UsageError(
             "ids from standard input or a pipe need a results log",
@@ -34,7 +35,8 @@ def _beside(source: str) -> Path:
         )
     if not Path(source).name:
         raise UsageError(f"{source!r} is not a file", "Name a file of ids, or - for standard input")
-    return Path(source).with_suffix(".results.jsonl")
+    part = "" if shard is None else f".{shard.number}-of-{shard.parts}"
+    return Path(source).with_suffix(f"{part}.results.jsonl")
 
 
 def _same_file(source: str, results: Path) -> bool:

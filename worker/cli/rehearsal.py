@@ -13,7 +13,7 @@ from worker.errors import UsageError
 from worker.ledger import Ledger, Past, Standing
 from worker.outcomes import Item
 from worker.settings import Settings, load_key, resolve_rate
-from worker.sources import Source, open_source
+from worker.sources import Shard, Source, open_source
 
 _CHUNK = 4096
 
@@ -21,13 +21,16 @@ _CHUNK = 4096
 class Forecast:
     """What a run would find in its source, counted as a run would count it."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, shard: Shard | None = None) -> None:
         self._limit = limit
+        self._shard = shard
         self.input = 0
         self.invalid = 0
         self.standings: Counter[Standing] = Counter()
 
     def count(self, item: Item, past: Past) -> None:
+        if self._shard is not None and not self._shard.holds(item.id):
+            return
         self.input += 1
         if item.problem is not None:
             self.invalid += 1
@@ -54,13 +57,15 @@ class Forecast:
         ]
 
 
-def rehearse(source_name: str, settings: Settings, *, force: bool) -> int:
+def rehearse(
+    source_name: str, settings: Settings, *, force: bool, shard: Shard | None = None
+) -> int:
     """Print the forecast of a run; sends, locks and changes nothing."""
-    results = results_path(source_name, settings)
+    results = results_path(source_name, settings, shard)
     rate = _rate(settings)
     source = open_source(source_name, format=settings.source.format, field=settings.source.field)
     past = Ledger.preview(results, force=force)
-    forecast = Forecast(settings.stop.limit)
+    forecast = Forecast(settings.stop.limit, shard)
     try:
         _count_all(source, past, forecast)
     finally:

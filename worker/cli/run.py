@@ -9,8 +9,11 @@ from typing import Any
 import click
 
 from worker.cli.options import SectionedCommand, complete_file, given_flags, settings_options
+from worker.cli.sharing import queue_option, warnings
 from worker.errors import UsageError
-from worker.settings import load, load_key, print_settings
+from worker.settings import Settings, load, load_key, print_settings
+from worker.settings.redact import shown
+from worker.sources.shard import Shard
 
 _EPILOG = """
 Defaults stand in brackets. Durations (D) read 90s, 15m or 1h30m. Nearly every option is also a key
@@ -18,10 +21,21 @@ of the YAML settings and an environment variable; these have some more: see --pr
 """
 
 
+def _shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Shard | None:
+    try:
+        return None if text is None else Shard.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--shard is {shown(text or '')}; it must be {error}") from None
+
+
 @click.command(cls=SectionedCommand, epilog=_EPILOG)
 @click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@queue_option(required=False)
+@click.option(
+    "--shard", metavar="K/N", callback=_shard, help="Only the K-th of N parts of SOURCE, by id."
+)
 @click.option("--force", is_flag=True, help="Send settled ids again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
 @click.option(
@@ -36,8 +50,11 @@ of the YAML settings and an environment variable; these have some more: see --pr
     help="Show every setting and where it came from.",
 )
 def run(
+    *,
     source: str | None,
     config: Path | None,
+    queue: str | None,
+    shard: Shard | None,
     force: bool,
     dry_run: bool,
     progress: bool | None,
@@ -55,6 +72,7 @@ def run(
     Examples:
       complete-sessions run backlog.txt --dry-run
       complete-sessions run backlog.txt --until 06:00
+      complete-sessions run --shared redis://cache:6379 --queue june --results june.results.jsonl
     """
     flags = given_flags(values)
     if verbose or quiet:
@@ -63,13 +81,47 @@ def run(
     if wants_settings:
         click.echo(print_settings(loaded))
         return 0
-    if source is None:
+    if queue is not None:
+        _check_queue(
+            loaded.settings,
+            source,
+            others={"--shard": shard, "--force": force, "--dry-run": dry_run},
+        )
+    elif source is None:
         raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
-    if dry_run:
+    elif dry_run:
         from worker.cli.rehearsal import rehearse  # noqa: PLC0415 - imported where used
 
-        return rehearse(source, loaded.settings, force=force)
+        return rehearse(source, loaded.settings, force=force, shard=shard)
     key = load_key(loaded.settings, os.environ)
     from worker.cli.wiring import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
 
-    return carry_out(Plan(source, loaded.settings, key, force=force, progress=progress))
+    return carry_out(
+        Plan(
+            source,
+            loaded.settings,
+            key,
+            queue=queue,
+            shard=shard,
+            force=force,
+            progress=progress,
+            warnings=(*key.warnings, *warnings(loaded)),
+        )
+    )
+
+
+def _check_queue(settings: Settings, source: str | None, others: dict[str, object]) -> None:
+    """Raise UsageError for what does not go with --queue, or is missing for it."""
+    if source is not None:
+        raise UsageError(
+            "--queue and SOURCE were both given", "`enqueue SOURCE` adds ids to a queue"
+        )
+    for option, value in others.items():
+        if value:
+            raise UsageError(f"{option} does not go with --queue", "It is for a SOURCE")
+    if settings.shared.url is None:
+        raise UsageError("--queue was given without a Redis", "Say where it is with --shared URL")
+    if settings.results is None:
+        raise UsageError(
+            "a run over a queue needs a results log of its own", "Name it with --results FILE"
+        )

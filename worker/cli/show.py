@@ -63,6 +63,9 @@ class Screen:
     def tick_s(self) -> float:
         return _TICK_S if self._bar is None else _BAR_TICK_S
 
+    def note(self, text: str) -> None:
+        self._log.info("notice", message=text)
+
     def warn(self, text: str) -> None:
         self._log.warning("notice", message=text)
 

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.api.client import Client
-from worker.cli.paths import results_path
+from worker.cli.paths import STDIN, results_path
 from worker.cli.show import Screen
 from worker.cli.signals import stop_on_signals
 from worker.clock import Clock
@@ -26,20 +26,30 @@ from worker.ledger import Ledger
 from worker.pace.pacer import Pacer
 from worker.runner import Audience, Limits, Policy, Runner
 from worker.settings import ApiKey, Settings, resolve_rate
-from worker.sources import AsyncSource, open_source
+from worker.settings.engine import secrets_of
+from worker.sources import AsyncSource, Shard, ShardedSource, open_source
 
 if TYPE_CHECKING:
     from worker.observers.metrics import MetricsFile
+    from worker.runner.ports import Ledger as LedgerPort
+    from worker.runner.ports import Source as SourcePort
+    from worker.shared.shift import Shift
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run was asked to do. `progress` is None where the terminal decides."""
+    """What a run was asked to do: `source` or `queue` says where its ids are.
 
-    source: str
+    `progress` is None where the terminal decides.
+    """
+
+    source: str | None
     settings: Settings
     key: ApiKey
+    queue: str | None = None
+    shard: Shard | None = None
     force: bool = False
     progress: bool | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def carry_out(plan: Plan) -> int:
@@ -51,7 +61,7 @@ def carry_out(plan: Plan) -> int:
         plan.progress,
         clock=clock,
         command=command,
-        secrets=[plan.key.reveal()],
+        secrets=[plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")],
     )
     metrics = _metrics_file(plan.settings, screen, clock)
     try:
@@ -91,31 +101,41 @@ class _Work(msgspec.Struct, frozen=True):
     run: str
     results: Path
     clock: Clock
-    source: AsyncSource
+    source: AsyncSource | ShardedSource | None
     ledger: Ledger
     observers: Sequence[Observer]
 
 
 def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
     settings = plan.settings
-    results = results_path(plan.source, settings)
+    results = results_path(plan.source or STDIN, settings, plan.shard)
     run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    for warning in plan.key.warnings:
+    for warning in plan.warnings:
         screen.warn(warning)
     with ExitStack() as stack:
-        source = open_source(
-            plan.source, format=settings.source.format, field=settings.source.field
-        )
-        stack.callback(source.close)
+        source = _source(plan, screen, stack)
         ledger = Ledger.open(results, run, force=plan.force)
         stack.callback(ledger.close)
         for note in ledger.notes:
             screen.warn(note)
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
-        work = _Work(plan, run, results, clock, AsyncSource(source), ledger, observers)
+        work = _Work(plan, run, results, clock, source, ledger, observers)
         screen.open()
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             return loop.run(_run_in_loop(work, screen))
+
+
+def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | ShardedSource | None:
+    if plan.source is None:
+        return None
+    written = plan.settings.source
+    source = open_source(plan.source, format=written.format, field=written.field)
+    stack.callback(source.close)
+    if plan.shard is None:
+        return AsyncSource(source)
+    part = ShardedSource(AsyncSource(source), plan.shard)
+    stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
+    return part
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -128,20 +148,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
     settings, key = work.plan.settings, work.plan.key
-    async with Client(
-        settings.api.base_url,
-        key.reveal,
-        connect_timeout_s=settings.api.connect_timeout,
-        timeout_s=settings.api.timeout,
-    ) as client:
-        audience = Audience(work.observers)
+    audience = Audience(work.observers)
+    async with AsyncExitStack() as stack:
+        client = Client(
+            settings.api.base_url,
+            key.reveal,
+            connect_timeout_s=settings.api.connect_timeout,
+            timeout_s=settings.api.timeout,
+        )
+        await stack.enter_async_context(client)
+        source, ledger, pacer = await _meet(work, screen, audience.notice, stack)
         runner = Runner(
             run=work.run,
             results=str(work.results),
-            source=work.source,
+            source=source,
             client=client,
-            pacer=make_pacer(settings, key, work.clock, audience.notice),
-            ledger=work.ledger,
+            pacer=make_pacer(settings, key, work.clock, audience.notice, pacer),
+            ledger=ledger,
             audience=audience,
             clock=work.clock,
             policy=policy_of(settings),
@@ -155,10 +178,42 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
     return finished
 
 
+async def _meet(
+    work: _Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
+) -> tuple[SourcePort, LedgerPort, Callable[..., Pacer]]:
+    """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
+    plan = work.plan
+    if plan.settings.shared.url is None:
+        assert work.source is not None
+        return work.source, work.ledger, Pacer
+    from worker.cli.sharing import team  # noqa: PLC0415 - Redis
+
+    met = await stack.enter_async_context(
+        team(plan.settings, plan.key, work.run, work.clock, notify)
+    )
+    if plan.queue is None:
+        assert work.source is not None
+        return work.source, work.ledger, met.pacer
+    shift, ledger = await met.work_on(plan.queue, work.ledger)
+    for warning in await met.shortcomings():
+        screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
+    stack.callback(_note_on_shift, shift, screen)
+    return shift, ledger, met.pacer
+
+
+def _note_on_shift(shift: Shift, screen: Screen) -> None:
+    if shift.handed_over:
+        screen.note(f"{shift.handed_over} ids were taken over by other runs: their lease was over")
+
+
 def make_pacer(
-    settings: Settings, key: ApiKey, clock: Clock, notify: Callable[[Event], None]
+    settings: Settings,
+    key: ApiKey,
+    clock: Clock,
+    notify: Callable[[Event], None],
+    make: Callable[..., Pacer] = Pacer,
 ) -> Pacer:
-    return Pacer(
+    return make(
         resolve_rate(settings.pace.rate, key.kind),
         clock=clock,
         outage_after=settings.stop.outage_after,

@@ -264,9 +264,20 @@ class Runner:
         if granted_at is None:
             self._schedule.put_back(job)
             return False
+        if not self._ledger.owns(job.id):
+            self._pacer.release()
+            self._let_go()
+            return False
         job.begin(granted_at)
         self._in_flight[job.id] = job
         return True
+
+    def _let_go(self) -> None:
+        """An id that another run has taken over is no input of this one any more."""
+        self.tally.input -= 1
+        self._undurable -= 1
+        self._room.set()
+        self._wake.set()
 
     async def _wait_for_due(self, now: float) -> None:
         self._pacer.check_patience(now)

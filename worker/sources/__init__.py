@@ -8,6 +8,7 @@ from __future__ import annotations
 from worker.errors import SourceError
 from worker.sources.asynchronous import AsyncSource
 from worker.sources.opening import open_source
+from worker.sources.shard import Shard, ShardedSource
 from worker.sources.source import Source
 
-__all__ = ["AsyncSource", "Source", "SourceError", "open_source"]
+__all__ = ["AsyncSource", "Shard", "ShardedSource", "Source", "SourceError", "open_source"]

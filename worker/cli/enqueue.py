@@ -1,0 +1,68 @@
+"""`complete-sessions enqueue`: puts the ids of a source into a queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from worker.cli.options import complete_file, settings_options
+from worker.cli.sharing import ask_queue, queue_option
+from worker.errors import ExitCode
+from worker.observers.wording import count, visible
+from worker.settings import Settings
+from worker.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from worker.shared.queue import Queue
+
+_AT_ONCE: Final = 1000
+_SHOWN: Final = 5
+
+
+@click.command()
+@click.argument("source", shell_complete=complete_file)
+@settings_options("shared.url", "source.format", "source.field")
+@queue_option(required=True)
+@click.option("--again", is_flag=True, help="Also add ids whose last outcome is failed.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+def enqueue(source: str, queue: str, again: bool, config: Path | None, **values: Any) -> int:
+    """Add every id in SOURCE, a file or `-`, to a queue, which is made if need be.
+
+    An id that was ever added is not added again, whatever has become of it. What cannot be an id is
+    named, and makes the exit code 1.
+
+    \b
+    Examples:
+      complete-sessions enqueue backlog.txt --queue june
+      complete-sessions queue results --queue june --outcome failed |
+        complete-sessions enqueue - --format jsonl --queue june --again
+    """
+
+    async def add(into: Queue, settings: Settings) -> int:
+        opened = open_source(source, format=settings.source.format, field=settings.source.field)
+        try:
+            return await _add_all(opened, into, again)
+        finally:
+            opened.close()
+
+    return ask_queue(values, config, queue, add)
+
+
+async def _add_all(source: Source, queue: Queue, again: bool) -> int:
+    read = added = invalid = 0
+    while items := source.take(_AT_ONCE):
+        ids = [item for item in items if item.problem is None]
+        read += len(items)
+        added += await queue.add(ids, again=again)
+        for item in items:
+            if item.problem is not None:
+                invalid += 1
+                if invalid <= _SHOWN:
+                    click.echo(f"line {item.line}: {visible(item.problem)}", err=True)
+    click.echo(
+        f"{count(read, 'line')} read: {count(added, 'id')} added to the queue {queue.name},"
+        f" {read - added - invalid:,} there already, {invalid:,} cannot be ids"
+    )
+    return ExitCode.SOME_FAILED if invalid else ExitCode.OK

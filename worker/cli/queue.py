@@ -1,0 +1,120 @@
+"""`complete-sessions queue`: what is left in a queue, its outcomes, and its end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from worker.cli.options import settings_options
+from worker.cli.sharing import ask_queue, no_such_queue, queue_option
+from worker.errors import UsageError
+from worker.observers.wording import count, duration
+from worker.outcomes import Outcome
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.shared.queue import Queue, Status
+
+_is_stream_id: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?").fullmatch
+
+
+@click.group(short_help="Show what is left in a queue, print its outcomes, or delete it.")
+def queue() -> None:
+    """Look after a queue that `enqueue` has filled and `run --queue` works off."""
+
+
+@queue.command()
+@settings_options("shared.url")
+@queue_option(required=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> None:
+    """Show what is left, and which run has held how much of it for how long."""
+
+    async def ask(asked: Queue, _: Settings) -> Status:
+        if not await asked.exists():
+            raise no_such_queue(asked.name)
+        return await asked.status()
+
+    found = ask_queue(values, config, queue, ask)
+    click.echo(msgspec.json.encode(found) if as_json else _table(found))
+
+
+def _table(status: Status) -> str:
+    held = sum(pending.entries for pending in status.pending)
+    rows = [
+        f"left      {count(status.left, 'id')}, {held:,} of them with a run",
+        f"queued    {count(status.queued, 'id')} in all",
+        f"outcomes  {status.outcomes:,}; failed and not queued again: {status.failed:,}",
+    ]
+    for one in status.pending:
+        age = duration(one.age_s)
+        rows.append(f"pending   {count(one.entries, 'id')}, renewed {age} ago: {one.consumer}")
+    return "\n".join(rows)
+
+
+@queue.command()
+@settings_options("shared.url")
+@queue_option(required=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@click.option("--after", metavar="ID", help="Only what came after this `stream_id`.")
+@click.option(
+    "--outcome",
+    type=click.Choice([outcome.value for outcome in Outcome]),
+    help="Only these outcomes.",
+)
+def results(
+    queue: str, config: Path | None, after: str | None, outcome: str | None, **values: Any
+) -> None:
+    """Print outcomes as JSON Lines, oldest first, those of all machines together.
+
+    Each has the fields of the results log, and a `stream_id` to go on from with --after. An id that
+    failed and was queued again has several; the last one counts.
+    """
+    if after is not None and not _is_stream_id(after):
+        raise UsageError("--after is no stream_id", "Copy it from a line of `queue results`")
+
+    async def ask(asked: Queue, _: Settings) -> None:
+        if not await asked.exists():
+            raise no_such_queue(asked.name)
+        place = after
+        while page := await asked.outcomes(place):
+            lines = [_line(*one, outcome) for one in page]
+            click.echo("".join(lines), nl=False)
+            place = page[-1][0]
+
+    ask_queue(values, config, queue, ask)
+
+
+def _line(place: str, record: str, outcome: str | None) -> str:
+    fields = msgspec.json.decode(record)
+    if outcome is not None and fields["outcome"] != outcome:
+        return ""
+    return msgspec.json.encode(fields | {"stream_id": place}).decode() + "\n"
+
+
+@queue.command()
+@settings_options("shared.url")
+@queue_option(required=True)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@click.option("--yes", is_flag=True, help="Also where ids are left.")
+def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
+    """Delete a queue: its ids, its outcomes, and what it knows of which were ever queued."""
+
+    async def ask(asked: Queue, _: Settings) -> None:
+        if not await asked.exists():
+            raise no_such_queue(asked.name)
+        left = (await asked.status()).left
+        if left and not yes:
+            raise UsageError(
+                f"{count(left, 'id')} are left in the queue {asked.name!r}",
+                "--yes deletes them too",
+            )
+        await asked.drop()
+        click.echo(f"deleted the queue {asked.name}, in which {count(left, 'id')} were left")
+
+    ask_queue(values, config, queue, ask)

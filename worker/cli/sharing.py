@@ -1,0 +1,189 @@
+"""What a run shares with others, put together; and the way to Redis for the other commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from worker.cli.options import given_flags
+from worker.clock import Clock
+from worker.errors import UsageError
+from worker.events import Event
+from worker.settings import ApiKey, Loaded, Settings, format_duration, load
+from worker.settings.engine import secrets_of
+
+if TYPE_CHECKING:
+    from worker.ledger import Ledger
+    from worker.shared.link import Link
+    from worker.shared.queue import Queue
+    from worker.shared.shift import SharedLedger, Shift
+
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 10.0
+"""What commands that somebody waits for have; a run has its own."""
+
+_is_queue_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
+_SLACK_S: Final = 0.5
+
+
+def queue_option(required: bool) -> Callable[[Any], Any]:
+    return click.option(
+        "--queue",
+        metavar="NAME",
+        required=required,
+        callback=_checked_name,
+        help="A queue of ids in the Redis of --shared.",
+    )
+
+
+def _checked_name(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not _is_queue_name(name):
+        raise UsageError(
+            "--queue is no name",
+            "It must be made of letters, digits, '_', '.' and '-', 100 at most",
+        )
+    return name
+
+
+def warnings(loaded: Loaded) -> tuple[str, ...]:
+    """What is unwise in the way the settings were given."""
+    url = loaded.settings.shared.url
+    if url is None or loaded.origins["shared.url"] != "--shared" or not secrets_of(url):
+        return ()
+    return (
+        "the password in --shared stands in the list of processes: WORKER_SHARED_URL keeps it out",
+    )
+
+
+class Team:
+    """A run's part in what it shares with others. `member` tells them apart."""
+
+    def __init__(self, link: Link, settings: Settings, key: ApiKey, member: str, clock: Clock):
+        from worker.shared.budget import Budget, SharedPacer, default_account  # noqa: PLC0415
+
+        account = settings.shared.account or default_account(key.reveal())
+        self._link = link
+        self._settings = settings
+        self._member = member
+        self.pacer = partial(SharedPacer, Budget(link, account, member, clock))
+        """What makes the run's pacer, from the arguments of any pacer."""
+
+    async def work_on(self, name: str, log: Ledger) -> tuple[Shift, SharedLedger]:
+        """The run's source and ledger over a queue. Raises UsageError where there is none."""
+        from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
+        from worker.shared.shift import SharedLedger, Shift  # noqa: PLC0415 - Redis
+
+        queue = Queue(self._link, name)
+        if not await queue.exists():
+            raise no_such_queue(name)
+        shift = Shift(
+            queue,
+            self._member,
+            slots=self._settings.pace.concurrency,
+            lease_s=self._settings.shared.lease,
+            request_s=longest_request_s(self._settings),
+        )
+        self.pacer = partial(self.pacer, is_sure=shift.is_sure)
+        return shift, SharedLedger(log, shift)
+
+    async def shortcomings(self) -> list[str]:
+        """Why a queue is not safe in this Redis."""
+        from worker.shared.fitness import shortcomings  # noqa: PLC0415 - Redis
+
+        return await shortcomings(self._link)
+
+
+@asynccontextmanager
+async def team(
+    settings: Settings, key: ApiKey, run: str, clock: Clock, notify: Callable[[Event], None]
+) -> AsyncIterator[Team]:
+    """Meet the others in Redis; waits while it is away, with the run's patience."""
+    async with _linked(settings, settings.stop.patience, notify) as link:
+        # Host and process too: leases depend on no two runs having one name.
+        member = f"{socket.gethostname()}.{os.getpid()}.{run}"
+        yield Team(link, settings, key, member, clock)
+
+
+def ask_queue(
+    values: dict[str, Any],
+    config: Path | None,
+    name: str,
+    ask: Callable[[Queue, Settings], Awaitable[T]],
+) -> T:
+    """Ask something of a queue, for a command that somebody waits for."""
+    loaded = load(flags=given_flags(values), environ=os.environ, config=config)
+    for warning in warnings(loaded):
+        click.echo(f"note: {warning}", err=True)
+
+    async def answer() -> T:
+        async with _linked(loaded.settings, _PATIENCE_S) as link:
+            from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
+
+            return await ask(Queue(link, name), loaded.settings)
+
+    return asyncio.run(answer())
+
+
+async def describe(settings: Settings, queue: str | None) -> tuple[str, list[str]]:
+    """Where the shared Redis is, and what it lacks for a queue; raises what a run would."""
+    from worker.shared.fitness import shortcomings  # noqa: PLC0415 - Redis
+    from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
+
+    async with _linked(settings, _PATIENCE_S) as link:
+        if queue is not None and not await Queue(link, queue).exists():
+            raise no_such_queue(queue)
+        return f"{link.name} answers", await shortcomings(link)
+
+
+def no_such_queue(name: str) -> UsageError:
+    return UsageError(
+        f"there is no queue {name!r}",
+        f"`complete-sessions enqueue SOURCE --queue {name}` makes it",
+    )
+
+
+def longest_request_s(settings: Settings) -> float:
+    """From the permit to the end of its request, whatever happens. Raises UsageError where leases
+    are too short for it."""
+    # aiohttp rounds timeouts of more than 5 s up to whole seconds.
+    request_s = settings.api.connect_timeout + settings.api.timeout
+    request_s += _SLACK_S if request_s <= 5.0 else 1.0 + _SLACK_S
+    from worker.shared.shift import RENEWALS  # noqa: PLC0415 - Redis
+
+    needed_s = request_s * RENEWALS / (RENEWALS - 1)
+    if settings.shared.lease <= needed_s:
+        raise UsageError(
+            f"--lease is {format_duration(settings.shared.lease)}, and a request may take"
+            f" {format_duration(request_s)}: another host could begin before it has ended",
+            f"Make it longer than {format_duration(needed_s)}, or shorten api.timeout",
+        )
+    return request_s
+
+
+@asynccontextmanager
+async def _linked(
+    settings: Settings, patience_s: float, notify: Callable[[Event], None] = lambda _: None
+) -> AsyncIterator[Link]:
+    if settings.shared.url is None:
+        raise UsageError("no Redis is named", "Say where it is with --shared URL")
+    try:
+        from worker.shared.link import Link  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise UsageError(
+            "sharing needs a library that is not installed",
+            "pip install 'complete-sessions[shared]'",
+        ) from None
+    link = Link(settings.shared.url, clock=Clock(), patience_s=patience_s, notify=notify)
+    async with link:
+        await link.ask(lambda redis: redis.ping())
+        yield link
