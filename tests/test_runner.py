@@ -161,7 +161,7 @@ async def test_an_observer_that_raises_costs_the_exit_code_and_nothing_else(
     config = faulty(
         some, "throttle@post=0.1", "http_503_after@post=0.6", limit=2, latency_s=(0.01, 0.02)
     )
-    given = {"stop_outage_after": 3, "pace_concurrency": 4}
+    given = {"stop_outage_after": 1, "pace_concurrency": 4}
     async with desk(tmp_path, config, **given) as (here, sandbox):
         observer = Failing(kind)
         ended = await here.run(some, observers=[observer])

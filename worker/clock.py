@@ -16,6 +16,10 @@ class Clock:
     def utc(self) -> datetime:
         return datetime.now(UTC)
 
+    def timestamp(self) -> str:
+        """The wall clock in UTC, to the millisecond, by RFC 3339."""
+        return self.utc().isoformat(timespec="milliseconds")[:-6] + "Z"
+
     async def wait(self, event: asyncio.Event, until: float | None = None) -> bool:
         """Park until `event` is set (True) or the clock shows `until` (False; None: for ever)."""
         if event.is_set():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -24,8 +24,9 @@ class Client:
     """The API's endpoints for workflow sessions, over pooled connections.
 
     `key` is sent as it is, without a scheme. `connect_timeout_s` bounds opening a connection, TLS
-    included; `timeout_s` bounds a request from then on. Redirects are never followed, cookies never
-    kept. Ids must have passed `worker.outcomes.is_valid_id`: they are put into the path unquoted.
+    included; `timeout_s` bounds a whole request, to its answer's last byte. Redirects are never
+    followed, cookies never kept. Ids must have passed `worker.outcomes.is_valid_id`: they are put
+    into the path unquoted.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Client:
         self._sessions_url = f"{base_url}/workflowSessions"
         self._key = key
         self._tls = tls
-        # A read timeout answers for a silent server, the total for one that drips its answer. The
-        # total leaves room for connecting, so that running out of it always means "was sent".
+        # Connecting must run out of its time before the request does: only then is it known that
+        # nothing was sent.
         self._timeout = aiohttp.ClientTimeout(
-            total=connect_timeout_s + timeout_s, connect=connect_timeout_s, sock_read=timeout_s
+            total=timeout_s, connect=min(connect_timeout_s, 0.9 * timeout_s)
         )
 
     async def __aenter__(self) -> Self:
@@ -73,36 +74,38 @@ class Client:
     ) -> None:
         await self._http.close()
 
-    async def complete(self, id: str) -> Reply:
+    def complete(self, id: str) -> Coroutine[None, None, Reply]:
         """`POST /workflowSessions/:id/complete`, once."""
         url = URL(f"{self._sessions_url}/{id}/complete", encoded=True)
-        return await self._send(hdrs.METH_POST, url, _EMPTY_OBJECT)
+        return self._send(hdrs.METH_POST, url, _EMPTY_OBJECT)
 
-    async def check(self, id: str) -> Reply:
+    def check(self, id: str) -> Coroutine[None, None, Reply]:
         """`GET /workflowSessions/:id`, which changes nothing."""
         url = URL(f"{self._sessions_url}/{id}", encoded=True)
-        return await self._send(hdrs.METH_GET, url, None)
+        return self._send(hdrs.METH_GET, url, None)
 
-    async def list_one(self) -> Reply:
+    def list_one(self) -> Coroutine[None, None, Reply]:
         """`GET /workflowSessions` with a page of one: whether the API answers and takes the key."""
         url = URL(f"{self._sessions_url}?page=1&pageSize=1", encoded=True)
-        return await self._send(hdrs.METH_GET, url, None)
+        return self._send(hdrs.METH_GET, url, None)
 
     async def _send(self, method: str, url: URL, body: bytes | None) -> Reply:
         try:
             response = await self._http.request(method, url, data=body, allow_redirects=False)
             try:
-                content = await _read_bounded(response)
-            finally:
-                response.release()
+                content = await response.content.read(MAX_BODY_BYTES)
+                if not response.content.at_eof():
+                    content = await _read_on(response, content)
+            except BaseException:
+                response.close()
+                raise
             return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return explain_failure(error)
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:
     """The body, or its first 64 KiB: no answer of this API is longer, whatever a stranger sends."""
-    content = await response.content.read(MAX_BODY_BYTES)
     while not response.content.at_eof() and len(content) < MAX_BODY_BYTES:
         content += await response.content.read(MAX_BODY_BYTES - len(content))
     if not response.content.at_eof():

@@ -35,6 +35,8 @@ from worker.tally import Tally
 _RECOVERY_GRACE_S = 2.0
 _COUNT_REST_S = 5.0
 _LIMIT_GRACE_S = 0.5
+_UNSYNCED_WINDOWS = 4
+"""Settled ids whose lines are not on disk yet may be as many as this many windows."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ class Runner:
         self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._undurable = 0
+        self._unsynced = 0
         self._in_flight: dict[str, Job] = {}
         self._causes: dict[ExitCode, WorkerError] = {}
         self._defects: list[Exception] = []
@@ -203,8 +206,9 @@ class Runner:
     async def _wait_for_room(self) -> int:
         """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
         while not self.stopping:
-            room = self._limits.window - self._undurable
-            if room >= max(1, self._limits.window // 4):
+            room = self._limits.window - (self._undurable - self._unsynced)
+            is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._limits.window
+            if is_synced and room >= max(1, self._limits.window // 4):
                 return room
             self._room.clear()
             await self._room.wait()
@@ -213,11 +217,27 @@ class Runner:
     async def _work(self) -> None:
         """One slot."""
         while True:
-            async with self._turn:
-                job = await self._next_job()
+            job = self._take_at_once()
+            if job is None:
+                async with self._turn:
+                    job = await self._next_job()
             if job is None:
                 return
             await self._attempt(job)
+
+    def _take_at_once(self) -> Job | None:
+        """A job that may leave this moment, where nobody waits for a turn: no loop is bothered."""
+        if self._turn.locked() or self.stopping:
+            return None
+        job = self._schedule.take(self._clock.now())
+        if job is None:
+            return None
+        granted_at = self._pacer.permit_at_once()
+        if granted_at is None:
+            self._schedule.put_back(job)
+            return None
+        self._begin(job, granted_at)
+        return job
 
     async def _next_job(self) -> Job | None:
         """The next job with its permit; None when there is nothing more to do."""
@@ -268,9 +288,12 @@ class Runner:
             self._pacer.release()
             self._let_go()
             return False
+        self._begin(job, granted_at)
+        return True
+
+    def _begin(self, job: Job, granted_at: float) -> None:
         job.begin(granted_at)
         self._in_flight[job.id] = job
-        return True
 
     def _let_go(self) -> None:
         """An id that another run has taken over is no input of this one any more."""
@@ -336,8 +359,9 @@ class Runner:
         self._wake.set()
 
     def _record(self, job: Job, settled: Settle, now: float) -> None:
-        at = self._clock.utc().isoformat(timespec="milliseconds")[:-6] + "Z"
+        at = self._clock.timestamp()
         self._ledger.append(record_of(job, settled, now=now, at=at, run=self._run))
+        self._unsynced += 1
 
     def _record_invalid(self, item: Item) -> None:
         self._undurable += 1
@@ -347,6 +371,7 @@ class Runner:
     def _on_durable(self, records: Sequence[Record]) -> None:
         self.tally.count(records)
         self._undurable -= len(records)
+        self._unsynced -= len(records)
         self._notify(OutcomesRecorded(records))
         self._room.set()
         self._wake.set()
