@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -134,6 +135,7 @@ class RunDesk:
         source: AsyncSource | None = None,
         clock: Clock | None = None,
         before: Callable[[Runner], None] = lambda _: None,
+        tls: ssl.SSLContext | None = None,
         **given: object,
     ) -> Ended:
         """One run; without `lines` over the backlog that is there."""
@@ -149,7 +151,7 @@ class RunDesk:
             closing(Ledger.open(self.results, run)) as ledger,
             patch("worker.runner.runner._RECOVERY_GRACE_S", 0.01),
         ):
-            async with client_for(chosen) as real:
+            async with client_for(chosen, tls=tls) as real:
                 self.runner = _runner(
                     run, source, client or real, ledger, [seen, *observers], chosen, clock
                 )
