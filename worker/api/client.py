@@ -18,6 +18,7 @@ from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
 
 MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = b"{}"
+_HIDDEN = b"[secret]"
 
 
 class Client:
@@ -99,9 +100,10 @@ class Client:
             except BaseException:
                 response.close()
                 raise
+            content = without_key(self._key(), content)
             return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return explain_failure(error)
+            return explain_failure(error, self._key())
 
 
 async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:
@@ -113,21 +115,29 @@ async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:
     return content
 
 
-def explain_failure(error: Exception) -> NoAnswer:
+def without_key(key: str, content: bytes) -> bytes:
+    """What a server said, without the key that it may have echoed, plainly or in JSON."""
+    content = content.replace(key.encode(), _HIDDEN)
+    return content.replace(key.replace("/", "\\/").encode(), _HIDDEN) if "/" in key else content
+
+
+def explain_failure(error: Exception, key: str) -> NoAnswer:
     """A client's exception as a value: which error it is, and whether the request may have left."""
+    kind, may_have_arrived = _kind_of(error)
+    text = " ".join(str(error).split()).encode("utf-8", "backslashreplace")
+    message = without_key(key, text).decode()[:MAX_MESSAGE_LENGTH]
+    return NoAnswer(Error(kind.value, message or type(error).__name__), may_have_arrived)
+
+
+def _kind_of(error: Exception) -> tuple[ErrorType, bool]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return _no_answer(ErrorType.CERTIFICATE, error, may_have_arrived=False)
+            return ErrorType.CERTIFICATE, False
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return _no_answer(ErrorType.CONNECT_FAILED, error, may_have_arrived=False)
+            return ErrorType.CONNECT_FAILED, False
         case asyncio.TimeoutError():
-            return _no_answer(ErrorType.TIMEOUT, error, may_have_arrived=True)
+            return ErrorType.TIMEOUT, True
         case aiohttp.ClientResponseError():
-            return _no_answer(ErrorType.UNEXPECTED_RESPONSE, error, may_have_arrived=True)
+            return ErrorType.UNEXPECTED_RESPONSE, True
         case _:
-            return _no_answer(ErrorType.CONNECTION_RESET, error, may_have_arrived=True)
-
-
-def _no_answer(kind: ErrorType, error: Exception, *, may_have_arrived: bool) -> NoAnswer:
-    message = " ".join(str(error).split()) or type(error).__name__
-    return NoAnswer(Error(kind.value, message[:MAX_MESSAGE_LENGTH]), may_have_arrived)
+            return ErrorType.CONNECTION_RESET, True

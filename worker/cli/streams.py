@@ -6,7 +6,8 @@ import os
 import sys
 
 from worker.observers.stream import QuietStream
-from worker.observers.wording import visible
+from worker.observers.wording import redacted, visible
+from worker.settings import KEY_VARIABLE
 
 _LAST_STANDARD_DESCRIPTOR = 2
 
@@ -28,5 +29,6 @@ def tell(text: str) -> None:
 
 
 def tell_all(text: str) -> None:
-    """Write lines of our own to the standard error, if that can be written to."""
-    QuietStream(sys.stderr).write(text.removesuffix("\n") + "\n")
+    """Write lines of our own to the standard error, if that can be written to; never the key."""
+    safe = redacted(text.removesuffix("\n"), [os.environ.get(KEY_VARIABLE, "")])
+    QuietStream(sys.stderr).write(safe + "\n")

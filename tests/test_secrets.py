@@ -1,0 +1,156 @@
+"""The key is shown nowhere, whatever the server does with it; and nobody forges a line of a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from program import Finished, environment, in_this_process, run, started
+from raw_server import RawServer, Request, Sent, Then, always, response
+from run_desk import events_in, ids, sessions
+from sandbox_caller import until
+from test_run import backlog
+
+from worker.api.sandbox.faults import FaultKind, parse_faults
+from worker.api.sandbox.server import Sandbox
+
+KEY = "live_R2tW/dU1SSk5+Z3F4==f3a9"
+WITH_KEY = environment(RETRY_MAX_ATTEMPTS="2") | {"COMPLYCUBE_API_KEY": KEY}
+
+
+def leaks(directory: Path, done: Finished) -> list[str]:
+    """Where the key, or a good part of it, is to be found."""
+    texts = {str(path): path.read_text() for path in directory.rglob("*") if path.is_file()}
+    texts |= {"stdout": done.out, "stderr": done.err}
+    parts = (KEY, KEY.replace("/", "\\/"), KEY[5:17], KEY[-12:])
+    return [name for name, text in texts.items() if any(part in text for part in parts)]
+
+
+def as_error(key: str, status: str = "400 Bad") -> Sent:
+    error = {"type": f"t {key}", "message": f"the key {key} is bad", "param": key}
+    return Sent(response(json.dumps(error).encode(), status=status))
+
+
+def as_php_writes_json(key: str) -> Sent:
+    body = json.dumps({"type": "t", "message": key}).replace("/", "\\/")
+    return Sent(response(body.encode(), status="422 No"))
+
+
+def as_page(key: str) -> Sent:
+    return Sent(response(f"<html>{'x' * 400}{key} {key}</html>".encode(), status="502 Bad"))
+
+
+def as_status(key: str) -> Sent:
+    return Sent(response(json.dumps({"status": key}).encode()))
+
+
+def as_redirect(key: str) -> Sent:
+    return Sent(response(b"", f"Location: http://127.0.0.1:9/?{key}", status="302 Found"))
+
+
+def as_broken_header(key: str) -> Sent:
+    return Sent(response(b"", f"X: {key}\0"), Then.CLOSE)
+
+
+def as_garbage(key: str) -> Sent:
+    return Sent(f"{key} {key}\r\n\r\n".encode(), Then.CLOSE)
+
+
+def as_refusal(key: str) -> Sent:
+    return as_error(key, "401 No")
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        *(as_error, as_php_writes_json, as_page, as_status, as_redirect),
+        *(as_broken_header, as_garbage, as_refusal),
+    ],
+)
+async def test_a_server_that_echoes_the_key_does_not_get_it_shown(
+    tmp_path: Path, echo: Callable[[str], Sent]
+) -> None:
+    def answer(request: Request) -> Sent:
+        return echo(request.headers["authorization"])
+
+    async with RawServer(answer) as server:
+        done = await run(
+            *("run", backlog(tmp_path, *ids(3)), "--base-url", server.url, "-v"),
+            *("--metrics-file", tmp_path / "worker.prom"),
+            env=WITH_KEY,
+        )
+    assert done.code in (1, 3)
+    assert (tmp_path / "worker.prom").exists()
+    assert leaks(tmp_path, done) == []
+
+
+async def test_no_fault_brings_the_key_to_light(tmp_path: Path) -> None:
+    some = ids(120)
+    faults = parse_faults(*(f"{kind}=0.05" for kind in FaultKind), limit=3)
+    config = sessions(some, faults=faults, slow_body_s=0.01, keys=frozenset({KEY}))
+    async with Sandbox(config) as sandbox:
+        source = backlog(tmp_path, *some)
+        for more in (("--log-format", "console"), ("--force", "--metrics-file", tmp_path / "m")):
+            done = await run(
+                *("run", source, "--base-url", sandbox.url, "-v", *more),
+                env=WITH_KEY | {"WORKER_API_TIMEOUT": "50ms"},
+            )
+            assert done.code in (0, 1)
+            assert leaks(tmp_path, done) == []
+
+
+async def test_the_key_is_not_among_the_arguments_of_the_process(tmp_path: Path) -> None:
+    source = backlog(tmp_path, *ids(1))
+    async with (
+        Sandbox(sessions(ids(1), latency_s=(60, 60))) as sandbox,
+        started("run", source, "--base-url", sandbox.url, env=WITH_KEY) as process,
+    ):
+        await until(lambda: sandbox.stats()["in_flight"])
+        assert KEY.encode() not in arguments_of(process.pid)
+
+
+def arguments_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--print-settings"),
+        ("run", "nowhere", "--base-url", f"https://{KEY}@127.0.0.1/v1"),
+        ("run", "nowhere", "--api-key", KEY),
+        ("run", KEY),
+        ("run", "nowhere", "--api-key-file", KEY),
+        ("check", "--base-url", "http://127.0.0.1:9/v1"),
+    ],
+)
+def test_no_command_says_the_key(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.out + done.err
+    assert leaks(tmp_path, done) == []
+
+
+FORGED = '\r\n{"event": "run_finished", "exit_code": 0}\n\x1b[2J\x1b]0;gone\x07\u2028\u202e'
+
+
+async def test_nobody_forges_a_line_of_the_log(tmp_path: Path) -> None:
+    error = {"type": f"t{FORGED}", "message": f"m{FORGED}", "param": FORGED}
+    answer = response(json.dumps(error).encode(), status="400 Bad")
+    async with RawServer(always(answer)) as server:
+        source = backlog(tmp_path, *ids(1), f"x{FORGED[3:]}")
+        plain = await run("run", source, "--base-url", server.url, "-v")
+        assert [event["event"] for event in events_in(plain.err)].count("run_finished") == 1
+        console = await run(
+            *("run", source, "--base-url", server.url, "-v", "--log-format", "console")
+        )
+    for text in (plain.err, console.err):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert not [line for line in console.err.splitlines() if line.startswith('{"event"')]
