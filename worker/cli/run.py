@@ -72,7 +72,7 @@ def run(
     Examples:
       complete-sessions run backlog.txt --dry-run
       complete-sessions run backlog.txt --until 06:00
-      complete-sessions run --shared redis://cache:6379 --queue june --results june.results.jsonl
+      complete-sessions run --shared redis://db --queue june --results june.jsonl
     """
     flags = given_flags(values)
     if verbose or quiet:
