@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +15,19 @@ from worker.errors import ExitCode, UsageError
 from worker.explain import ERROR_TYPES, EXIT_CODES, explain_error, explain_exit_code, is_known_error
 from worker.outcomes import ErrorType
 
+WORKER = Path(__file__).parent.parent / "worker"
+
 
 def test_every_exit_code_and_error_type_of_ours_is_explained() -> None:
     assert set(EXIT_CODES) == set(ExitCode)
     assert set(ErrorType) <= set(ERROR_TYPES)
+
+
+def test_every_error_type_that_the_code_names_is_explained() -> None:
+    sources = (path.read_text(encoding="utf-8") for path in WORKER.rglob("*.py"))
+    named = {name for text in sources for name in re.findall(r"\bError\(\s*\"(\w+)\"", text)}
+    assert named
+    assert named <= set(ERROR_TYPES)
 
 
 @pytest.mark.parametrize("explanation", [*EXIT_CODES.values(), *ERROR_TYPES.values()])

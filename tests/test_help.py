@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import click
 import pytest
@@ -63,3 +65,14 @@ def test_every_command_is_listed_with_a_line() -> None:
         command = group.get_command(context, name)
         assert command is not None
         assert f"  {name} " in shown or command.hidden
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["check", "--help"]])
+def test_help_waits_for_no_heavy_import(arguments: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "worker", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = set(re.findall(r"\|\s+([\w.]+)$", ended.stderr, re.MULTILINE))
+    assert "click" in imported
+    assert imported.isdisjoint(
+        {"aiohttp", "jinja2", "matplotlib", "prometheus_client", "redis", "rich", "yaml"}
+    )

@@ -126,6 +126,11 @@ ERROR_TYPES: Final[dict[str, Explanation]] = {
         "Check this machine's clock and CA certificates, and whether a proxy intercepts TLS. "
         "The check cannot be turned off.",
     ),
+    "redis_unavailable": Explanation(
+        "The Redis that several runs share does not answer; nothing is sent meanwhile.",
+        "Look at Redis, the network and the address in `--shared`. The run goes on by itself when "
+        "it is back, and stops with 4 when that takes longer than `--patience`.",
+    ),
     "invalid_request": Explanation(
         "The API took the request for malformed or incomplete; `param` names the part where known.",
         "Compare the id with the API's dashboard. Sending it again unchanged will not help.",
