@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from bench.command import TABLES
-from bench.contenders import Contender
+from bench.contenders import Contender, Job, paced, write_ids
+from bench.cost import entries
 from bench.effort import QUICK
 from bench.figures import (
     Cost,
@@ -228,6 +229,26 @@ def test_the_server_counts_and_does_not_count_the_questions(tmp_path: Path) -> N
     with nginx(tmp_path / "nginx", logged=False) as server:
         assert [server.count(), server.count()] == [0, 0]
         assert server.requests() == []
+
+
+@needs_nginx
+def test_every_contender_sends_each_id_once_with_the_key(tmp_path: Path) -> None:
+    ids = write_ids(tmp_path / "ids.txt", 3)
+    contenders = [*paced(30), *(entry.contender for entry in entries())]
+
+    def statuses(numbered: tuple[int, Contender]) -> list[int]:
+        number, contender = numbered
+        own = tmp_path / str(number)
+        own.mkdir()
+        with nginx(own / "nginx", limit="1000r/s", burst="burst=99 nodelay") as server:
+            run(contender.command(Job(server.url, ids, own, 50)), own, timeout_s=40)
+            return [request.status for request in server.requests()]
+
+    ready = [each for each in contenders if not why_missing(each.needs)]
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(statuses, enumerate(ready)))
+    names = [contender.name for contender in ready]
+    assert dict(zip(names, sent, strict=True)) == dict.fromkeys(names, [200] * 3)
 
 
 @needs_nginx

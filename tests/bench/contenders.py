@@ -101,7 +101,7 @@ def curl_for_each(*starter: str) -> Callable[[Job], Command]:
 def paced(longest_s: float) -> list[Contender]:
     """Those that can be asked for a rate."""
     bound = ("--max-duration", f"{longest_s:g}s", "-q")
-    parallel = curl_for_each("parallel", "--will-cite", "-j", CONCURRENCY)
+    parallel = curl_for_each("parallel", "--will-cite", "-q", "-j", CONCURRENCY)
     return [
         Contender(UVLOOP, complete_sessions("uvloop", *bound), ("python:uvloop",)),
         Contender(ASYNCIO, complete_sessions("asyncio", *bound)),

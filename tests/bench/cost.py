@@ -46,7 +46,7 @@ class Entry:
     ids: int
 
 
-def _entries() -> list[Entry]:
+def entries() -> list[Entry]:
     quiet = ("-q",)
     parallel = ("--parallel", "--parallel-max", CONCURRENCY)
     official = peer("official_client", CONCURRENCY, rated=True)
@@ -71,9 +71,9 @@ def _entries() -> list[Entry]:
 
 
 def cost(effort: Effort, directory: Path) -> Table:
-    entries = _entries()
+    chosen = entries()
     counts = {
-        entry.contender.name: _sizes(round(entry.ids * effort.cost_share)) for entry in entries
+        entry.contender.name: _sizes(round(entry.ids * effort.cost_share)) for entry in chosen
     }
     files = {
         count: write_ids(directory / f"{count}.txt", count)
@@ -90,7 +90,7 @@ def cost(effort: Effort, directory: Path) -> Table:
         )
 
     rounds = effort.rounds_or(3)
-    rows = in_turn([entry.contender for entry in entries], measure, rounds, directory)
+    rows = in_turn([entry.contender for entry in chosen], measure, rounds, directory)
     _compare(rows)
     title = "full speed, 32 at once, to an nginx that answers at once; start and end left out"
     targets = [Target(name, "ratio", "<=", 1.25) for name in (UVLOOP, ASYNCIO)]

@@ -19,6 +19,7 @@ from bench.tools import find
 _START_S = 10.0
 _DONE = '{"status":"processing"}'
 _REFUSED = '{"type":"rate_limit_exceeded","message":"Too many requests"}'
+_KEYLESS = 'if ($http_authorization = "") { return 401; }'
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -109,10 +110,11 @@ http {{
 
 def _location(limit: str, burst: str) -> str:
     if not limit:
-        return f"    location / {{ return 200 '{_DONE}'; }}"
+        return f"    location / {{ {_KEYLESS} return 200 '{_DONE}'; }}"
     # `return` acts before limit_req would; try_files acts after it.
     return f"""\
     location / {{
+      {_KEYLESS}
       limit_req zone=api {burst};
       error_page 429 = @refused;
       try_files /nothing @done;
