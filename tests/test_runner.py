@@ -178,3 +178,15 @@ async def test_an_observer_that_cannot_show_the_end_does_not_change_it(tmp_path:
         ended = await here.run(ids(1), observers=[Failing(RunFinished)])
         assert ended.code is ExitCode.OK
         assert [str(defect) for defect in here.runner.defects] == ["cannot show run_finished"]
+
+
+@pytest.mark.parametrize("rate", ["50", "10000"])
+async def test_what_another_run_has_taken_over_is_neither_sent_nor_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: str
+) -> None:
+    some = ids(10)
+    monkeypatch.setattr("worker.ledger.Ledger.owns", lambda _, key: key not in some[4:7])
+    client = Scripted({})
+    ended = await RunDesk(tmp_path, pace_rate=rate).run(some, client=client)
+    assert sorted(key for _, key in client.sent) == some[:4] + some[7:]
+    assert (ended.finished.tally.input, ended.outcomes) == (7, {"processing": 7})

@@ -232,12 +232,7 @@ class Runner:
         job = self._schedule.take(self._clock.now())
         if job is None:
             return None
-        granted_at = self._pacer.permit_at_once()
-        if granted_at is None:
-            self._schedule.put_back(job)
-            return None
-        self._begin(job, granted_at)
-        return job
+        return job if self._begin(job, self._pacer.permit_at_once()) else None
 
     async def _next_job(self) -> Job | None:
         """The next job with its permit; None when there is nothing more to do."""
@@ -281,6 +276,10 @@ class Runner:
         except BaseException:
             self._schedule.put_back(job)
             raise
+        return self._begin(job, granted_at)
+
+    def _begin(self, job: Job, granted_at: float | None) -> bool:
+        """Whether the job leaves now: not without a permit, nor if another run has taken it over."""
         if granted_at is None:
             self._schedule.put_back(job)
             return False
@@ -288,12 +287,9 @@ class Runner:
             self._pacer.release()
             self._let_go()
             return False
-        self._begin(job, granted_at)
-        return True
-
-    def _begin(self, job: Job, granted_at: float) -> None:
         job.begin(granted_at)
         self._in_flight[job.id] = job
+        return True
 
     def _let_go(self) -> None:
         """An id that another run has taken over is no input of this one any more."""
