@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Sequence
 from random import Random
 
@@ -22,9 +23,9 @@ from worker.events import (
 )
 from worker.outcomes import Error, ErrorType, Item, Outcome, Record
 from worker.pace.pacer import Pacer
-from worker.pace.schedule import Schedule
 from worker.runner import causes
 from worker.runner.audience import Audience
+from worker.runner.backlog import Backlog
 from worker.runner.health import Health
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, Settle, give_up, next_step, record_of
@@ -32,11 +33,7 @@ from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
 from worker.tally import Tally
 
-_RECOVERY_GRACE_S = 2.0
 _COUNT_REST_S = 5.0
-_LIMIT_GRACE_S = 0.5
-_UNSYNCED_WINDOWS = 4
-"""Settled ids whose lines are not on disk yet may be as many as this many windows."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -86,7 +83,7 @@ class Runner:
         self._limits = limits
         self._random = random
         self.tally = tally or Tally()
-        self._intake = Intake(
+        intake = Intake(
             source,
             ledger,
             self.tally,
@@ -94,14 +91,10 @@ class Runner:
             limit=limits.limit,
             on_invalid=self._record_invalid,
         )
+        self._backlog = Backlog(intake, window=limits.window, clock=clock)
         self._health = Health(pacer, self.tally, self._notify)
-        self._schedule: Schedule[Job] = Schedule()
         self._turn = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
         self._over = asyncio.Event()
-        self._undurable = 0
-        self._unsynced = 0
         self._in_flight: dict[str, Job] = {}
         self._causes: dict[ExitCode, WorkerError] = {}
         self._defects: list[Exception] = []
@@ -137,8 +130,7 @@ class Runner:
         self._notify(StopRequested(cause.exit_code, str(cause), self.in_flight))
         self._source.interrupt()
         self._pacer.stop()
-        self._wake.set()
-        self._room.set()
+        self._backlog.interrupt()
 
     def abort(self, cause: WorkerError) -> None:
         """End at once: what is in flight stays in the journal, for the next run to read first."""
@@ -157,7 +149,10 @@ class Runner:
         ]
         self._tasks = [
             asyncio.create_task(self._guard(work))
-            for work in (self._take_in(), *(self._work() for _ in range(self._limits.concurrency)))
+            for work in (
+                self._backlog.fill(),
+                *(self._work() for _ in range(self._limits.concurrency)),
+            )
         ]
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._over.set()
@@ -183,37 +178,6 @@ class Runner:
         if error.exit_code is ExitCode.LOG_UNWRITABLE:
             self.abort(error)
 
-    async def _take_in(self) -> None:
-        try:
-            while not self.stopping and not self._intake.ended:
-                room = await self._wait_for_room()
-                for job in await self._intake.admit(room):
-                    self._undurable += 1
-                    self._offer(job)
-                self._wake.set()
-        finally:
-            self._intake.ended = True
-            self._wake.set()
-
-    def _offer(self, job: Job) -> None:
-        """Fresh ids go out as the pacer lets them; those of a run that died wait out its requests,
-        which the API may still be working on."""
-        if job.unresolved:
-            self._schedule.retry(job, self._started_at + _RECOVERY_GRACE_S)
-        else:
-            self._schedule.add(job)
-
-    async def _wait_for_room(self) -> int:
-        """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
-        while not self.stopping:
-            room = self._limits.window - (self._undurable - self._unsynced)
-            is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._limits.window
-            if is_synced and room >= max(1, self._limits.window // 4):
-                return room
-            self._room.clear()
-            await self._room.wait()
-        return 0
-
     async def _work(self) -> None:
         """One slot."""
         while True:
@@ -238,80 +202,58 @@ class Runner:
         """The next job with its permit; None when there is nothing more to do."""
         while not self.stopping:
             now = self._clock.now()
-            job = self._schedule.take(now)
+            job = self._backlog.take(now)
             if job is not None:
                 if await self._permitted(job):
                     return job
-            elif self._undurable:
+            elif self._backlog.in_hand:
                 await self._wait_for_due(now)
-            elif await self._no_more_comes(now):
+            elif await self._backlog.is_used_up():
                 self._judge_end()
                 return None
         return None
-
-    async def _no_more_comes(self, now: float) -> bool:
-        """Whether the source is at its end, or the limit used up with nobody writing more ids."""
-        if self._intake.ended:
-            return True
-        self._wake.clear()
-        if not self._intake.limit_used_up:
-            await self._clock.wait(self._wake)
-            return False
-        more_came = await self._clock.wait(self._wake, now + _LIMIT_GRACE_S)
-        return not more_came
 
     def _judge_end(self) -> None:
         """Everything that was admitted is settled: was that all?"""
         cause = self._health.at_the_end()
         if cause is not None:
             self.stop(cause)
-        if self._intake.failure is not None:
-            self.stop(self._intake.failure)
-        if self._intake.limit_reached or not self._intake.ended:
-            self.stop(causes.limit_reached(self._intake.admitted))
+        intake = self._backlog.intake
+        if intake.failure is not None:
+            self.stop(intake.failure)
+        if intake.limit_reached or not intake.ended:
+            self.stop(causes.limit_reached(intake.admitted))
 
     async def _permitted(self, job: Job) -> bool:
         try:
             granted_at = await self._pacer.permit()
         except BaseException:
-            self._schedule.put_back(job)
+            self._backlog.put_back(job)
             raise
         return self._begin(job, granted_at)
 
     def _begin(self, job: Job, granted_at: float | None) -> bool:
-        """Whether the job leaves now: not without a permit, nor if another run has taken it over."""
+        """Whether the job leaves now: with a permit, and unless another run has taken it over."""
         if granted_at is None:
-            self._schedule.put_back(job)
+            self._backlog.put_back(job)
             return False
         if not self._ledger.owns(job.id):
+            # An id that another run has taken over is no input of this one any more.
             self._pacer.release()
-            self._let_go()
+            self.tally.input -= 1
+            self._backlog.let_go()
             return False
         job.begin(granted_at)
         self._in_flight[job.id] = job
         return True
 
-    def _let_go(self) -> None:
-        """An id that another run has taken over is no input of this one any more."""
-        self.tally.input -= 1
-        self._undurable -= 1
-        self._room.set()
-        self._wake.set()
-
     async def _wait_for_due(self, now: float) -> None:
         self._pacer.check_patience(now)
-        due = self._schedule.next_due
-        deadline = self._limits.deadline
-        if due is not None and deadline is not None and due > deadline and self._only_retries_left:
+        due, deadline = self._backlog.next_due, self._limits.deadline
+        if deadline is not None and deadline < due < math.inf and self._backlog.only_retries_left:
             self._end_at_deadline()
             return
-        until = min(due if due is not None else float("inf"), self._pacer.gives_up_at)
-        self._wake.clear()
-        await self._clock.wait(self._wake, until if until < float("inf") else None)
-
-    @property
-    def _only_retries_left(self) -> bool:
-        return self._intake.ended and self._schedule.waiting == self._undurable
+        await self._backlog.wait(min(due, self._pacer.gives_up_at))
 
     async def _attempt(self, job: Job) -> None:
         checking = job.check_next
@@ -344,41 +286,36 @@ class Runner:
 
     def _schedule_again(self, job: Job, step: Again, now: float) -> None:
         if step.error is None:
-            self._schedule.retry(job, now)
+            self._backlog.retry(job, now)
         else:
             self.tally.retries += 1
-            self._schedule.retry(job, now + step.delay_s)
+            self._backlog.retry(job, now + step.delay_s)
             request = "check" if job.check_next else "complete"
             self._notify(
                 RetryScheduled(job.id, job.line, job.attempts, request, step.delay_s, step.error)
             )
-        self._wake.set()
 
     def _record(self, job: Job, settled: Settle, now: float) -> None:
         at = self._clock.timestamp()
         self._ledger.append(record_of(job, settled, now=now, at=at, run=self._run))
-        self._unsynced += 1
+        self._backlog.now_written()
 
     def _record_invalid(self, item: Item) -> None:
-        self._undurable += 1
+        self._backlog.in_hand += 1
         error = Error(ErrorType.INVALID_ID.value, item.problem or "")
         self._record(Job(item), Settle(Outcome.FAILED, None, None, error), self._clock.now())
 
     def _on_durable(self, records: Sequence[Record]) -> None:
         self.tally.count(records)
-        self._undurable -= len(records)
-        self._unsynced -= len(records)
         self._notify(OutcomesRecorded(records))
-        self._room.set()
-        self._wake.set()
+        self._backlog.now_durable(len(records))
 
     # --- the end --------------------------------------------------------------------------------
 
     async def _wind_up(self) -> None:
         """Account for everything that is left, and make it durable."""
-        waiting, _ = self._schedule.clear()
         now = self._clock.now()
-        for job in waiting:
+        for job in self._backlog.clear():
             if job.first_sent_at is not None and (job.attempts or job.unresolved):
                 self._record(job, give_up(job), now)
         try:
@@ -387,7 +324,7 @@ class Runner:
             in_good_order = not self._in_flight and not self._defects
             await self._ledger.finish(good_order=in_good_order)
         finally:
-            self.tally.not_attempted += self._undurable
+            self.tally.not_attempted += self._backlog.in_hand
             self.tally.paused_s = self._pacer.paused_s
 
     async def _count_rest(self) -> None:
@@ -395,7 +332,7 @@ class Runner:
         if self._aborted:
             return
         enough = self._clock.now() + _COUNT_REST_S
-        await self._intake.count_rest(lambda: self._aborted or self._clock.now() > enough)
+        await self._backlog.intake.count_rest(lambda: self._aborted or self._clock.now() > enough)
 
     def _end_at_deadline(self) -> None:
         self.stop(causes.deadline_reached(self._limits.deadline_name))
@@ -420,7 +357,7 @@ class Runner:
             tally=tally,
             elapsed_s=self._clock.now() - self._started_at,
             rate=self._pacer.rate_asked,
-            complete_input=self._intake.complete,
+            complete_input=self._backlog.intake.complete,
         )
         self._notify(finished)
         return finished
@@ -451,7 +388,7 @@ class Runner:
             elapsed_s=now - self._started_at,
             total=self.tally.input if self._source.exhausted else self._source.total,
             in_flight=self.in_flight,
-            waiting=self._schedule.waiting,
+            waiting=self._backlog.waiting,
             rate_allowed=self._pacer.rate_allowed,
             rate_now=self._meter.rate(now, self._sent),
             pause=self._pacer.pause(now),
