@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -38,6 +39,11 @@ _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 2.0
 _GRACE_S: Final = 5.0
 """How long a run that is told to stop still waits for a Redis that is away."""
+
+_is_not_permitted: Final = re.compile(
+    "NOPERM|ACL failure|can't (run|access)|has no permissions", re.IGNORECASE
+).search
+"""What a script's error says of a command that the user may not run; versions differ."""
 
 _PASSING_CODES: Final = frozenset(
     {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY"}
@@ -153,7 +159,7 @@ class Link:
                 f"{self.name} refuses the password or the user: {error}",
                 "Correct the address: redis://USER:PASSWORD@HOST, or :PASSWORD@ without a user",
             )
-        if isinstance(error, NoPermissionError) or "NOPERM" in str(error):
+        if isinstance(error, NoPermissionError) or _is_not_permitted(str(error)):
             return RefusedError(
                 f"{self.name} does not let this user do what is needed: {error}",
                 "Give the user the rights that config/redis.conf names",
@@ -163,7 +169,7 @@ class Link:
                 f"the TLS certificate of {self.name} is not valid: {error}",
                 "Correct the address, or name the authority with ?ssl_ca_certs=FILE",
             )
-        if isinstance(error, InvalidResponse | MovedError) or _is_foreign(causes):
+        if isinstance(error, InvalidResponse | MovedError):
             return UsageError(
                 f"{self.name} is no Redis that stands alone: {error}",
                 "Give the address of one Redis or Valkey server; a cluster will not do",
@@ -183,9 +189,3 @@ def _code(error: ResponseError) -> str:
     """The word that an error of Redis begins with; redis-py takes some of them off."""
     kept = type(error).__name__.removesuffix("Error").upper()
     return {"OUTOFMEMORY": "OOM", "READONLY": "READONLY"}.get(kept, str(error).split(" ")[0])
-
-
-def _is_foreign(causes: Sequence[BaseException]) -> bool:
-    return any(
-        isinstance(cause, ssl.SSLError) and "WRONG_VERSION" in str(cause) for cause in causes
-    )
