@@ -149,7 +149,7 @@ class RunDesk:
         with (
             closing(source),
             closing(Ledger.open(self.results, run)) as ledger,
-            patch("worker.runner.runner._RECOVERY_GRACE_S", 0.01),
+            patch("worker.runner.backlog._RECOVERY_GRACE_S", 0.01),
         ):
             async with client_for(chosen, tls=tls) as real:
                 self.runner = _runner(

@@ -143,16 +143,13 @@ class Runner:
         self._started_at = self._clock.now()
         self._announce()
         serving = asyncio.create_task(self._guard(self._ledger.serve(self._on_durable)))
+        slots = [self._work() for _ in range(self._limits.concurrency)]
         background = [
             asyncio.create_task(self._tick()),
             asyncio.create_task(self._watch_deadline()),
         ]
         self._tasks = [
-            asyncio.create_task(self._guard(work))
-            for work in (
-                self._backlog.fill(),
-                *(self._work() for _ in range(self._limits.concurrency)),
-            )
+            asyncio.create_task(self._guard(work)) for work in (self._backlog.fill(), *slots)
         ]
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._over.set()
@@ -193,7 +190,7 @@ class Runner:
         """A job that may leave this moment, where nobody waits for a turn: no loop is bothered."""
         if self._turn.locked() or self.stopping:
             return None
-        job = self._schedule.take(self._clock.now())
+        job = self._backlog.take(self._clock.now())
         if job is None:
             return None
         return job if self._begin(job, self._pacer.permit_at_once()) else None

@@ -1,0 +1,139 @@
+"""The jobs that a run has in hand: taken in while there is room, given out when they are due."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+
+from worker.clock import Clock
+from worker.pace.schedule import Schedule
+from worker.runner.intake import Intake
+from worker.runner.job import Job
+
+_RECOVERY_GRACE_S: Final = 2.0
+_LIMIT_GRACE_S: Final = 0.5
+_UNSYNCED_WINDOWS: Final = 4
+"""Settled ids whose lines are not on disk yet may be as many as this many windows."""
+
+
+class Backlog:
+    """Between the intake and the slots; `window` bounds the jobs that are not settled.
+
+    A job is in hand from `fill` until its outcome is on disk (`now_durable`) or it is let go.
+    One task at a time may take jobs and wait for them.
+    """
+
+    def __init__(self, intake: Intake, *, window: int, clock: Clock) -> None:
+        self.intake = intake
+        self.in_hand = 0
+        self._unsynced = 0
+        self._window = window
+        self._clock = clock
+        self._schedule: Schedule[Job] = Schedule()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._interrupted = False
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a retry."""
+        return self._schedule.waiting
+
+    @property
+    def next_due(self) -> float:
+        """When the first retry comes due; inf where none waits."""
+        due = self._schedule.next_due
+        return math.inf if due is None else due
+
+    @property
+    def only_retries_left(self) -> bool:
+        return self.intake.ended and self._schedule.waiting == self.in_hand
+
+    async def fill(self) -> None:
+        """Take jobs in until the source or the limit ends, or `interrupt` is called."""
+        recovered_due = self._clock.now() + _RECOVERY_GRACE_S
+        try:
+            while not self._interrupted and not self.intake.ended:
+                for job in await self.intake.admit(await self._wait_for_room()):
+                    self.in_hand += 1
+                    self._offer(job, recovered_due)
+                self._changed.set()
+        finally:
+            self.intake.ended = True
+            self._changed.set()
+
+    def take(self, now: float) -> Job | None:
+        """A due retry, or else a fresh job; None where there is neither."""
+        return self._schedule.take(now)
+
+    def put_back(self, job: Job) -> None:
+        """Undo the last `take`."""
+        self._schedule.put_back(job)
+
+    def retry(self, job: Job, due: float) -> None:
+        self._schedule.retry(job, due)
+        self._changed.set()
+
+    def now_written(self) -> None:
+        """A job was settled: its line is with the ledger, but not on disk yet."""
+        self._unsynced += 1
+
+    def now_durable(self, count: int) -> None:
+        """The lines of so many settled jobs are on disk."""
+        self._unsynced -= count
+        self.let_go(count)
+
+    def let_go(self, count: int = 1) -> None:
+        """So many jobs are in hand no more."""
+        self.in_hand -= count
+        self._room.set()
+        self._changed.set()
+
+    async def wait(self, until: float) -> None:
+        """Park until something changes, or the clock shows `until`."""
+        self._changed.clear()
+        await self._clock.wait(self._changed, None if until == math.inf else until)
+
+    async def is_used_up(self) -> bool:
+        """With nothing in hand: whether nothing more comes. Waits for the source if that is open.
+
+        Nothing comes at the source's end, and where the limit is used up while nobody writes.
+        """
+        if self.intake.ended:
+            return True
+        if not self.intake.limit_used_up:
+            await self.wait(math.inf)
+            return False
+        self._changed.clear()
+        return not await self._clock.wait(self._changed, self._clock.now() + _LIMIT_GRACE_S)
+
+    def interrupt(self) -> None:
+        """Take nothing more in, and wake whoever waits."""
+        self._interrupted = True
+        self._changed.set()
+        self._room.set()
+
+    def clear(self) -> list[Job]:
+        """Give all jobs up; those that waited for a retry, or for their first request, are
+        returned."""
+        waiting, _ = self._schedule.clear()
+        return waiting
+
+    def _offer(self, job: Job, recovered_due: float) -> None:
+        """Ids of a run that died wait out its requests: the API may still be working on them."""
+        if job.unresolved:
+            self._schedule.retry(job, recovered_due)
+        else:
+            self._schedule.add(job)
+
+    async def _wait_for_room(self) -> int:
+        """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
+        while not self._interrupted:
+            room = self._window - (self.in_hand - self._unsynced)
+            is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._window
+            if is_synced and room >= max(1, self._window // 4):
+                return room
+            self._room.clear()
+            await self._room.wait()
+        return 0
