@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from program import PROGRAM, PROJECT, environment, in_this_process, run, shell, started
-from run_desk import KEY, ids, journal_of, records_in, sessions
+from run_desk import KEY, RunDesk, ids, journal_of, records_in, sessions
 from sandbox_caller import until
 
 from worker.api.sandbox.server import Sandbox
+from worker.errors import ExitCode
 
 
 def backlog(directory: Path, *lines: str) -> Path:
@@ -274,6 +275,6 @@ async def test_two_runs_on_one_log_do_not_meet(tmp_path: Path) -> None:
             assert second.code == 75
             assert f"Process {first.pid} holds" in second.err
         sandbox.service.latency_s = (0, 0)
-        third = await run("run", source, "--base-url", sandbox.url)
-        assert (third.code, third.last["processing"]) == (0, 3)
+        third = await RunDesk(tmp_path, sandbox.url).run()
+        assert (third.code, third.outcomes) == (ExitCode.OK, {"processing": 3})
         assert sandbox.sessions.triggered_twice == {}

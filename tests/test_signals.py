@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from program import PROGRAM, Finished, environment, in_this_process, run, started
+from program import PROGRAM, Finished, environment, in_this_process, started
 from run_desk import Held, RunDesk, ids, journal_of, methods, records_in, sessions
 from sandbox_caller import until
 from test_run import backlog, results
@@ -51,8 +51,8 @@ async def test_the_first_signal_finishes_what_is_in_flight(
         assert done.last["not_attempted"] == 400 - sandbox.sessions.triggered
         assert not journal_of(results(tmp_path)).exists()
         sandbox.service.latency_s = (0, 0)
-        again = await run("run", source, "--base-url", sandbox.url)
-        assert (again.code, again.last["processing"] + again.last["settled"]) == (0, 400)
+        again = await RunDesk(tmp_path, sandbox.url).run()
+        assert (again.code, again.outcomes) == (ExitCode.OK, {"processing": 400})
         assert methods(sandbox) == {"POST": 400}
 
 
@@ -70,8 +70,8 @@ async def test_the_second_signal_ends_at_once_and_the_next_run_reads_first(tmp_p
         assert done.last["not_attempted"] == 20 - len(records_in(results(tmp_path)))
         assert journal_of(results(tmp_path)).exists()
         sandbox.service.latency_s = (0, 0)
-        again = await run("run", source, "--base-url", sandbox.url)
-        assert (again.code, again.last["processing"] + again.last["settled"]) == (0, 20)
+        again = await RunDesk(tmp_path, sandbox.url).run()
+        assert (again.code, again.outcomes) == (ExitCode.OK, {"processing": 20})
         assert sandbox.sessions.triggered_twice == {}
 
 
