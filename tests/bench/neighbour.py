@@ -11,7 +11,7 @@ from bench.contenders import PEERS, UVLOOP, Contender, Job, complete_sessions, c
 from bench.effort import Effort
 from bench.figures import Request, accepted_per_s, recovery_s, refused_share, within
 from bench.nginx import nginx
-from bench.process import Command, python, run, started
+from bench.process import BenchError, Command, python, run, started
 from bench.table import Column, Row, Table, Target
 from bench.tools import why_missing
 
@@ -103,6 +103,8 @@ def judge(requests: Sequence[Request], phases: Phases) -> dict[str, float]:
     """The figures of one round, which begins with the customers' first request."""
     customers = [request for request in requests if request.agent == "customers"]
     workers = [request for request in requests if request.agent != "customers"]
+    if not customers or not workers:
+        raise BenchError("one of the two sent nothing")
     begins = customers[0].at
     left = begins + phases.shared_s
     crowded = left + phases.alone_s

@@ -16,7 +16,7 @@ from typing import Any
 from bench.contenders import Job, complete_sessions, write_ids
 from bench.effort import Effort
 from bench.figures import next_success_s
-from bench.process import Command, python, run, started
+from bench.process import BenchError, Command, python, run, started
 from bench.table import Column, Row, Table, Target
 
 _RATE = 10
@@ -133,7 +133,10 @@ def _sandbox(mode: str, spans: Iterable[tuple[float, float]], directory: Path) -
     argv += ["--outage-mode", mode, *(f"--outage={start:g}-{end:g}" for start, end in spans)]
     with started(Command(argv), directory, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
-        yield server.stdout.readline().decode().split()[-1]
+        announced = server.stdout.readline().decode().split()
+        if not announced:
+            raise BenchError("the sandbox did not start")
+        yield announced[-1]
 
 
 def judge(
