@@ -202,6 +202,7 @@ class TestPrinted:
     @example(field="null", file="~", patience_s=0)
     @example(field="a: b #c", file="\udc80\U0001f600\\\"'", patience_s=1e-5)
     @example(field="a:", file="\x85\u2028\n", patience_s=0)
+    @example(field="-", file="-", patience_s=0)
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_value_survives_and_other_readers_agree(
         self, shared_desk: Desk, field: str, file: str, patience_s: float

@@ -173,7 +173,11 @@ def file() -> Syntax:
         except RuntimeError:
             raise ValueError(f"{allowed}; there is no such home directory") from None
 
-    return Syntax(allowed=allowed, parse=parse, metavar="FILE", null=True)
+    def show(path: Path) -> str:
+        # `./-` is a file, and `-` alone is none.
+        return "./-" if path == Path("-") else str(path)
+
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="FILE", null=True)
 
 
 def key_file() -> Syntax:
