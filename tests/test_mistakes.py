@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from worker import errors
 from worker.cli import main
-from worker.errors import ExitCode
+from worker.errors import ExitCode, WorkerError
 
 Ask = Callable[[str], str]
 
@@ -46,6 +48,7 @@ def answer(
         ("reprot night.jsonl", "Did you mean `complete-sessions report`?"),
         ("backlog.txt", "Did you mean `complete-sessions run backlog.txt`?"),
         ("frobnicate", "`complete-sessions --help` lists them"),
+        ("queue statsu", "no such command 'statsu'. Did you mean status?"),
         ("--verison", "Did you mean --version?"),
         ("--rate 5 run backlog.txt", "Options stand behind a command"),
         ("run backlog.txt -z", "`complete-sessions run --help` lists them"),
@@ -86,3 +89,26 @@ def test_a_key_in_the_wrong_place_is_not_shown(answer: Ask, line: str) -> None:
     shown = answer(line)
     assert KEY.removeprefix("live_") not in shown
     assert "key" in shown
+
+
+def raised_errors() -> list[tuple[str, ast.Call]]:
+    """Every error of the program's own that its code makes, and where."""
+    kinds: list[type[WorkerError]] = [WorkerError, *WorkerError.__subclasses__()]
+    names = {kind.__name__ for kind in kinds}
+    return [
+        (f"{path.name}:{node.lineno}", node)
+        for path in Path(errors.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+    ]
+
+
+def test_every_error_says_what_to_do_or_what_must_be() -> None:
+    found = raised_errors()
+    assert len(found) > 50
+    silent = [
+        where
+        for where, call in found
+        if len(call.args) + len(call.keywords) < 2 and " must be " not in ast.unparse(call)
+    ]
+    assert silent == []

@@ -154,11 +154,11 @@ def test_shares_that_add_up_to_one_always_strike(kinds: list[FaultKind]) -> None
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (["reset_after"], "write KIND=SHARE"),
-        (["reset_after@put=0.1"], "write KIND=SHARE"),
-        (["nothing=0.1"], "there is no fault 'nothing', but http_500, "),
+        (["reset_after"], "Write KIND=SHARE"),
+        (["reset_after@put=0.1"], "Write KIND=SHARE"),
+        (["nothing=0.1"], "there is no fault 'nothing'. There are: http_500, "),
         (["timeout=1.5"], "is over 1"),
-        (["timeout=0.1.2"], "is not a number from 0 to 1"),
+        (["timeout=0.1.2"], "is no number. Give a number from 0 to 1"),
         (["timeout=0.6", "throttle@get=0.5"], "GET requests add up to 1.1, over 1"),
     ],
 )

@@ -144,7 +144,8 @@ class TestTheFile:
 
     def test_a_named_file_must_be_there(self, desk: Desk) -> None:
         error = desk.error(config=Path("absent.yaml"))
-        assert error == "the settings file 'absent.yaml' cannot be read: no such file or directory"
+        problem = "the settings file 'absent.yaml' cannot be read: no such file or directory"
+        assert error == f"{problem}. Name another with --config, or mend this one"
 
     def test_a_directory_is_no_file(self, desk: Desk) -> None:
         (desk.cwd / "config/worker.yaml").mkdir(parents=True)

@@ -50,17 +50,17 @@ def _advice(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return "The command's own --help says what is allowed"
+    if near := getattr(error, "possibilities", None):
+        return f"Did you mean {near[0]}?"
     if isinstance(error, click.NoSuchOption):
-        return _option_advice(error, context)
+        return _option_advice(context)
     if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
         return f"`{context.command_path} --help` says what is allowed"
     usage = context.command.collect_usage_pieces(context)
     return f"Write `{' '.join([context.command_path, *usage])}`"
 
 
-def _option_advice(error: click.NoSuchOption, context: click.Context) -> str:
-    if error.possibilities:
-        return f"Did you mean {error.possibilities[0]}?"
+def _option_advice(context: click.Context) -> str:
     if isinstance(context.command, click.Group):
         return f"Options stand behind a command: `{context.command_path} --help` lists the commands"
     return f"`{context.command_path} --help` lists them"

@@ -37,7 +37,10 @@ def check_page(target: Path) -> None:
         if target.exists():
             _check_replaceable(target)
         elif not target.parent.is_dir():
-            raise UsageError(f"there is no directory {visible(str(target.parent))} for the page")
+            raise UsageError(
+                f"there is no directory {visible(str(target.parent))} for the page",
+                "Make it, or name another file with --html",
+            )
 
 
 def write_page(target: Path, survey: Survey, report: Report, allowed_per_s: float | None) -> int:
@@ -85,4 +88,7 @@ def _reported(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"cannot write the page {visible(str(target))}: {reason}") from error
+        raise UsageError(
+            f"cannot write the page {visible(str(target))}: {reason}",
+            "Name another file with --html",
+        ) from error

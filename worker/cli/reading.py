@@ -41,7 +41,10 @@ def find_logs(paths: tuple[Path, ...]) -> list[Path]:
                 "`run` writes it beside its source, or where --results says",
             ) from error
         if path.is_dir():
-            raise UsageError(f"{visible(str(path))} is a directory, not a results log")
+            raise UsageError(
+                f"{visible(str(path))} is a directory, not a results log",
+                "Give the file in it that `run` wrote",
+            )
         found.setdefault((status.st_dev, status.st_ino), path)
     return list(found.values())
 

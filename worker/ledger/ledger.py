@@ -20,6 +20,7 @@ from worker.ledger.results import ResultsLog, locate, refuse_compressed
 from worker.outcomes import Record
 
 _Args = TypeVarTuple("_Args")
+_AGAIN: Final = "Run the same command again"
 
 GATHER_S: Final = 0.02
 """How long a line waits for others to be synced with; with the sync it stays below 50 ms."""
@@ -108,7 +109,7 @@ class Ledger(Past):
         for what is no id; then none of them may be sent.
         """
         if self._finishing:
-            raise LedgerError(f"The journal of {self.path} is being closed")
+            raise LedgerError(f"The journal of {self.path} is being closed", _AGAIN)
         if ids:
             await self._in_writer(self._journal.enter, tuple(ids))
 
@@ -118,7 +119,7 @@ class Ledger(Past):
         Raises LedgerError once `finish` or `close` was called: nobody would write it any more.
         """
         if self._finishing:
-            raise LedgerError(f"The results log {self.path} is being closed")
+            raise LedgerError(f"The results log {self.path} is being closed", _AGAIN)
         self._lines.append(encode_line(record))
         self._records.append(record)
         if len(self._lines) >= BATCH_LINES:

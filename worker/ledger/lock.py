@@ -28,7 +28,9 @@ def open_locked(path: Path, pid_hint: Callable[[], int | None]) -> int:
         if _locked_in_place(path, fd, pid_hint):
             return fd
         os.close(fd)
-    raise LedgerError(f"{path} is replaced by another file again and again")
+    raise LedgerError(
+        f"{path} is replaced by another file again and again", "Find out what does it, and stop it"
+    )
 
 
 def lock(fd: int, path: Path, name: str, pid_hint: Callable[[], int | None]) -> None:

@@ -33,7 +33,9 @@ def locate(results: Path) -> Path:
         path = Path(os.path.realpath(results))
         found = path.parent.is_dir()
     except (OSError, ValueError) as error:
-        raise LedgerError(f"{str(results)!r} cannot be the results log: {error}") from error
+        raise LedgerError(
+            f"{str(results)!r} cannot be the results log: {error}", "Name another with --results"
+        ) from error
     if not found:
         raise LedgerError(
             f"There is no directory {path.parent} for the results log",

@@ -42,7 +42,10 @@ def read_document(path: Path, label: str) -> list[Entry]:
     try:
         text = read_small(path, _LARGEST_FILE).text
     except UnreadableError as error:
-        raise UsageError(f"the settings file {shown(label)} cannot be read: {error}") from None
+        raise UsageError(
+            f"the settings file {shown(label)} cannot be read: {error}",
+            "Name another with --config, or mend this one",
+        ) from None
     root = _compose(text, label)
     if root is None or root.tag == _NULL:
         return []
@@ -63,7 +66,10 @@ def _compose(text: str, label: str) -> yaml.Node | None:
         line, problem = 1, "it is nested too deeply"
     # The parser's words may quote a scalar.
     problem = HIDDEN if may_be_key(problem) else problem.replace("\n", " ")
-    raise UsageError(f"{label}, line {line}: not valid YAML: {problem}")
+    raise UsageError(
+        f"{label}, line {line}: not valid YAML: {problem}",
+        "Look there for a colon, a quote or an indentation that is missing",
+    )
 
 
 def _entries(root: yaml.Node, label: str) -> Iterator[Entry]:
@@ -88,14 +94,14 @@ def _items(mapping: yaml.MappingNode, label: str) -> Iterator[tuple[str, int, ya
         name = _name(key, f"{label}, line {line}")
         if name in lines:
             twice = f"{shown(name)} stands there twice, first on line {lines[name]}"
-            raise UsageError(f"{label}, line {line}: {twice}")
+            raise UsageError(f"{label}, line {line}: {twice}", "Take one of them out")
         lines[name] = line
         yield name, line, value
 
 
 def _name(key: yaml.Node, where: str) -> str:
     if not isinstance(key, yaml.ScalarNode):
-        raise UsageError(f"{where}: a key must be a word, but is {_what(key)}")
+        raise UsageError(f"{where}: a key must be a word, but is {_what(key)}", "Write `rate: 8`")
     name: str = key.value
     if "." in name:
         section, _, rest = name.partition(".")

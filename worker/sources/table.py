@@ -84,7 +84,10 @@ class Table:
 
     def _spoilt(self, text: str, line: int, problem: str) -> Item:
         if self._column is None:
-            raise UsageError(f"line {line} is not the header of a CSV file: {problem}")
+            raise UsageError(
+                f"line {line} is not the header of a CSV file: {problem}",
+                "Mend it, or say how the source is written with --format",
+            )
         return problem_item(text, line, problem)
 
     def _parse_row(self, row: list[str], feed: _RowFeed, first: int) -> list[Item]:

@@ -16,6 +16,7 @@ from worker.errors import UsageError
 _METHODS: Final = ("GET", "POST")
 _FAULT: Final = re.compile(r"(?P<kind>\w+)(@(?P<method>get|post))?=(?P<share>[0-9.]+)")
 _ROUNDING: Final = 1e-9
+_SHARE_ADVICE: Final = "Give a number from 0 to 1"
 
 
 class FaultKind(StrEnum):
@@ -80,22 +81,26 @@ def parse_faults(*texts: str, limit: int | None = None) -> Faults:
     for method, chosen in shares.items():
         total = sum(share for _, share in chosen)
         if total > 1 + _ROUNDING:
-            raise UsageError(f"the faults' shares of {method} requests add up to {total:g}, over 1")
+            raise UsageError(
+                f"the faults' shares of {method} requests add up to {total:g}, over 1", "Lower them"
+            )
     return Faults({method: tuple(chosen) for method, chosen in shares.items()}, limit)
 
 
 def _parse_fault(text: str) -> tuple[FaultKind, float, tuple[str, ...]]:
     match = _FAULT.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is no fault: write KIND=SHARE, as in reset_after=0.05")
+        raise UsageError(f"{text!r} is no fault", "Write KIND=SHARE, as in reset_after=0.05")
     if match["kind"] not in set(FaultKind):
-        raise UsageError(f"there is no fault {match['kind']!r}, but {', '.join(FaultKind)}")
+        raise UsageError(
+            f"there is no fault {match['kind']!r}", f"There are: {', '.join(FaultKind)}"
+        )
     try:
         share = float(match["share"])
     except ValueError as error:
-        raise UsageError(f"the share of {text!r} is not a number from 0 to 1") from error
+        raise UsageError(f"the share of {text!r} is no number", _SHARE_ADVICE) from error
     if share > 1:
-        raise UsageError(f"the share of {text!r} is over 1")
+        raise UsageError(f"the share of {text!r} is over 1", _SHARE_ADVICE)
     methods = (match["method"].upper(),) if match["method"] else _METHODS
     return FaultKind(match["kind"]), share, methods
 

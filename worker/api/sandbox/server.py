@@ -191,4 +191,6 @@ class Sandbox:
 def _explain_bind(error: OSError, port: int) -> UsageError:
     if error.errno == errno.EADDRINUSE:
         return UsageError(f"port {port} is in use", "Choose another one with --port, or 0")
-    return UsageError(f"cannot listen on port {port}: {error.strerror}")
+    return UsageError(
+        f"cannot listen on port {port}: {error.strerror}", "Choose another one with --port, or 0"
+    )

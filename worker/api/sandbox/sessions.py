@@ -14,6 +14,7 @@ from worker.errors import UsageError
 from worker.outcomes import is_valid_id
 
 MAX_PAGE_SIZE: Final = 100
+_LINE_ADVICE: Final = "A line holds an id, `id,status` or a JSON object"
 
 
 class Status(StrEnum):
@@ -134,7 +135,9 @@ def read_sessions(path: Path) -> dict[str, Status]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the sessions in {path}: {error}") from error
+        raise UsageError(
+            f"cannot read the sessions in {path}: {error}", "Name a file of text with --sessions"
+        ) from error
     return dict(_parse_lines(lines, path))
 
 
@@ -145,9 +148,9 @@ def _parse_lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Status
         try:
             line = _parse_line(text)
         except msgspec.ValidationError as error:
-            raise UsageError(f"{path}, line {number}: {error}") from error
+            raise UsageError(f"{path}, line {number}: {error}", _LINE_ADVICE) from error
         except msgspec.DecodeError as error:
-            raise UsageError(f"{path}, line {number} is not JSON: {error}") from error
+            raise UsageError(f"{path}, line {number} is not JSON: {error}", _LINE_ADVICE) from error
         yield line.id, line.status
 
 
