@@ -136,6 +136,14 @@ async def test_cron_has_nothing_to_mail_when_all_is_well(tmp_path: Path) -> None
     assert await nightly(nightly_lines()["cron"], tmp_path, "a\nb\n") == (ExitCode.OK, "")
 
 
+@pytest.mark.parametrize("log_format", ["auto", "console"])
+async def test_cron_has_nothing_to_mail_when_the_night_is_over(
+    tmp_path: Path, log_format: str
+) -> None:
+    line = f"{nightly_lines()['cron']} --limit 1 --log-format {log_format}"
+    assert await nightly(line, tmp_path, "a\nb\n") == (ExitCode.STOPPED, "")
+
+
 async def test_cron_mails_what_failed(tmp_path: Path) -> None:
     code, shown = await nightly(nightly_lines()["cron"], tmp_path, "a\nno id!\n")
     assert code == ExitCode.SOME_FAILED

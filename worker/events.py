@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import msgspec
 
 from worker.errors import ExitCode
-from worker.outcomes import Error, Record
+from worker.outcomes import Error, Outcome, Record
 from worker.tally import Tally
 
 
@@ -142,6 +142,12 @@ class RunFinished(Event, frozen=True):
     elapsed_s: float
     rate: float
     complete_input: bool
+
+    @property
+    def needs_nobody(self) -> bool:
+        """Whether all is well: also to stop at --until with ids left is what was asked for."""
+        failed = self.tally.outcomes[Outcome.FAILED]
+        return self.exit_code is ExitCode.OK or (self.exit_code is ExitCode.STOPPED and not failed)
 
 
 class Observer(Protocol):

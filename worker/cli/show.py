@@ -83,7 +83,7 @@ class Screen:
     def summarize(self, finished: RunFinished) -> None:
         """The summary in words where people read; elsewhere the log's last event holds it."""
         self.close()
-        if self._format != "console" or (self._is_quiet and finished.exit_code == 0):
+        if self._format != "console" or (self._is_quiet and finished.needs_nobody):
             return
         if self._console is not None:
             width = self._console.width

@@ -233,9 +233,6 @@ def _cause(code: ExitCode) -> str:
 
 
 def _finish_method(logger: FilteringBoundLogger, event: RunFinished) -> Callable[..., Any]:
-    code = event.exit_code
-    # To stop at --until with ids left is what was asked for, night after night.
-    as_asked = code is ExitCode.STOPPED and not event.tally.outcomes[Outcome.FAILED]
-    if code is ExitCode.OK or as_asked:
+    if event.needs_nobody:
         return logger.info
-    return logger.warning if code in _NO_BREAKDOWN else logger.error
+    return logger.warning if event.exit_code in _NO_BREAKDOWN else logger.error
