@@ -17,6 +17,7 @@ import msgspec
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
 from worker.cli.options import complete_file, given_flags, settings_options
 from worker.cli.paths import results_path
+from worker.cli.sharing import queue_option
 from worker.errors import (
     ExitCode,
     LedgerError,
@@ -43,17 +44,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.argument("source", required=False, shell_complete=complete_file)
-@settings_options("api.base_url", "api.key_file", "results", "pace.rate")
+@settings_options("api.base_url", "api.key_file", "results", "pace.rate", "shared.url")
+@queue_option(required=False)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
-def check(source: str | None, config: Path | None, **values: Any) -> int:
+def check(source: str | None, queue: str | None, config: Path | None, **values: Any) -> int:
     """Try the settings, the key, the API and the results path, without changing anything.
 
-    With SOURCE the results log beside it is tried. The exit code is that of the first failure.
+    With SOURCE the results log beside it is tried, with --shared whether Redis answers, with
+    --queue whether the queue is there and safe in it. The exit code is that of the first failure.
     """
     code = ExitCode.OK
     # Elsewhere each finding keeps to its line, for what reads lines.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    for finding in _findings(source, given_flags(values), config):
+    for finding in _findings(source, queue, given_flags(values), config):
         click.echo("\n".join(_rows(finding, width)))
         if finding.error is not None and code is ExitCode.OK:
             code = finding.error.exit_code
@@ -78,7 +81,9 @@ def _row(mark: str, subject: str, text: str, width: int) -> str:
     )
 
 
-def _findings(source: str | None, flags: dict[str, Any], config: Path | None) -> Iterator[Finding]:
+def _findings(
+    source: str | None, queue: str | None, flags: dict[str, Any], config: Path | None
+) -> Iterator[Finding]:
     loaded = None
     try:
         loaded = load(flags=flags, environ=os.environ, config=config)
@@ -96,6 +101,23 @@ def _findings(source: str | None, flags: dict[str, Any], config: Path | None) ->
     if key is not None:
         yield _try("API", lambda: asyncio.run(_ask(settings, key)))
     yield _try("results", lambda: _results(source, settings))
+    if settings.shared.url is not None or queue is not None:
+        yield _try_shared(settings, queue)
+
+
+def _try_shared(settings: Settings, queue: str | None) -> Finding:
+    from worker.cli.sharing import describe  # noqa: PLC0415 - Redis
+
+    try:
+        answer, lacks = asyncio.run(describe(settings, queue))
+    except WorkerError as error:
+        return Finding("shared", "", error)
+    if queue is None:
+        return Finding("shared", answer, notes=tuple(f"not safe for a queue: {it}" for it in lacks))
+    if lacks:
+        unsafe = UsageError("; ".join(lacks), "config/redis.conf has what is needed, with reasons")
+        return Finding("shared", "", unsafe)
+    return Finding("shared", f"{answer}, holds the queue {queue} and is safe for it")
 
 
 def _try(subject: str, attempt: Callable[[], str]) -> Finding:

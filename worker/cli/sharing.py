@@ -83,6 +83,7 @@ class Team:
         from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
         from worker.shared.shift import SharedLedger, Shift  # noqa: PLC0415 - Redis
 
+        request_s = longest_request_s(self._settings)
         queue = Queue(self._link, name)
         if not await queue.exists():
             raise no_such_queue(name)
@@ -91,7 +92,7 @@ class Team:
             self._member,
             slots=self._settings.pace.concurrency,
             lease_s=self._settings.shared.lease,
-            request_s=longest_request_s(self._settings),
+            request_s=request_s,
         )
         self.pacer = partial(self.pacer, is_sure=shift.is_sure)
         return shift, SharedLedger(log, shift)

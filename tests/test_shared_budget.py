@@ -1,0 +1,217 @@
+"""One budget for several runs: the rate, what one learns for all, and Redis going wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis_server import RedisServer, needs_redis, redis_server
+
+from worker.clock import Clock
+from worker.errors import UnavailableError
+from worker.events import Event, OutageBegan, OutageEnded
+from worker.outcomes import Error
+from worker.pace.pacer import Signal
+from worker.shared.budget import Budget, SharedPacer, SharedRate, default_account, slice_of
+from worker.shared.link import Link
+
+CLOCK = Clock()
+KEY = "complete-sessions:{account:test}:budget"
+
+
+@given(st.floats(0.001, 10_000))
+def test_slices_never_allow_more_than_the_rate_in_any_second(rate: float) -> None:
+    size, length_s = slice_of(rate)
+    slices_touched = 1.0 // length_s + 1
+    assert slices_touched * size <= max(rate * 1.05 + 1, 1)
+    assert size / length_s == pytest.approx(rate / 1.05)
+
+
+def test_the_accounts_name_tells_nothing_of_the_key() -> None:
+    name = default_account("live_abcdefgh12345678")
+    assert name == default_account("live_abcdefgh12345678")
+    assert name != default_account("live_abcdefgh12345679")
+    assert len(name) == 16
+    assert "abcd" not in name
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), "appendonly no") as one:
+        yield one
+
+
+@pytest.fixture
+async def link(server: RedisServer) -> AsyncIterator[Link]:
+    async with Link(server.url, clock=CLOCK, patience_s=10) as one:
+        await one.ask(lambda redis: redis.flushall())
+        yield one
+
+
+class Member:
+    """One run's part in the budget."""
+
+    def __init__(self, link: Link, name: str, rate: float = 1000.0) -> None:
+        self.events: list[Event] = []
+        self.budget = Budget(link, "test", name, CLOCK)
+        self.pacer = SharedPacer(
+            self.budget, rate, clock=CLOCK, notify=self.events.append, throttle_initial_s=0.3
+        )
+        self.times: list[float] = []
+
+    async def send(self, until: float) -> None:
+        while time.monotonic() < until:
+            assert await self.pacer.permit() is not None
+            self.times.append(time.monotonic())
+
+    def throttled(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.pacer.heard(Signal.THROTTLED, sent_at=CLOCK.now(), error=Error("429", ""))
+
+
+@needs_redis
+@pytest.mark.parametrize("rate", [10.0, 200.0])
+async def test_four_runs_share_one_rate(link: Link, rate: float) -> None:
+    members = [Member(link, str(number), rate) for number in range(4)]
+    until = time.monotonic() + 2.2
+    await asyncio.gather(*(member.send(until) for member in members))
+    times = sorted(one for member in members for one in member.times)
+    most = max(sum(t <= one < t + 1 for one in times) for t in times)
+    assert most <= max(10, rate * 0.98)
+    assert len(times) >= 0.85 * rate * 2.2
+    assert min(len(member.times) for member in members) >= 0.7 * len(times) / 4
+
+
+@needs_redis
+async def test_a_high_rate_costs_few_calls(link: Link) -> None:
+    await link.ask(lambda redis: redis.config_resetstat())
+    member = Member(link, "one", 4000.0)
+    await member.send(time.monotonic() + 0.5)
+    stats = await link.ask(lambda redis: redis.info("commandstats"))
+    assert stats["cmdstat_evalsha"]["calls"] < len(member.times) / 4
+
+
+@needs_redis
+async def test_a_clock_that_is_set_back_stalls_nobody(link: Link) -> None:
+    rate = SharedRate(10, lambda *_: None)
+    budget = Budget(link, "test", "one", CLOCK)
+    await budget.take(rate)
+    await link.ask(lambda redis: redis.hincrby(KEY, "now", 3_600_000_000))
+    await link.ask(lambda redis: redis.hincrby(KEY, "slice", 3_600_000_000))
+    began_at = time.monotonic()
+    await budget.take(rate)
+    assert time.monotonic() - began_at < 0.5
+
+
+@needs_redis
+async def test_what_one_run_learns_from_a_429_all_adopt(link: Link) -> None:
+    one, other, late = (Member(link, name, 100.0) for name in ("one", "other", "late"))
+    await one.pacer.permit()
+    await other.pacer.permit()
+    one.throttled()
+    await settled(one.budget)
+    await other.pacer.permit()
+    await late.pacer.permit()
+    assert one.pacer.rate_allowed < 80
+    assert other.pacer.rate_allowed == pytest.approx(one.pacer.rate_allowed, rel=0.05)
+    assert late.pacer.rate_allowed == pytest.approx(one.pacer.rate_allowed, rel=0.05)
+
+
+@needs_redis
+async def test_a_volley_of_429_over_several_runs_cuts_the_rate_once(link: Link) -> None:
+    members = [Member(link, str(number), 100.0) for number in range(4)]
+    for member in members:
+        await member.pacer.permit()
+    for member in members:
+        member.throttled()
+    for member in members:
+        await settled(member.budget)
+        await member.pacer.permit()
+    assert await link.ask(lambda redis: redis.hget(KEY, "cuts")) == "1"
+    assert all(member.pacer.rate_allowed > 60 for member in members)
+
+
+@needs_redis
+async def test_a_pause_is_everybodys_and_one_run_probes(link: Link) -> None:
+    one, other = Member(link, "one"), Member(link, "other")
+    for _ in range(5):
+        await one.pacer.permit()
+        one.throttled()
+    assert isinstance(one.events[-1], OutageBegan)
+    await settled(one.budget)
+    waiting = asyncio.create_task(other.pacer.permit())
+    probe = await one.pacer.permit()
+    assert probe is not None
+    assert not waiting.done()
+    pause = other.pacer.pause(CLOCK.now())
+    assert pause is not None
+    assert pause.reason == "throttled"
+    one.pacer.heard(Signal.ANSWERED, sent_at=probe)
+    assert await waiting is not None
+
+
+async def settled(budget: Budget) -> None:
+    """Wait until what a run has to tell the others is told."""
+    while budget._telling:
+        await asyncio.gather(*budget._telling)
+
+
+@needs_redis
+async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(link: Link) -> None:
+    answers = [False, False, True]
+
+    async def is_sure() -> bool:
+        return answers.pop(0)
+
+    budget = Budget(link, "test", "one", CLOCK)
+    pacer = SharedPacer(budget, 100, clock=CLOCK, notify=lambda _: None, is_sure=is_sure)
+    assert await pacer.permit() is not None
+    assert not answers
+
+
+@needs_redis
+async def test_a_stop_ends_the_wait_for_a_permit(link: Link) -> None:
+    member = Member(link, "one", 0.01)
+    await member.budget.take(member.pacer._rate)
+    waiting = asyncio.create_task(member.pacer.permit())
+    await asyncio.sleep(0.05)
+    member.pacer.stop()
+    assert await waiting is None
+
+
+@needs_redis
+async def test_without_redis_there_is_no_permit_and_with_it_again_there_is(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with redis_server(tmp_path, "appendonly no") as server:
+        async with Link(server.url, clock=CLOCK, patience_s=10, notify=events.append) as link:
+            member = Member(link, "one", 50.0)
+            await member.pacer.permit()
+            server.kill()
+            waiting = asyncio.create_task(member.pacer.permit())
+            while not link.is_down:  # noqa: ASYNC110 - the link has no event for it
+                await asyncio.sleep(0.01)
+            pause = member.pacer.pause(CLOCK.now())
+            assert pause is not None
+            assert pause.reason == "shared"
+            assert not waiting.done()
+            # It comes back empty: there is nothing in it that would be missed.
+            server.start()
+            assert await waiting is not None
+    assert [type(event) for event in events] == [OutageBegan, OutageEnded]
+
+
+async def test_a_redis_that_stays_away_ends_the_run(tmp_path: Path) -> None:
+    async with Link(RedisServer(tmp_path).url, clock=CLOCK, patience_s=0.2) as link:
+        with pytest.raises(UnavailableError):
+            await Member(link, "one").pacer.permit()
+
+
+def test_times_of_slices_follow_each_other() -> None:
+    lengths = [slice_of(rate)[1] for rate in (1, 10, 50, 100, 1000)]
+    assert all(one >= other for one, other in pairwise(lengths))

@@ -1,0 +1,154 @@
+"""Runs that share, as processes: commands over a queue, crashes, shards on one budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from crash_matrix import Row, everything, play, sandbox
+from redis_server import RedisServer, needs_redis, redis_server
+
+from worker.errors import ExitCode
+
+pytestmark = needs_redis
+KEY = "test_0aMiZu7o3Kq9f3a9"
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Desk:
+    """Runs the program in a directory of its own, with a Redis to share."""
+
+    def __init__(self, directory: Path, redis: RedisServer, url: str) -> None:
+        self.directory = directory
+        self.redis = redis
+        self.url = url
+
+    def __call__(self, *arguments: str, text: str = "", **environ: str) -> Ended:
+        given = {"COMPLYCUBE_API_KEY": KEY, "WORKER_SHARED_URL": self.redis.url}
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=self.directory,
+            env=os.environ | given | environ,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def work(self, *more: str, **environ: str) -> Ended:
+        run = ("run", "--queue", "june", "--results", "june.jsonl", "--rate", "500")
+        return self(*run, "--base-url", self.url, *more, **environ)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with sandbox() as url:
+        yield url
+
+
+@pytest.fixture
+def desk(tmp_path: Path, redis: RedisServer, api: str) -> Desk:
+    return Desk(tmp_path, redis, api)
+
+
+def test_a_queue_is_filled_worked_off_read_and_dropped(desk: Desk) -> None:
+    added = desk("enqueue", "-", "--queue", "june", text="a\nb\n# no id\nnot an id\n")
+    assert (added.code, added.err) == (
+        1,
+        "line 4: An id has only letters A to Z, digits, '_' and '-', this one contains ' '\n",
+    )
+    assert added.out.startswith("3 lines read: 2 ids added to the queue june, 0 there already, 1")
+    ended = desk.work("--log-format", "json")
+    assert ended.code == 0
+    assert json.loads(ended.err.splitlines()[-1])["processing"] == 2
+    lines = [json.loads(line) for line in desk("queue", "results", "--queue", "june").out.split()]
+    assert [(line["id"], line["outcome"], line["line"]) for line in lines] == [
+        ("a", "processing", 1),
+        ("b", "processing", 2),
+    ]
+    rest = desk("queue", "results", "--queue", "june", "--after", lines[0]["stream_id"])
+    assert [json.loads(line)["id"] for line in rest.out.splitlines()] == ["b"]
+    assert "left      0 ids" in desk("queue", "status", "--queue", "june").out
+    assert desk("queue", "drop", "--queue", "june").code == 0
+    assert desk("queue", "status", "--queue", "june").code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["backlog.txt"], "--queue and SOURCE were both given"),
+        (["--shard", "1/2"], "--shard does not go with --queue"),
+        (["--force"], "--force does not go with --queue"),
+        (["--dry-run"], "--dry-run does not go with --queue"),
+        (["--lease", "30s"], "another host could begin before it has ended"),
+        (["--queue", "no name"], "--queue is no name"),
+        ([], "there is no queue 'june'"),
+    ],
+)
+def test_what_does_not_go_with_a_queue_is_told(desk: Desk, arguments: list[str], said: str) -> None:
+    ended = desk.work(*arguments)
+    assert ended.code == ExitCode.USAGE
+    assert said in ended.err
+
+
+def test_a_queue_needs_a_redis_and_a_results_log(desk: Desk) -> None:
+    without_redis = desk.work("--shared", "none")
+    assert (without_redis.code, "--shared URL" in without_redis.err) == (ExitCode.USAGE, True)
+    ended = desk("run", "--queue", "june")
+    assert (ended.code, "--results FILE" in ended.err) == (ExitCode.USAGE, True)
+
+
+def test_a_password_is_shown_nowhere(desk: Desk) -> None:
+    url = desk.redis.url.replace("//", "//:hunter2-hunter2@")
+    for arguments in (
+        ["run", "--print-settings"],
+        ["check", "--base-url", desk.url],
+        ["queue", "status", "--queue", "june"],
+        ["run", "--queue", "june", "--results", "june.jsonl"],
+    ):
+        ended = (
+            desk(*arguments, "--shared", url)
+            if "status" in arguments
+            else desk(*arguments, WORKER_SHARED_URL=url)
+        )
+        assert "hunter2" not in ended.out + ended.err
+
+
+def test_check_tells_whether_redis_answers_and_suits_a_queue(desk: Desk) -> None:
+    desk("enqueue", "-", "--queue", "checked", text="a\n")
+    ended = desk("check", "--base-url", desk.url, "--queue", "checked")
+    assert ended.code == 0
+    assert "holds the queue checked and is safe for it" in ended.out
+
+
+def test_shards_share_one_budget_and_complete_every_id_once(desk: Desk) -> None:
+    (desk.directory / "backlog.txt").write_text("".join(f"shard{one}\n" for one in range(30)))
+    for number in (1, 2):
+        shard = ("run", "backlog.txt", "--shard", f"{number}/2", "--rate", "200")
+        assert desk(*shard, "--base-url", desk.url).code == 0
+    logs = [desk.directory / f"backlog.{number}-of-2.results.jsonl" for number in (1, 2)]
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    assert sorted(line["id"] for line in lines) == sorted(f"shard{one}" for one in range(30))
+
+
+def test_workers_and_redis_may_die_and_every_id_is_completed_once(tmp_path: Path) -> None:
+    row = Row("everything", everything, rate=100.0)
+    assert play(row, 150, tmp_path, down_s=0.5).problems == []
