@@ -59,6 +59,10 @@ coverage: $(INSTALLED) ## run the tests and say which lines they never reach
 torture: $(INSTALLED) ## kill and restart whole runs, and count what was lost (minutes)
 	$(BIN)/python -m tests.torture
 
+.PHONY: crash-matrix
+crash-matrix: $(INSTALLED) ## kill runs and the Redis that they share, and count (half an hour)
+	$(BIN)/python tests/crash_matrix.py
+
 .PHONY: bench
 bench: $(INSTALLED) ## measure pace and cost against other clients (minutes)
 	$(BIN)/python -m tests.bench

@@ -31,7 +31,7 @@ from worker.outcomes import Outcome
 _SEPARATOR = " · "
 _SHORTEST_BAR = 10
 _LONGEST_BAR = 60
-_PAUSE_REASON: Final = {"outage": "API down", "throttled": "throttled"}
+_PAUSE_REASON: Final = {"outage": "API down", "throttled": "throttled", "shared": "Redis down"}
 
 
 def can_show(console: Console) -> bool:
