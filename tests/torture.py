@@ -48,8 +48,17 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
 
 
-def torture(seed: int, ids: int, kills: int, directory: Path) -> Verdict:
-    """One seed: `kills` SIGKILLs over a backlog of `ids`, then runs until one exits with 0."""
+def torture(
+    seed: int,
+    ids: int,
+    kills: int,
+    directory: Path,
+    lives_s: tuple[float, float] = (0.3, 4.0),
+) -> Verdict:
+    """One seed: `kills` SIGKILLs over a backlog of `ids`, then runs until one exits with 0.
+
+    A run that is to be killed lives for a time within `lives_s`, in seconds.
+    """
     random = Random(seed)
     verdict = Verdict(seed)
     backlog = directory / "backlog.txt"
@@ -58,7 +67,7 @@ def torture(seed: int, ids: int, kills: int, directory: Path) -> Verdict:
     with sandbox(seed, backlog) as url:
         while verdict.runs < _MOST_RUNS:
             verdict.runs += 1
-            kill_after = random.uniform(0.3, 4.0) if verdict.kills < kills else None
+            kill_after = random.uniform(*lives_s) if verdict.kills < kills else None
             code = _run(url, backlog, kill_after)
             verdict.kills += code == -9
             if code == 0:

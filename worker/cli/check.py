@@ -145,9 +145,14 @@ async def _ask(settings: Settings, key: ApiKey) -> str:
         api.base_url, key.reveal, connect_timeout_s=api.connect_timeout, timeout_s=api.timeout
     ) as client:
         reply = await client.list_one()
-    if isinstance(reply, Answer) and reply.status == 200:
+    if isinstance(reply, Answer) and reply.status == 200 and _is_list(reply.body):
         return f"{api.base_url} answers and accepts the key"
     raise _explain(reply, api.base_url, key)
+
+
+def _is_list(body: bytes) -> bool:
+    """Whether it is the beginning of a list as the API gives it: the client may have cut it."""
+    return body.lstrip().startswith(b"{") and b'"items"' in body
 
 
 def _explain(reply: Reply, base_url: str, key: ApiKey) -> WorkerError:

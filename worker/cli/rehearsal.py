@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 
 import click
@@ -63,13 +64,12 @@ def rehearse(
     """Print the forecast of a run; sends, locks and changes nothing."""
     results = results_path(source_name, settings, shard)
     rate = _rate(settings)
-    source = open_source(source_name, format=settings.source.format, field=settings.source.field)
-    past = Ledger.preview(results, force=force)
     forecast = Forecast(settings.stop.limit, shard)
-    try:
+    with closing(
+        open_source(source_name, format=settings.source.format, field=settings.source.field)
+    ) as source:
+        past = Ledger.preview(results, force=force)
         _count_all(source, past, forecast)
-    finally:
-        source.close()
     for note in past.notes:
         click.echo(f"note: {note}", err=True)
     for line in forecast.lines(source.name, str(results), rate):

@@ -1,0 +1,148 @@
+"""`complete-sessions check`: what would go wrong, found without any side effect."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Finished, in_this_process
+from raw_server import Answer, RawServer, Sent, always, response
+from run_desk import KEY
+
+LIST = response(b'{"page": 1, "pageSize": 1, "totalItems": 0, "pages": 0, "items": []}')
+
+
+class Serving:
+    """A raw server on a thread of its own, for a command that runs a loop of its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(answer,), daemon=True)
+
+    def __enter__(self) -> RawServer:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self.server
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _run(self, answer: Answer) -> None:
+        self._loop.run_until_complete(self._serve(answer))
+
+    async def _serve(self, answer: Answer) -> None:
+        async with RawServer(answer) as self.server:
+            self._ready.set()
+            await self._stop.wait()
+
+
+@pytest.fixture
+def check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Any:
+    """The command, called in an empty directory, with a key."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    return partial(in_this_process, "check", monkeypatch=monkeypatch, capfd=capfd)
+
+
+@pytest.fixture
+def api() -> Iterator[RawServer]:
+    with Serving(always(LIST)) as server:
+        yield server
+
+
+def findings(done: Finished) -> dict[str, str]:
+    """ok or FAILED, by subject."""
+    marks = [line.split()[:2] for line in done.out.splitlines()]
+    return {subject: mark for mark, subject in marks if mark != "note"}
+
+
+def test_all_is_well(check: Any, api: RawServer, tmp_path: Path) -> None:
+    done = check("backlog.txt", "--base-url", api.url)
+    assert done.code == 0
+    assert set(findings(done).values()) == {"ok"}
+    assert set(findings(done)) == {"settings", "key", "API", "results"}
+    assert "test_…f3a9 (test), 4 requests a second" in done.out
+    assert (done.err, KEY in done.out) == ("", False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_asks_for_a_page_of_one_and_no_more(check: Any, api: RawServer) -> None:
+    check("--base-url", api.url)
+    [request] = api.requests
+    assert (request.method, request.path) == ("GET", "/v1/workflowSessions?page=1&pageSize=1")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *(("401 No", 3), ("402 Pay", 3), ("403 No", 3), ("404 No", 3), ("302 Found", 3)),
+        *(("429 Slow", 4), ("500 Oh", 4), ("503 Later", 4)),
+    ],
+)
+def test_an_api_that_does_not_answer_well_has_the_code_of_the_run(
+    check: Any, status: str, code: int
+) -> None:
+    with Serving(always(response(b"<html>", status=status))) as server:
+        done = check("--base-url", server.url)
+    assert (done.code, findings(done)["API"]) == (code, "FAILED")
+
+
+def test_an_api_that_is_not_there_is_unavailable(check: Any) -> None:
+    done = check("--base-url", "http://127.0.0.1:9/v1")
+    assert (done.code, findings(done)["API"]) == (4, "FAILED")
+
+
+def test_a_stranger_that_answers_200_is_not_taken_for_the_api(check: Any) -> None:
+    with Serving(lambda _: Sent(response(b"<html>Welcome!</html>"))) as server:
+        done = check("--base-url", server.url)
+    assert (done.code, findings(done)["API"]) == (4, "FAILED")
+
+
+def test_without_a_key_nobody_is_asked(
+    check: Any, api: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMPLYCUBE_API_KEY")
+    done = check("--base-url", api.url)
+    assert (done.code, findings(done)) == (
+        2,
+        {"settings": "ok", "key": "FAILED", "results": "ok"},
+    )
+    assert api.requests == []
+
+
+def test_settings_that_are_wrong_are_said(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_PACE_RATE", "fast")
+    done = check()
+    assert (done.code, findings(done)) == (2, {"settings": "FAILED"})
+    assert "WORKER_PACE_RATE" in done.out
+
+
+@pytest.mark.parametrize("results", ["missing/log.jsonl", "a-directory"])
+def test_a_log_that_could_not_be_written_is_found(
+    check: Any, api: RawServer, tmp_path: Path, results: str
+) -> None:
+    (tmp_path / "a-directory").mkdir()
+    done = check("--base-url", api.url, "--results", results)
+    assert (done.code, findings(done)["results"]) == (74, "FAILED")
+
+
+def test_the_first_failure_gives_the_code_and_all_are_shown(check: Any) -> None:
+    done = check("--base-url", "http://127.0.0.1:9/v1", "--results", "missing/log.jsonl")
+    assert done.code == 4
+    assert findings(done) == {
+        "settings": "ok",
+        "key": "ok",
+        "API": "FAILED",
+        "results": "FAILED",
+    }

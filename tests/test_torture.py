@@ -1,0 +1,15 @@
+"""Runs that are killed at any moment: nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from torture import torture
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_backlog_outlives_its_runs(tmp_path: Path, seed: int) -> None:
+    verdict = torture(seed, ids=300, kills=2, directory=tmp_path, lives_s=(0.4, 0.9))
+    assert verdict.problems == []
+    assert verdict.kills == 2
