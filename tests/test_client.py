@@ -11,7 +11,7 @@ from raw_server import PROCESSING, Answer, RawServer, Request, Sent, Then, alway
 from run_desk import KEY, client_for, settings
 
 from worker import __version__
-from worker.api.client import MAX_BODY_BYTES, Client
+from worker.api.client import MAX_BODY_BYTES, Client, proxy_for
 from worker.api.verdict import Answer as Answered
 from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
 from worker.outcomes import Outcome
@@ -267,3 +267,33 @@ async def test_an_answer_to_nobody_is_not_taken_for_the_next_one() -> None:
     async with RawServer(twice) as server, client(server) as it:
         assert (await it.complete("a")).label == "200"
         assert (await it.complete("b")).label == "404"
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        (
+            {"https_proxy": "http://proxy.test:3128"},
+            "https://api.test/v1",
+            "http://proxy.test:3128",
+        ),
+        (
+            {"HTTPS_PROXY": "http://proxy.test:3128"},
+            "https://api.test/v1",
+            "http://proxy.test:3128",
+        ),
+        ({"http_proxy": "http://proxy.test:3128"}, "https://api.test/v1", None),
+        ({"https_proxy": "http://proxy.test:3128", "no_proxy": ".test"}, "https://api.test", None),
+        ({"http_proxy": "http://proxy.test:3128"}, "http://127.0.0.1:8080/v1", None),
+        ({}, "https://api.test/v1", None),
+    ],
+)
+def test_the_environment_names_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for(url) == proxy

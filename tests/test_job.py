@@ -39,7 +39,9 @@ def step(
     now: float = 0.0,
 ) -> Step:
     job.begin(now)
-    return next_step(job, verdict, policy or Policy(), charge=charge, now=now, random=Random(1))
+    if charge and isinstance(verdict, Transient):
+        job.charge()
+    return next_step(job, verdict, policy or Policy(), now=now, random=Random(1))
 
 
 def error_type(step: Step) -> str:
@@ -146,6 +148,14 @@ def test_failures_during_an_outage_use_up_nothing() -> None:
     failing = job()
     for _ in range(50):
         assert isinstance(step(failing, REFUSED_CONNECTION, charge=False), Again)
+
+
+def test_a_failure_is_taken_back_no_more_often_than_said() -> None:
+    failing = job()
+    for _ in range(3):
+        failing.charge()
+        failing.pardon(check=False, most=2)
+    assert failing.charged == 1
 
 
 def test_throttles_use_up_no_attempts_but_patience() -> None:

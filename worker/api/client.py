@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
@@ -15,6 +17,7 @@ from yarl import URL
 from worker import __version__
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
+from worker.settings import is_loopback
 
 MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = b"{}"
@@ -54,6 +57,7 @@ class Client:
                 limit=0, ssl=True if self._tls is None else self._tls, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy_for(self._sessions_url),
             timeout=self._timeout,
             headers={
                 hdrs.AUTHORIZATION: self._key(),
@@ -104,6 +108,18 @@ class Client:
             return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return explain_failure(error, self._key())
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `NO_PROXY`), or None.
+
+    A loopback address is never asked for through a proxy.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:

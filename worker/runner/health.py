@@ -18,12 +18,21 @@ _MISDIRECTED_IN_A_ROW: Final = 5
 
 
 class Health:
-    """Passes each verdict on to the pacer, and finds the causes that end a run."""
+    """Passes each verdict on to the pacer, and finds the causes that end a run.
 
-    def __init__(self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None]) -> None:
+    It also charges ids for their failures. Those of an outage are nobody's own: neither the ones
+    while it lasts nor the row that it began with; the latter an id is pardoned `pardons` times, for
+    an API that answers some requests and never others must not keep a run going for ever.
+    """
+
+    def __init__(
+        self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None], *, pardons: int
+    ) -> None:
         self._pacer = pacer
         self._tally = tally
         self._notify = notify
+        self._pardons = pardons
+        self._row: list[tuple[Job, bool]] = []
         self._address_proven = False
         self._misdirected = 0
         self._gave_up_throttled = False
@@ -31,8 +40,9 @@ class Health:
     def heed(self, job: Job, verdict: Verdict) -> WorkerError | None:
         """Learn from one verdict; returns why the run must end, if it must."""
         if isinstance(verdict, Transient):
-            self._hear(Signal.FAILED, job, verdict)
+            self._heed_failure(job, verdict)
             return None
+        self._row.clear()
         if isinstance(verdict, Throttled):
             self._heed_throttle(job, verdict)
             return None
@@ -57,6 +67,18 @@ class Health:
         self._pacer.heard(
             signal, sent_at=job.sent_at, retry_after_s=verdict.retry_after_s, error=verdict.error
         )
+
+    def _heed_failure(self, job: Job, verdict: Transient) -> None:
+        was_open = self._pacer.outage_open
+        self._hear(Signal.FAILED, job, verdict)
+        if was_open:
+            return
+        job.charge()
+        self._row.append((job, job.check_next))
+        if self._pacer.outage_open:
+            for charged, check in self._row:
+                charged.pardon(check=check, most=self._pardons)
+            self._row.clear()
 
     def _heed_throttle(self, job: Job, verdict: Throttled) -> None:
         self._tally.throttled += 1

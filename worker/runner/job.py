@@ -51,6 +51,7 @@ class Job:
         "last_http_status",
         "latency_ms",
         "line",
+        "pardons",
         "sent_at",
         "throttled_since",
         "throttles",
@@ -67,6 +68,7 @@ class Job:
         self.attempts = 0
         self.charged = 0
         self.check_failures = 0
+        self.pardons = 0
         self.throttles = 0
         self.throttled_since: float | None = None
         self.first_sent_at: float | None = None
@@ -74,6 +76,23 @@ class Job:
         self.latency_ms = 0.0
         self.last_error: Error | None = None
         self.last_http_status: int | None = None
+
+    def charge(self) -> None:
+        """Count a failure of the request at hand against the id."""
+        if self.check_next:
+            self.check_failures += 1
+        else:
+            self.charged += 1
+
+    def pardon(self, *, check: bool, most: int) -> None:
+        """Take one such failure back, as it was nobody's own; no more than `most` times."""
+        if self.pardons == most:
+            return
+        self.pardons += 1
+        if check:
+            self.check_failures -= 1
+        else:
+            self.charged -= 1
 
     def begin(self, now: float) -> None:
         """Count the request that leaves now."""
@@ -106,20 +125,15 @@ class Again(msgspec.Struct, frozen=True, gc=False):
 Step = Settle | Again
 
 
-def next_step(
-    job: Job, verdict: Verdict, policy: Policy, *, charge: bool, now: float, random: Random
-) -> Step:
-    """What comes after `verdict` on the job's last request; keeps the job's counts.
-
-    `charge` is False for a failure that uses up no attempt, as during an outage.
-    """
+def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random: Random) -> Step:
+    """What comes after `verdict` on the job's last request, a failure being charged already."""
     match verdict:
         case Settled():
             return _settle(job, verdict)
         case Unfinished():
             return _complete_or_give_up(job, policy)
         case Transient():
-            return _after_failure(job, verdict, policy, charge, random)
+            return _after_failure(job, verdict, policy, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, now, random)
         case Refused() | Misdirected():
@@ -173,15 +187,11 @@ def _complete_or_give_up(job: Job, policy: Policy) -> Step:
     return Again(0.0, None)
 
 
-def _after_failure(
-    job: Job, verdict: Transient, policy: Policy, charge: bool, random: Random
-) -> Step:
+def _after_failure(job: Job, verdict: Transient, policy: Policy, random: Random) -> Step:
     job.last_error, job.last_http_status = verdict.error, verdict.http_status
     if job.check_next:
-        job.check_failures += charge
         failures, exhausted = job.check_failures, job.check_failures >= policy.max_attempts
     else:
-        job.charged += charge
         failures, exhausted = job.charged, job.charged >= policy.max_attempts
         if verdict.ambiguous and policy.on_ambiguous != "resend":
             job.unresolved = job.check_next = True

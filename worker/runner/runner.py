@@ -92,7 +92,7 @@ class Runner:
             on_invalid=self._record_invalid,
         )
         self._backlog = Backlog(intake, window=limits.window, clock=clock)
-        self._health = Health(pacer, self.tally, self._notify)
+        self._health = Health(pacer, self.tally, self._notify, pardons=policy.max_attempts)
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
         self._in_flight: dict[str, Job] = {}
@@ -268,11 +268,10 @@ class Runner:
         self.tally.latency_ms.add(latency_ms)
 
     def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
-        charge = not self._pacer.outage_open
         cause = self._health.heed(job, verdict)
         if cause is not None:
             self.stop(cause)
-        step = next_step(job, verdict, self._policy, charge=charge, now=now, random=self._random)
+        step = next_step(job, verdict, self._policy, now=now, random=self._random)
         if isinstance(step, Settle):
             self._health.gave_up(verdict)
             self._record(job, step, now)

@@ -1,5 +1,6 @@
 """Settings and the API key: what a run is told, from wherever it is told."""
 
+from worker.settings.address import is_loopback
 from worker.settings.durations import format_duration, parse_duration
 from worker.settings.key import (
     KEY_VARIABLE,
@@ -49,6 +50,7 @@ __all__ = [
     "SourceSettings",
     "StopSettings",
     "format_duration",
+    "is_loopback",
     "load",
     "load_key",
     "parse_duration",
