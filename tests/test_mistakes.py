@@ -93,8 +93,11 @@ def test_a_key_in_the_wrong_place_is_not_shown(answer: Ask, line: str) -> None:
 
 def raised_errors() -> list[tuple[str, ast.Call]]:
     """Every error of the program's own that its code makes, and where."""
-    kinds: list[type[WorkerError]] = [WorkerError, *WorkerError.__subclasses__()]
-    names = {kind.__name__ for kind in kinds}
+    names = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, WorkerError)
+    }
     return [
         (f"{path.name}:{node.lineno}", node)
         for path in Path(errors.__file__).parent.rglob("*.py")
