@@ -1,4 +1,4 @@
-"""Whole runs, at the default settings, through outages and throttles; hours pass in milliseconds."""
+"""Whole runs at the default settings, through outages and throttles, in virtual time."""
 
 from __future__ import annotations
 
