@@ -220,11 +220,12 @@ def _problems(
     if stats["max_accepted_per_s"] > max(10, scene.rate * 0.98):
         yield f"{stats['max_accepted_per_s']} requests in one second"
     if unexpected := set(codes) - {0, -signal.SIGKILL, 143}:
-        yield f"exit codes {sorted(unexpected)}: {_last_line(scene)}"
+        yield f"exit codes {sorted(unexpected)}: {_errors(scene)}"
 
 
-def _last_line(scene: Scene) -> str:
-    return (scene.directory / "errors.log").read_text().splitlines()[-1]
+def _errors(scene: Scene) -> str:
+    lines = (scene.directory / "errors.log").read_text().splitlines()
+    return "\n".join(line for line in lines if '"level": "error"' in line) or lines[-1]
 
 
 @contextmanager

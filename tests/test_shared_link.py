@@ -139,6 +139,24 @@ async def test_a_server_without_room_is_waited_for(tmp_path: Path) -> None:
     assert "OOM" in one.events[0].error.message or "maxmemory" in one.events[0].error.message
 
 
+async def test_a_connection_that_is_lost_while_it_is_opened_is_tried_again(
+    guarded: RedisServer,
+) -> None:
+    answers: list[Exception | str] = [RuntimeError("the handler is closed"), "PONG"]
+
+    async def attempt(_: object) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with linked(guarded.url) as one:
+        assert await one.link.ask(attempt) == "PONG"
+        answers = [RuntimeError("a defect")]
+        with pytest.raises(RuntimeError, match="a defect"):
+            await one.link.ask(attempt)
+
+
 async def test_a_run_that_ends_does_not_wait_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

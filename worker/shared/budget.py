@@ -17,9 +17,12 @@ from worker.shared import scripts
 from worker.shared.link import REASON, Link
 
 _SLICE_SHARE: Final = 0.02
-_SLICE_SLACK: Final = 1.05
+_SLACK: Final = 1.05
 """A slice is a little longer than its permits need: what arrives late from one slice and early from
-the next must not add up to more than the limit within any second."""
+another must not add up to more than the limit within any second."""
+
+_VOLLEY_SLACK: Final = 1.07
+"""The same where several permits leave together, and so are late together."""
 
 _PROBE_GRACE_S: Final = 10.0
 """How long after a pause the others wait for the run whose 429s began it to try alone."""
@@ -35,7 +38,7 @@ def default_account(key: str) -> str:
 def slice_of(rate: float) -> tuple[int, float]:
     """How many permits a slice of time holds, and its seconds, for `rate` requests a second."""
     size = max(1, math.ceil(rate * _SLICE_SHARE))
-    return size, _SLICE_SLACK * size / rate
+    return size, (_SLACK if size == 1 else _VOLLEY_SLACK) * size / rate
 
 
 class SharedRate(AdaptiveRate):

@@ -118,7 +118,7 @@ class Link:
         while True:
             try:
                 answer = await attempt()
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, RuntimeError) as error:
                 self._bear(error, delay_s)
             else:
                 self._recover()
@@ -131,7 +131,7 @@ class Link:
         fatal = self._fatal(error)
         if fatal is not None:
             raise fatal from None
-        if isinstance(error, ResponseError) and _code(error) not in _PASSING_CODES:
+        if not _may_pass(error):
             raise error
         now = self._clock.now()
         shown = Error("redis_unavailable", f"{self.name}: {error}"[:MAX_MESSAGE_LENGTH])
@@ -177,6 +177,13 @@ class Link:
         if not self._was_reached and any(isinstance(one, socket.gaierror) for one in causes):
             return UsageError(f"{self.name} names no host: {error}", "Correct the address")
         return None
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, RuntimeError):
+        # What uvloop says of a connection that is lost while it is being opened.
+        return "closed" in str(error)
+    return not isinstance(error, ResponseError) or _code(error) in _PASSING_CODES
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
