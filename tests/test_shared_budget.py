@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,12 +78,12 @@ class Member:
 @pytest.mark.parametrize("rate", [10.0, 200.0])
 async def test_four_runs_share_one_rate(link: Link, rate: float) -> None:
     members = [Member(link, str(number), rate) for number in range(4)]
-    until = time.monotonic() + 2.2
+    until = time.monotonic() + 1.6
     await asyncio.gather(*(member.send(until) for member in members))
     times = sorted(one for member in members for one in member.times)
     most = max(sum(t <= one < t + 1 for one in times) for t in times)
     assert most <= max(10, rate * 0.98)
-    assert len(times) >= 0.85 * rate * 2.2
+    assert len(times) >= 0.85 * rate * 1.6
     assert min(len(member.times) for member in members) >= 0.7 * len(times) / 4
 
 
@@ -210,8 +209,3 @@ async def test_a_redis_that_stays_away_ends_the_run(tmp_path: Path) -> None:
     async with Link(RedisServer(tmp_path).url, clock=CLOCK, patience_s=0.2) as link:
         with pytest.raises(UnavailableError):
             await Member(link, "one").pacer.permit()
-
-
-def test_times_of_slices_follow_each_other() -> None:
-    lengths = [slice_of(rate)[1] for rate in (1, 10, 50, 100, 1000)]
-    assert all(one >= other for one, other in pairwise(lengths))

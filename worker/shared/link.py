@@ -134,7 +134,8 @@ class Link:
         if not _may_pass(error):
             raise error
         now = self._clock.now()
-        shown = Error("redis_unavailable", f"{self.name}: {error}"[:MAX_MESSAGE_LENGTH])
+        message = f"{self.name}: {error}".rstrip(".")
+        shown = Error("redis_unavailable", message[:MAX_MESSAGE_LENGTH])
         if not self.is_down:
             self._down_since = now
             self._notify(OutageBegan(REASON, 1, shown, delay_s, self._patience_s))
@@ -153,29 +154,29 @@ class Link:
 
     def _fatal(self, error: Exception) -> WorkerError | None:
         """What no waiting mends, in a sentence."""
-        causes = list(_causes(error))
+        causes, said = list(_causes(error)), str(error).rstrip(".")
         if isinstance(error, AuthenticationError | AuthorizationError):
             return RefusedError(
-                f"{self.name} refuses the password or the user: {error}",
+                f"{self.name} refuses the password or the user: {said}",
                 "Correct the address: redis://USER:PASSWORD@HOST, or :PASSWORD@ without a user",
             )
         if isinstance(error, NoPermissionError) or _is_not_permitted(str(error)):
             return RefusedError(
-                f"{self.name} does not let this user do what is needed: {error}",
+                f"{self.name} does not let this user do what is needed: {said}",
                 "Give the user the rights that config/redis.conf names",
             )
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return RefusedError(
-                f"the TLS certificate of {self.name} is not valid: {error}",
+                f"the TLS certificate of {self.name} is not valid: {said}",
                 "Correct the address, or name the authority with ?ssl_ca_certs=FILE",
             )
         if isinstance(error, InvalidResponse | MovedError):
             return UsageError(
-                f"{self.name} is no Redis that stands alone: {error}",
+                f"{self.name} is no Redis that stands alone: {said}",
                 "Give the address of one Redis or Valkey server; a cluster will not do",
             )
         if not self._was_reached and any(isinstance(one, socket.gaierror) for one in causes):
-            return UsageError(f"{self.name} names no host: {error}", "Correct the address")
+            return UsageError(f"{self.name} names no host: {said}", "Correct the address")
         return None
 
 
