@@ -7,7 +7,6 @@ import sys
 
 from worker.observers.stream import QuietStream
 from worker.observers.wording import redacted, visible
-from worker.settings import KEY_VARIABLE
 
 _LAST_STANDARD_DESCRIPTOR = 2
 
@@ -30,5 +29,7 @@ def tell(text: str) -> None:
 
 def tell_all(text: str) -> None:
     """Write lines of our own to the standard error, if that can be written to; never the key."""
+    from worker.settings import KEY_VARIABLE  # noqa: PLC0415 - only where there is something to say
+
     safe = redacted(text.removesuffix("\n"), [os.environ.get(KEY_VARIABLE, "")])
     QuietStream(sys.stderr).write(safe + "\n")
