@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pytest
 from crash_matrix import Row, everything, play, sandbox
 from redis_server import RedisServer, needs_redis, redis_server
 
-from worker.errors import ExitCode
+from worker.cli.run import run
+from worker.errors import ExitCode, UsageError
 
 pytestmark = needs_redis
 KEY = "test_0aMiZu7o3Kq9f3a9"
@@ -48,8 +50,8 @@ class Desk:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def work(self, *more: str, **environ: str) -> Ended:
-        run = ("run", "--queue", "june", "--results", "june.jsonl", "--rate", "500")
-        return self(*run, "--base-url", self.url, *more, **environ)
+        command = ("run", "--queue", "june", "--results", "june.jsonl", "--rate", "500")
+        return self(*command, "--base-url", self.url, *more, **environ)
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +102,22 @@ def test_a_queue_is_filled_worked_off_read_and_dropped(desk: Desk) -> None:
         (["--dry-run"], "--dry-run does not go with --queue"),
         (["--lease", "30s"], "another host could begin before it has ended"),
         (["--queue", "no name"], "--queue is no name"),
-        ([], "there is no queue 'june'"),
+        ([], "there is no queue 'nowhere'"),
     ],
 )
-def test_what_does_not_go_with_a_queue_is_told(desk: Desk, arguments: list[str], said: str) -> None:
-    ended = desk.work(*arguments)
-    assert ended.code == ExitCode.USAGE
-    assert said in ended.err
+def test_what_does_not_go_with_a_queue_is_told(
+    redis: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    monkeypatch.setenv("WORKER_SHARED_URL", redis.url)
+    given = ["--queue", "nowhere", "--results", "nowhere.jsonl", *arguments]
+    with pytest.raises(UsageError, match=re.escape(said)):
+        run.main(given, standalone_mode=False)
 
 
 def test_a_queue_needs_a_redis_and_a_results_log(desk: Desk) -> None:
