@@ -62,7 +62,7 @@ async def test_a_success_settles(tmp_path: Path, status: str, session: str) -> N
         response(b'{"status": "started"}'),
         response(b'[{"status": "processing"}]'),
         response(b"\xff\xfe\x00"),
-        response(b"[" * 60_000),
+        response(b'{"a":' * 10_000),
         response(b"", status="204 No Content", length=-1),
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
@@ -105,6 +105,11 @@ async def test_a_rejection_fails_with_the_apis_words_and_is_not_retried(
 async def test_a_rejection_without_the_apis_body_fails_by_its_status(tmp_path: Path) -> None:
     run = await run_against(tmp_path, response(b"<h1>\n Too  large </h1>", status="413 Big"))
     assert run.error == ("http_413", "<h1> Too large </h1>")
+
+
+async def test_a_rejection_that_nobody_can_read_fails_by_its_status(tmp_path: Path) -> None:
+    run = await run_against(tmp_path, response(b'{"a":' * 10_000, status="400 Bad"))
+    assert run.error[0] == "http_400"
 
 
 async def test_a_message_of_any_length_is_cut(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class _ApiError(msgspec.Struct):
     param: str | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_session = msgspec.json.Decoder(_Session).decode
 _decode_error = msgspec.json.Decoder(_ApiError).decode
 
@@ -178,7 +179,7 @@ def _judge_missing(answer: Answer) -> Settled | Misdirected:
 def _session_status(body: bytes) -> str | None:
     try:
         return _decode_session(body).status
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
 
 
@@ -186,7 +187,7 @@ def _api_error(answer: Answer) -> Error:
     """The error as the API describes it, or `http_<status>` with what a proxy wrote instead."""
     try:
         described = _decode_error(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         described = _ApiError()
     message = described.message or _text(answer.body)
     param = None if described.param is None else _clip(described.param)
