@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,13 @@ from redis_server import SAFE, RedisServer, needs_redis, redis_server
 from worker.clock import Clock
 from worker.errors import RefusedError, UnavailableError, UsageError
 from worker.events import Event, OutageBegan, OutageEnded
+from worker.outcomes import Error, Item, Outcome, Record, Via
 from worker.settings.engine import secrets_of, without_secrets
+from worker.shared.budget import Budget, SharedRate
 from worker.shared.fitness import shortcomings
 from worker.shared.link import Link
+from worker.shared.queue import Queue
+from worker.shared.shift import Shift
 
 pytestmark = needs_redis
 PASSWORD = "s3cret-enough"
@@ -234,3 +239,46 @@ async def test_what_a_queue_needs_of_the_configuration_is_named(
 def test_an_address_is_shown_without_its_secrets(url: str, shown: str, secrets: list[str]) -> None:
     assert without_secrets(url) == shown
     assert sorted(secrets_of(url)) == sorted(secrets)
+
+
+CONFIG = Path(__file__).parent.parent / "config/redis.conf"
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with the example's configuration and the user that it names."""
+    text = CONFIG.read_text()
+    user = re.sub(r"\s*\n#\s+", " ", text[text.index("user worker") :]).strip()
+    lines = (f"include {CONFIG}", "user default off", user.replace("PASSWORD", PASSWORD))
+    with redis_server(tmp_path, *lines) as server:
+        yield server
+
+
+async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
+    configured: RedisServer,
+) -> None:
+    async with linked(f"redis://worker:{PASSWORD}@127.0.0.1:{configured.port}") as one:
+        assert await shortcomings(one.link) == []
+        queue = Queue(one.link, "night")
+        assert await queue.add([Item("a", 1)]) == 1
+        shift = Shift(queue, "me", slots=1, lease_s=30, request_s=1)
+        assert await shift.take(1) == [Item("a", 1)]
+        await shift.renew()
+        await shift.settle([Record("a", Outcome.FAILED, *_REST)])
+        assert len((await queue.status()).pending) == 0
+        assert len(await queue.outcomes()) == 1
+        await shift.hand_back()
+        assert await queue.drop()
+        budget = Budget(one.link, "account", "me", Clock())
+        rate = SharedRate(10, budget.cut)
+        await budget.take(rate)
+        rate.throttled(0.0, 0.0)
+        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 0.1, 1.0))
+        budget.notice(OutageEnded("throttled", 0.1))
+        told = await asyncio.gather(*budget._telling)
+        assert len(told) == 3
+        with pytest.raises(RefusedError):
+            await one.link.ask(lambda redis: redis.flushall())
+
+
+_REST = (None, 400, None, 1, Via.COMPLETE, 1.0, 1.0, "", "run", 1)
