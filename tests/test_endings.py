@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,22 +16,14 @@ from run_desk import (
     desk,
     faulty,
     ids,
-    journal_of,
     methods,
     sessions,
 )
 from sandbox_caller import until
 
-from worker.api.sandbox.config import OutageMode, SandboxConfig
-from worker.api.sandbox.faults import Faults, parse_faults
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.errors import ExitCode, WorkerError
 from worker.events import (
-    Event,
-    OutageBegan,
-    OutageEnded,
-    OutcomesRecorded,
-    ProbeFailed,
     StopRequested,
 )
 from worker.outcomes import Error
@@ -47,7 +38,7 @@ class StopError(WorkerError):
     exit_code = ExitCode.INTERRUPTED
 
 
-# --- a stop from outside -----------------------------------------------------------------------
+# --- a stop from outside --------------------------------------------------------------------
 
 
 async def test_a_stop_before_the_run_begins_is_not_lost(tmp_path: Path) -> None:
@@ -150,7 +141,21 @@ async def test_a_stop_wakes_a_run_that_waits_for_its_input(tmp_path: Path) -> No
     os.close(reading)
 
 
-# --- refusals ----------------------------------------------------------------------------------
+async def test_every_fault_at_a_stop_leaves_a_balanced_account(tmp_path: Path) -> None:
+    some = ids(400)
+    faults = ("reset_after=0.2", "http_500=0.2", "empty_body=0.1")
+    config = faulty(some, *faults, limit=3, latency_s=(0.001, 0.03))
+    async with desk(tmp_path, config, retry_max_attempts=9) as (here, sandbox):
+        for settled in range(40, 400, 60):
+            run = asyncio.create_task(here.run(some))
+            await until(lambda: sandbox.sessions.triggered >= settled)  # noqa: B023
+            here.runner.stop(StopError("now"))
+            assert (await run).code is ExitCode.INTERRUPTED
+        assert (await here.run(some)).outcomes == {"processing": 400}
+        assert sandbox.sessions.triggered_twice == {}
+
+
+# --- refusals -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
@@ -197,64 +202,7 @@ async def test_a_wrong_address_marks_nothing_not_found(tmp_path: Path) -> None:
         assert (await here.run()).code is ExitCode.OK
 
 
-# --- outages and throttling --------------------------------------------------------------------
-
-QUICK = {"stop_outage_after": 3, "retry_backoff_initial": "5ms", "retry_backoff_max": "20ms"}
-
-
-@pytest.mark.parametrize("mode", OutageMode)
-async def test_an_outage_costs_time_and_no_session(tmp_path: Path, mode: OutageMode) -> None:
-    some = ids(60)
-    given = QUICK | {"retry_max_attempts": 4, "api_timeout": "50ms", "pace_concurrency": 8}
-    async with desk(tmp_path, sessions(some, latency_s=(0.005, 0.01)), **given) as (here, sandbox):
-        run = asyncio.create_task(here.run(some))
-        await until(lambda: sandbox.sessions.triggered >= 10)
-        await sandbox.begin_outage(mode)
-        await until(lambda: here.runner.snapshot().pause is not None)
-        await until(lambda: here.runner.tally.retries > 15)
-        await sandbox.end_outage()
-        ended = await run
-        assert (ended.code, ended.outcomes) == (ExitCode.OK, {"processing": 60})
-        assert sandbox.sessions.triggered_twice == {}
-        assert ended.seen.of(OutageBegan)
-        assert ended.seen.of(OutageEnded)
-        assert ended.finished.tally.paused_s > 0
-
-
-async def test_an_outage_beyond_patience_stops_the_run_and_the_next_goes_on(
-    tmp_path: Path,
-) -> None:
-    some = ids(60)
-    given = QUICK | {"stop_patience": "200ms"}
-    async with desk(tmp_path, sessions(some), **given) as (here, sandbox):
-        await sandbox.begin_outage(OutageMode.REFUSE)
-        first = await here.run(some)
-        assert first.code is ExitCode.UNAVAILABLE
-        assert "stayed unavailable for longer than" in first.finished.reason
-        assert "connect_failed" in first.finished.reason
-        assert set(first.outcomes) <= {"connect_failed"}
-        assert first.finished.tally.not_attempted > 20
-        assert first.seen.of(ProbeFailed)
-        await sandbox.end_outage()
-        assert (await here.run()).outcomes == {"processing": 60}
-        assert sandbox.sessions.triggered_twice == {}
-
-
-@pytest.mark.parametrize("count", [1, 3, 60])
-async def test_who_is_throttled_for_good_is_told_so(tmp_path: Path, count: int) -> None:
-    some = ids(count)
-    async with desk(tmp_path, faulty(some, "throttle=1"), stop_patience="150ms") as (here, sandbox):
-        first = await here.run(some)
-        assert first.code is ExitCode.UNAVAILABLE
-        told = f"{first.finished.reason} {first.finished.advice}"
-        assert "quota is exhausted" in told
-        assert set(first.outcomes) == {"rate_limit_exceeded"}
-        sandbox.service.faults = Faults()
-        again = await here.run()
-        assert (again.code, again.outcomes) == (ExitCode.OK, {"processing": count})
-
-
-# --- deadlines and limits ----------------------------------------------------------------------
+# --- deadlines and limits -------------------------------------------------------------------
 
 
 async def test_at_the_deadline_no_more_ids_are_taken(tmp_path: Path) -> None:
@@ -341,93 +289,17 @@ async def test_a_limit_does_not_wait_for_an_idle_pipe(
         assert not ended.finished.complete_input
 
 
-# --- a source or a log that breaks -------------------------------------------------------------
-
-
-async def test_a_source_that_breaks_off_is_completed_as_far_as_it_goes(tmp_path: Path) -> None:
-    some = ids(50_000)
-    async with desk(tmp_path, SandboxConfig(any_id=True, limit=0)) as (here, sandbox):
-        packed = gzip.compress("\n".join(some).encode())
-        here.backlog.write_bytes(packed[: len(packed) // 100])
-        ended = await here.run()
-        assert ended.code is ExitCode.INPUT_UNREADABLE
-        assert "cannot be read after line" in ended.finished.reason
-        assert ended.outcomes["processing"] == sandbox.sessions.triggered > 0
-        assert not ended.finished.complete_input
-
-
-class Meddler:
-    """Does something to the log as soon as it holds a first outcome."""
-
-    def __init__(self, results: Path, deed: str) -> None:
-        self._results = results
-        self._deed = deed
-        self.counted = 0
-
-    def notice(self, event: Event) -> None:
-        if not isinstance(event, OutcomesRecorded):
-            return
-        if not self.counted:
-            self._act()
-        self.counted += len(event.records)
-
-    def _act(self) -> None:
-        if self._deed == "remove":
-            self._results.unlink()
-        elif self._deed == "truncate":
-            os.truncate(self._results, 0)
-        else:
-            self._results.rename(self._results.with_suffix(".away"))
-            self._results.touch()
-
-
-@pytest.mark.parametrize("deed", ["remove", "truncate", "replace"])
-async def test_a_log_that_somebody_changes_stops_the_run(tmp_path: Path, deed: str) -> None:
-    some = ids(1500)
-    async with desk(tmp_path, sessions(some)) as (here, sandbox):
-        meddler = Meddler(here.results, deed)
-        ended = await here.run(some, observers=[meddler])
-        assert ended.code is ExitCode.LOG_UNWRITABLE
-        assert str(here.results) in ended.finished.reason
-        assert here.runner.defects == []
-        tally = ended.finished.tally
-        assert tally.recorded == meddler.counted < 1500
-        assert tally.not_attempted == tally.input - meddler.counted
-        assert ended.journal_stays
-        again = await here.run()
-        assert (again.code, again.outcomes["processing"]) == (ExitCode.OK, 1500)
-        assert sandbox.sessions.triggered_twice == {}
-
-
-async def test_a_journal_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
-    some = ids(1500)
-
-    class Remover:
-        def notice(self, event: Event) -> None:
-            if isinstance(event, OutcomesRecorded):
-                journal_of(here.results).unlink(missing_ok=True)
-
-    async with desk(tmp_path, sessions(some)) as (here, sandbox):
-        ended = await here.run(some, observers=[Remover()])
-        assert ended.code is ExitCode.LOG_UNWRITABLE
-        assert "journal" in ended.finished.reason
-        assert ended.finished.tally.recorded == ended.outcomes["processing"] < 1500
-        assert sandbox.sessions.triggered < 1500
-
-
-async def test_every_fault_at_a_stop_leaves_a_balanced_account(tmp_path: Path) -> None:
-    some = ids(400)
-    config = SandboxConfig(
-        sessions=sessions(some).sessions,
-        limit=0,
-        latency_s=(0.001, 0.03),
-        faults=parse_faults("reset_after=0.2", "http_500=0.2", "empty_body=0.1", limit=3),
-    )
-    async with desk(tmp_path, config, retry_max_attempts=9) as (here, sandbox):
-        for settled in range(40, 400, 60):
-            run = asyncio.create_task(here.run(some))
-            await until(lambda: sandbox.sessions.triggered >= settled)  # noqa: B023
-            here.runner.stop(StopError("now"))
-            assert (await run).code is ExitCode.INTERRUPTED
-        assert (await here.run(some)).outcomes == {"processing": 400}
-        assert sandbox.sessions.triggered_twice == {}
+@pytest.mark.parametrize(
+    ("lines", "outcomes", "code"),
+    [
+        (["# nothing", ""], {}, ExitCode.OK),
+        (["no id", "./."], {"invalid_id": 2}, ExitCode.SOME_FAILED),
+    ],
+)
+async def test_an_input_without_an_id_asks_nobody(
+    tmp_path: Path, lines: list[str], outcomes: dict[str, int], code: ExitCode
+) -> None:
+    client = Held()
+    ended = await RunDesk(tmp_path).run(lines, client=client)
+    assert (ended.code, ended.outcomes, client.sent) == (code, outcomes, [])
+    assert not ended.journal_stays
