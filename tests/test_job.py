@@ -17,7 +17,7 @@ from worker.api.verdict import (
     Verdict,
 )
 from worker.outcomes import Error, Item, Outcome, Via
-from worker.runner.job import Again, Job, Policy, Settle, Step, give_up, next_step
+from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
 
 RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
 REFUSED_CONNECTION = Transient(Error("connect_failed", "nobody there"), ambiguous=False)
@@ -45,13 +45,13 @@ def step(
 
 
 def error_type(step: Step) -> str:
-    assert isinstance(step, Settle)
+    assert isinstance(step, Settled)
     assert step.error is not None
     return step.error.type
 
 
 def test_an_answer_settles() -> None:
-    assert step(job(), DONE) == Settle(Outcome.PROCESSING, "processing", 200, None)
+    assert step(job(), DONE) == DONE
 
 
 def test_what_may_have_arrived_is_read_before_it_is_sent_again() -> None:
@@ -120,7 +120,7 @@ def test_a_session_read_first_is_completed_only_if_it_is_started() -> None:
     first = job(check_first=True)
     assert step(first, STARTED) == Again(0.0, None)
     assert first.attempts == 0
-    assert step(first, DONE) == Settle(Outcome.PROCESSING, "processing", 200, None)
+    assert step(first, DONE) == DONE
     assert first.attempts == 1
 
 
@@ -173,7 +173,7 @@ def test_a_wait_longer_than_patience_is_not_waited_for() -> None:
         Throttled(Error("rate_limit_exceeded", ""), 429, 86400.0),
         Transient(Error("http_503", ""), True, 503, 86400.0),
     ):
-        assert isinstance(step(job(), verdict), Settle)
+        assert isinstance(step(job(), verdict), Settled)
 
 
 def test_a_short_retry_after_does_not_shorten_our_own_delay() -> None:
@@ -184,7 +184,7 @@ def test_a_short_retry_after_does_not_shorten_our_own_delay() -> None:
 
 def test_a_refusal_leaves_the_id_failed_for_the_next_run() -> None:
     verdict = Refused(Error("unauthorized", "no"), 401)
-    assert step(job(), verdict) == Settle(Outcome.FAILED, None, 401, Error("unauthorized", "no"))
+    assert step(job(), verdict) == Settled(Outcome.FAILED, 401, None, Error("unauthorized", "no"))
 
 
 VERDICTS = st.sampled_from(
@@ -213,6 +213,6 @@ def test_no_completion_follows_one_that_may_have_arrived_without_a_read_between(
             may_have_arrived = isinstance(verdict, Transient) and verdict.ambiguous
         elif isinstance(verdict, Unfinished):
             may_have_arrived = False
-        if isinstance(step(any_job, verdict, Policy(patience_s=10.0), now=number), Settle):
+        if isinstance(step(any_job, verdict, Policy(patience_s=10.0), now=number), Settled):
             break
     assert any_job.charged <= Policy().max_attempts

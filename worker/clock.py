@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 class Clock:
     """The machine's clocks. Seconds are monotonic; `utc` is the wall clock."""
 
+    _second = -1
+    _prefix = ""
+
     def now(self) -> float:
         return time.monotonic()
 
@@ -18,7 +21,12 @@ class Clock:
 
     def timestamp(self) -> str:
         """The wall clock in UTC, to the millisecond, by RFC 3339."""
-        return self.utc().isoformat(timespec="milliseconds")[:-6] + "Z"
+        seconds = time.time()
+        whole = int(seconds)
+        if whole != self._second:
+            self._second = whole
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
+        return f"{self._prefix}{int((seconds - whole) * 1000):03d}Z"
 
     async def wait(self, event: asyncio.Event, until: float | None = None) -> bool:
         """Park until `event` is set (True) or the clock shows `until` (False; None: for ever)."""

@@ -25,7 +25,7 @@ _AGAIN: Final = "Run the same command again"
 GATHER_S: Final = 0.02
 """How long a line waits for others to be synced with; with the sync it stays below 50 ms."""
 
-BATCH_LINES: Final = 64
+BATCH_LINES: Final = 256
 """When so many lines wait, they wait for no more."""
 
 

@@ -132,7 +132,7 @@ class Backlog:
         while not self._interrupted:
             room = self._window - (self.in_hand - self._unsynced)
             is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._window
-            if is_synced and room >= max(1, self._window // 4):
+            if is_synced and room >= max(1, self._window // 2):
                 return room
             self._room.clear()
             await self._room.wait()

@@ -106,15 +106,6 @@ class Job:
             self.attempts += 1
 
 
-class Settle(msgspec.Struct, frozen=True, gc=False):
-    """The id has its outcome."""
-
-    outcome: Outcome
-    session_status: str | None
-    http_status: int | None
-    error: Error | None
-
-
 class Again(msgspec.Struct, frozen=True, gc=False):
     """The id is tried again, no sooner than `delay_s` from now."""
 
@@ -122,7 +113,7 @@ class Again(msgspec.Struct, frozen=True, gc=False):
     error: Error | None
 
 
-Step = Settle | Again
+Step = Settled | Again
 
 
 def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random: Random) -> Step:
@@ -143,17 +134,17 @@ def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random:
             assert_never(verdict)
 
 
-def give_up(job: Job) -> Settle:
+def give_up(job: Job) -> Settled:
     """The outcome of an id that is not tried again: failed with its last error, or `ambiguous`."""
     error = job.last_error or Error(
         ErrorType.AMBIGUOUS.value, "not asked again before the run ended"
     )
     if job.unresolved:
         error = _ambiguous(error)
-    return Settle(Outcome.FAILED, None, job.last_http_status, error)
+    return Settled(Outcome.FAILED, job.last_http_status, None, error)
 
 
-def record_of(job: Job, settled: Settle, *, now: float, at: str, run: str) -> Record:
+def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> Record:
     """The line of the results log for a job that is settled at `now`."""
     first_sent_at = now if job.first_sent_at is None else job.first_sent_at
     return Record(
@@ -172,11 +163,11 @@ def record_of(job: Job, settled: Settle, *, now: float, at: str, run: str) -> Re
     )
 
 
-def _settle(job: Job, verdict: Settled) -> Settle:
+def _settle(job: Job, verdict: Settled) -> Settled:
     if job.unresolved and verdict.session_status is None and verdict.outcome is Outcome.FAILED:
         job.last_error, job.last_http_status = verdict.error, verdict.http_status
         return give_up(job)
-    return Settle(verdict.outcome, verdict.session_status, verdict.http_status, verdict.error)
+    return verdict
 
 
 def _complete_or_give_up(job: Job, policy: Policy) -> Step:

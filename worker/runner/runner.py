@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 
-from worker.api.verdict import Reply, Verdict, judge_check, judge_completion
+from worker.api.verdict import Reply, Settled, Verdict, judge_check, judge_completion
 from worker.clock import Clock
 from worker.errors import ExitCode, WorkerError
 from worker.events import (
@@ -28,7 +28,7 @@ from worker.runner.audience import Audience
 from worker.runner.backlog import Backlog
 from worker.runner.health import Health
 from worker.runner.intake import Intake
-from worker.runner.job import Again, Job, Policy, Settle, give_up, next_step, record_of
+from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
 from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
 from worker.tally import Tally
@@ -272,7 +272,7 @@ class Runner:
         if cause is not None:
             self.stop(cause)
         step = next_step(job, verdict, self._policy, now=now, random=self._random)
-        if isinstance(step, Settle):
+        if isinstance(step, Settled):
             self._health.gave_up(verdict)
             self._record(job, step, now)
         else:
@@ -291,7 +291,7 @@ class Runner:
                 RetryScheduled(job.id, job.line, job.attempts, request, step.delay_s, step.error)
             )
 
-    def _record(self, job: Job, settled: Settle, now: float) -> None:
+    def _record(self, job: Job, settled: Settled, now: float) -> None:
         at = self._clock.timestamp()
         self._ledger.append(record_of(job, settled, now=now, at=at, run=self._run))
         self._backlog.now_written()
@@ -299,7 +299,7 @@ class Runner:
     def _record_invalid(self, item: Item) -> None:
         self._backlog.in_hand += 1
         error = Error(ErrorType.INVALID_ID.value, item.problem or "")
-        self._record(Job(item), Settle(Outcome.FAILED, None, None, error), self._clock.now())
+        self._record(Job(item), Settled(Outcome.FAILED, None, None, error), self._clock.now())
 
     def _on_durable(self, records: Sequence[Record]) -> None:
         self.tally.count(records)
