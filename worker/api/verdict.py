@@ -41,10 +41,10 @@ Reply = Answer | NoAnswer
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """The id's outcome is known."""
+    """The id's outcome is known. `http_status` is None where no answer told it."""
 
     outcome: Outcome
-    http_status: int
+    http_status: int | None
     session_status: str | None = None
     error: Error | None = None
 
