@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from worker.cli import group
 from worker.errors import ExitCode
 from worker.explain import EXIT_CODES
+from worker.observers.exposition import RunState, exposition
 from worker.settings import OPTIONS, Option
 
 README = Path(__file__).parent.parent / "README.md"
@@ -45,10 +48,27 @@ def commands() -> str:
     return _table(("command", "does"), rows)
 
 
+def metrics() -> str:
+    """What a metrics file holds after a run, read back from one."""
+    state = RunState(0.0, ids_left=0, rate_allowed=8.0, exit_code=ExitCode.OK, ended_at=1.0)
+    state.tally.requests["200"] = 1
+    state.last_success_at = 1.0
+    families = text_string_to_metric_families(exposition(state).decode())
+    rows = ((f"`{_metric_name(one)}`", one.type, _cell(one.documentation)) for one in families)
+    return _table(("metric", "type", "meaning"), rows)
+
+
+def _metric_name(family: Metric) -> str:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+    return name + (f"{{{','.join(sorted(labels))}}}" if labels else "")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "options": options,
     "exit codes": exit_codes,
+    "metrics": metrics,
 }
 
 
