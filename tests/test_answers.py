@@ -200,3 +200,8 @@ async def test_who_is_not_there_is_asked_again_without_reading(tmp_path: Path) -
     assert ended.outcomes == {"connect_failed": 1}
     assert (ended[ID].attempts, ended[ID].http_status) == (3, None)
     assert ended.finished.tally.checks == 0
+
+
+async def test_nobody_waits_longer_than_patience_because_a_server_says_so(tmp_path: Path) -> None:
+    run = await run_against(tmp_path, response(b"", "Retry-After: 86400", status="503 Later"))
+    assert (run.error[0], run.methods) == ("ambiguous", ["POST"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 from pathlib import Path
 
 import pytest
-from run_desk import desk, ids, journal_of, sessions
+from run_desk import DONE, Held, RunDesk, desk, ids, journal_of, sessions
 
 from worker.api.sandbox.config import SandboxConfig
+from worker.api.verdict import Reply
 from worker.errors import ExitCode
 from worker.events import Event, OutcomesRecorded
 
@@ -83,3 +85,37 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(tmp_path: Path) ->
         assert "journal" in ended.finished.reason
         assert ended.finished.tally.recorded == ended.outcomes["processing"] < 1500
         assert sandbox.sessions.triggered < 1500
+
+
+class Staggered(Held):
+    """The first request is answered at once, the second when that is on disk, the others never."""
+
+    def __init__(self, first_durable: asyncio.Event) -> None:
+        super().__init__()
+        self._first_durable = first_durable
+
+    async def complete(self, id: str) -> Reply:
+        if id == ids(1)[0]:
+            return DONE
+        if id == ids(2)[1]:
+            await self._first_durable.wait()
+            return DONE
+        return await super().complete(id)
+
+
+async def test_nothing_in_flight_is_waited_for_when_its_outcome_could_not_be_written(
+    tmp_path: Path,
+) -> None:
+    durable = asyncio.Event()
+    here = RunDesk(tmp_path)
+
+    class Remover:
+        def notice(self, event: Event) -> None:
+            if isinstance(event, OutcomesRecorded):
+                here.results.unlink()
+                durable.set()
+
+    ended = await here.run(ids(9), client=Staggered(durable), observers=[Remover()])
+    assert ended.code is ExitCode.LOG_UNWRITABLE
+    assert (ended.finished.tally.recorded, ended.finished.tally.not_attempted) == (1, 8)
+    assert ended.journal_stays
