@@ -101,7 +101,7 @@ async def runs_to_the_end(here: RunDesk, api: Whimsical, end: str) -> Ended:
 
 
 @pytest.mark.parametrize("end", ["stop", "abort"])
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**32),
     malice=st.sampled_from([0.1, 0.4, 0.7]),

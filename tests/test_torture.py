@@ -8,8 +8,8 @@ import pytest
 from torture import torture
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_backlog_outlives_its_runs(tmp_path: Path, seed: int) -> None:
-    verdict = torture(seed, ids=300, kills=2, directory=tmp_path, lives_s=(0.4, 0.9))
+@pytest.mark.parametrize(("seed", "kills"), [(1, 1), (2, 2)])
+def test_a_backlog_outlives_its_runs(tmp_path: Path, seed: int, kills: int) -> None:
+    verdict = torture(seed, ids=300, kills=kills, directory=tmp_path, lives_s=(0.4, 0.9))
     assert verdict.problems == []
-    assert verdict.kills == 2
+    assert verdict.kills == kills
