@@ -19,8 +19,10 @@ _DOUBLING_S: Final = 21.0
 """Seconds from the plateau's beginning until the rate has doubled."""
 
 _STRAY_SHARE: Final = 0.97
+_STRAY_AFTER_S: Final = 3.0
 _STRAY_RECOVERY_S: Final = 1.5
-"""A lone 429 after full speed is jitter between two requests, rarely a neighbour: a short dip."""
+"""A 429 after seconds of full speed is jitter between two requests, rarely a neighbour, who would
+refuse again at once: it costs a short dip."""
 
 
 class AdaptiveRate:
@@ -49,10 +51,11 @@ class AdaptiveRate:
             return False
         refused = self.rate(now)
         through = min(self._mean(now), refused)
-        is_stray = through >= self._ceiling * _STRAY_SHARE
+        is_stray = self._age_s(now) >= _STRAY_AFTER_S and refused >= self._ceiling * _STRAY_SHARE
         self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
         self._start = max(refused * _CUT, self._floor)
-        self._plateau = max(through if is_stray else through * _PLATEAU_SHARE, self._start)
+        plateau = self._ceiling if is_stray else through * _PLATEAU_SHARE
+        self._plateau = max(plateau, self._start)
         self._cut_at = now
         return True
 

@@ -7,6 +7,9 @@ from typing import Final
 
 _STRICT_GAP_S: Final = 0.01
 _LATENESS_MADE_UP_S: Final = 0.05
+_MARGIN: Final = 1.003
+"""What a request loses on its way must not make the next one's gap too short for a strict limiter:
+0.3 ms at 10/s, where some count in whole ones."""
 
 
 class Spacing:
@@ -22,7 +25,7 @@ class Spacing:
 
     def next_at(self, gap_s: float) -> float:
         """When the next request may leave, `gap_s` after the last one."""
-        return self._last + gap_s
+        return self._last + (gap_s if gap_s < _STRICT_GAP_S else gap_s * _MARGIN)
 
     def left(self, now: float, gap_s: float) -> None:
         """A request leaves now; its own gap to the last one was `gap_s`."""
