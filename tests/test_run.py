@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from functools import partial
 from pathlib import Path
@@ -188,6 +189,24 @@ async def test_under_make_the_output_is_that_of_the_command(tmp_path: Path) -> N
             env=environment() | {"PYTHONPATH": str(PROJECT)},
         )
         assert (done.code, done.last["processing"]) == (0, 2)
+
+
+@pytest.mark.parametrize(("most", "code"), [(4096, 0), (100, 2)])
+async def test_more_files_are_allowed_where_connections_need_them(
+    tmp_path: Path, most: int, code: int
+) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (24, most))
+
+    some = ids(150)
+    async with Sandbox(sessions(some, latency_s=(0.2, 0.2))) as sandbox:
+        source = backlog(tmp_path, *some)
+        command = ("run", source, "--base-url", sandbox.url, "--concurrency", "100")
+        done = await run(*command, preexec_fn=limit)
+        assert done.code == code
+        assert ("ulimit -n" in done.err) == (code == 2)
+        assert sandbox.sessions.triggered == (150 if code == 0 else 0)
+        assert sandbox.stats()["max_in_flight"] == (100 if code == 0 else 0)
 
 
 # --- files -------------------------------------------------------------------------------------

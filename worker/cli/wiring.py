@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.api.client import Client
+from worker.cli.descriptors import allow_connections
 from worker.cli.paths import STDIN, results_path
 from worker.cli.show import Screen
 from worker.cli.signals import stop_on_signals
@@ -109,6 +110,7 @@ class _Work(msgspec.Struct, frozen=True):
 def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
     settings = plan.settings
     results = results_path(plan.source or STDIN, settings, plan.shard)
+    allow_connections(settings.pace.concurrency)
     run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     for warning in plan.warnings:
         screen.warn(warning)
