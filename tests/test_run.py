@@ -206,7 +206,7 @@ async def test_more_files_are_allowed_where_connections_need_them(
         assert done.code == code
         assert ("ulimit -n" in done.err) == (code == 2)
         assert sandbox.sessions.triggered == (150 if code == 0 else 0)
-        assert sandbox.stats()["max_in_flight"] == (100 if code == 0 else 0)
+        assert (sandbox.stats()["max_in_flight"] > 24) == (code == 0)
 
 
 # --- files -------------------------------------------------------------------------------------

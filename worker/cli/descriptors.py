@@ -23,7 +23,7 @@ def allow_connections(count: int) -> None:
         return
     if most != resource.RLIM_INFINITY and needed > most:
         raise UsageError(
-            f"{count} requests in flight need {needed} open files, and this process may open {most}",
+            f"{count} requests in flight need {needed} open files, and no more than {most} may be",
             "Lower --concurrency (pace.concurrency), or raise the limit (ulimit -n)",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
