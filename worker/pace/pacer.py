@@ -229,10 +229,10 @@ class Pacer:
         if self._paused_at == math.inf:
             return due
         for gate in self._gates:
-            if gate.breaker.exhausted:
-                raise gate.give_up()
             if gate.breaker.probing:
                 return math.inf
+            if gate.breaker.exhausted:
+                raise gate.give_up()
             due = max(due, gate.breaker.reopens_at)
         return due
 
