@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import ExitStack
@@ -64,6 +65,7 @@ async def test_the_second_signal_ends_at_once_and_the_next_run_reads_first(tmp_p
             await until(lambda: sandbox.stats()["in_flight"] == 4)
             it.signal(signal.SIGTERM)
             await it.says("stop_requested")
+            await asyncio.sleep(0.6)  # what comes sooner is no second request
             it.signal(signal.SIGINT)
             done = await it.ends()
         assert stopped(done) == ("terminated", 130)
@@ -73,6 +75,20 @@ async def test_the_second_signal_ends_at_once_and_the_next_run_reads_first(tmp_p
         again = await RunDesk(tmp_path, sandbox.url).run()
         assert (again.code, again.outcomes) == (ExitCode.OK, {"processing": 20})
         assert sandbox.sessions.triggered_twice == {}
+
+
+async def test_signals_that_come_together_are_one(tmp_path: Path) -> None:
+    some = ids(400)
+    source = backlog(tmp_path, *some)
+    async with Sandbox(sessions(some, latency_s=(0.3, 0.3))) as sandbox:
+        async with started("run", source, "--base-url", sandbox.url, env=FOUR) as it:
+            await until(lambda: sandbox.stats()["in_flight"] == 4)
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+                it.signal(number)
+            done = await it.ends()
+        assert stopped(done) == ("terminated", 143)
+        assert done.last["processing"] == sandbox.sessions.triggered >= 4
+        assert not journal_of(results(tmp_path)).exists()
 
 
 async def test_nohup_is_respected(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from worker.errors import ExitCode, WorkerError
 
@@ -15,6 +17,11 @@ _CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGHUP: ExitCode.TERMINATED,
 }
+
+
+_ONE_REQUEST_S: Final = 0.5
+"""timeout(1) sends a signal twice, and a shell repeats the hang-up of its terminal: signals that
+come together are one request."""
 
 
 class SignalledError(WorkerError):
@@ -31,14 +38,17 @@ def stop_on_signals(
 ) -> Iterator[None]:
     """Within: the first signal calls `stop`, the second `abort`, a third ends the process.
 
-    SIGHUP counts as SIGTERM, unless it was being ignored (nohup). Must be entered in the loop.
+    SIGHUP counts as SIGTERM, unless it was being ignored (nohup); signals within half a second
+    count as one. Must be entered in the loop.
     """
     loop = asyncio.get_running_loop()
-    received = 0
+    received, heeded_at = 0, -math.inf
 
     def handle(number: signal.Signals) -> None:
-        nonlocal received
-        received += 1
+        nonlocal received, heeded_at
+        if loop.time() - heeded_at < _ONE_REQUEST_S:
+            return
+        received, heeded_at = received + 1, loop.time()
         cause = SignalledError(number)
         if received > 2:
             os._exit(cause.exit_code)
