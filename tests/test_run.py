@@ -248,11 +248,16 @@ def test_a_source_that_is_none_is_a_usage_error(here: Any, source: str) -> None:
     assert done.err.removesuffix("\n").isprintable()
 
 
-@pytest.mark.parametrize("source", ["-", "/dev/stdin", "/dev/fd/7", "/proc/self/fd/0"])
+@pytest.mark.parametrize("source", ["-", "/dev/stdin", "/dev/tty", "/dev/fd/7", "/proc/self/fd/0"])
 def test_a_stream_needs_a_log_with_a_name(here: Any, source: str) -> None:
     done = here("run", source)
     assert done.code == 2
     assert "--results" in done.err
+
+
+def test_a_file_in_memory_is_a_file(here: Any) -> None:
+    done = here("run", "/dev/shm/nowhere-to-be-found")  # noqa: S108
+    assert (done.code, "there is no file" in done.err) == (2, True)
 
 
 def test_a_defect_has_an_exit_code_of_its_own(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from worker.errors import UsageError
@@ -10,7 +11,7 @@ from worker.settings import Settings
 from worker.sources import Shard
 
 STDIN = "-"
-_STREAMS = ("/dev/", "/proc/")
+_is_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
 
 
 def results_path(source: str, settings: Settings, shard: Shard | None = None) -> Path:
@@ -28,7 +29,7 @@ def results_path(source: str, settings: Settings, shard: Shard | None = None) ->
 
 
 def _beside(source: str, shard: Shard | None) -> Path:
-    if source == STDIN or source.startswith(_STREAMS):
+    if _is_stream(source):
         raise UsageError(
             "ids from standard input or a pipe need a results log",
             "Say where it is with --results FILE",
