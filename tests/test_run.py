@@ -159,9 +159,14 @@ async def test_a_bare_environment_suffices(tmp_path: Path, variables: dict[str, 
             env=bare | variables,
         )
         assert (done.code, len(records_in(results(tmp_path)))) == (1, 2)
-        # The mark that stands for the key's hidden part is not ASCII.
-        check = await run("check", source, "--base-url", sandbox.url, env=bare | variables)
-        assert (check.code, check.err) == (0, "")
+
+
+async def test_where_there_is_only_ascii_the_rest_is_escaped() -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = await run("check", "--base-url", "http://127.0.0.1:9/v1", env=environment() | ascii_only)
+    # The mark that stands for the hidden part of the key is not ASCII.
+    assert (done.code, done.err) == (4, "")
+    assert "test_" in done.out
 
 
 async def test_a_directory_that_is_gone_does_not_matter(tmp_path: Path) -> None:
