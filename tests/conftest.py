@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is slow, not wrong.
-settings.register_profile("worker", deadline=None)
+settings.register_profile("worker", deadline=None, max_examples=50)
 settings.load_profile("worker")
 
 
