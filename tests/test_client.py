@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+from urllib.parse import urlsplit
 
 import pytest
 from raw_server import PROCESSING, Answer, RawServer, Request, Sent, Then, always, response
@@ -42,7 +43,10 @@ async def test_a_completion_is_one_post_with_the_key_as_it_is() -> None:
     assert (request.body, request.headers["content-type"]) == (b"{}", "application/json")
     assert request.headers["authorization"] == KEY
     assert request.headers["user-agent"] == f"complete-sessions/{__version__}"
-    assert not {"cookie", "accept-encoding", "expect"} & request.headers.keys()
+    assert request.headers["host"] == urlsplit(server.url).netloc
+    assert {*request.headers} == {
+        *("host", "authorization", "content-type", "accept", "user-agent", "content-length")
+    }
 
 
 async def test_a_check_is_one_get() -> None:
