@@ -33,6 +33,9 @@ class Desk:
         assert granted == self.clock.now()
         return granted
 
+    def permit_at_once(self) -> float | None:
+        return self.pacer.permit_at_once(self.clock.now())
+
     def hear(self, signal: Signal, sent_at: float, retry_after_s: float | None = None) -> None:
         error = {Signal.FAILED: DOWN, Signal.THROTTLED: TOO_MANY}.get(signal)
         self.pacer.heard(signal, sent_at=sent_at, retry_after_s=retry_after_s, error=error)

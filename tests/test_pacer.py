@@ -100,13 +100,13 @@ async def test_a_permit_that_is_due_is_granted_without_suspending() -> None:
 @in_virtual_time
 async def test_a_permit_at_once_is_had_when_one_is_due_and_never_sooner() -> None:
     desk = Desk(10.0)
-    assert desk.pacer.permit_at_once() == 0.0
-    assert desk.pacer.permit_at_once() is None
+    assert desk.permit_at_once() == 0.0
+    assert desk.permit_at_once() is None
     # The first request opens a connection, so the second gives it 10 ms.
     assert await desk.permit() == pytest.approx(0.11, rel=0.006)
     await asyncio.sleep(0.25)
-    assert desk.pacer.permit_at_once() == pytest.approx(0.36, rel=0.006)
-    assert desk.pacer.permit_at_once() is None
+    assert desk.permit_at_once() == pytest.approx(0.36, rel=0.006)
+    assert desk.permit_at_once() is None
 
 
 @pytest.mark.parametrize("signal", [Signal.FAILED, Signal.THROTTLED])
@@ -116,8 +116,8 @@ async def test_there_is_no_permit_at_once_in_a_pause_or_after_a_stop(signal: Sig
     await paused.send_many(signal, 10 if signal is Signal.FAILED else 5)
     await asyncio.sleep(1000.0)
     stopped.pacer.stop()
-    assert paused.pacer.permit_at_once() is None
-    assert stopped.pacer.permit_at_once() is None
+    assert paused.permit_at_once() is None
+    assert stopped.permit_at_once() is None
 
 
 @in_virtual_time
@@ -125,7 +125,7 @@ async def test_permits_at_once_keep_to_the_rate_in_any_window() -> None:
     desk, times = Desk(500.0), list[float]()
     for _ in range(400):
         await asyncio.sleep(0.01)
-        while (granted := desk.pacer.permit_at_once()) is not None:
+        while (granted := desk.permit_at_once()) is not None:
             times.append(granted)
     assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
     assert all(later - times[i] > 1.0 for i, later in enumerate(times[500:]))

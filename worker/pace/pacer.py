@@ -96,12 +96,11 @@ class Pacer:
                 return self._grant(now)
         return None
 
-    def permit_at_once(self) -> float | None:
+    def permit_at_once(self, now: float) -> float | None:
         """A permit as from `permit`, where one is to be had without waiting; else None.
 
         Never to be called while somebody waits in `permit`.
         """
-        now = self._clock.now()
         if self._stopped or self._paused_at != math.inf:
             return None
         gap_s = 1.0 / self._adaptive.rate(now)

@@ -188,12 +188,13 @@ class Runner:
 
     def _take_at_once(self) -> Job | None:
         """A job that may leave this moment, where nobody waits for a turn: no loop is bothered."""
-        if self._turn.locked() or self.stopping:
+        if self._turn.locked() or self._causes:
             return None
-        job = self._backlog.take(self._clock.now())
+        now = self._clock.now()
+        job = self._backlog.take(now)
         if job is None:
             return None
-        return job if self._begin(job, self._pacer.permit_at_once()) else None
+        return job if self._begin(job, self._pacer.permit_at_once(now)) else None
 
     async def _next_job(self) -> Job | None:
         """The next job with its permit; None when there is nothing more to do."""

@@ -176,8 +176,9 @@ class SharedPacer(Pacer):
     def pause(self, now: float) -> Pause | None:
         return super().pause(now) or self._budget.pause(now)
 
-    def permit_at_once(self) -> float | None:
+    def permit_at_once(self, now: float) -> float | None:
         """Never: a permit of the account has to be asked for."""
+        del now
         return None
 
     async def _pass_both(self) -> None:
