@@ -193,13 +193,13 @@ def test_an_id_is_remembered_in_at_most_130_bytes() -> None:
             yield Block(number + 1, [line.replace(b"%24", b"%024x" % number)])
 
     memory = Memory()
-    just_grown = 174_763  # the worst: the table has twice the size that the ids need
+    just_grown = 87_382  # the worst: the table has twice the size that the ids need
     tracemalloc.start()
     try:
         memory.learn(blocks(range(just_grown)), NOBODY)
         assert tracemalloc.get_traced_memory()[0] / just_grown <= 130
-        memory.learn(blocks(range(just_grown, 200_000)), NOBODY)
-        assert tracemalloc.get_traced_memory()[0] / 200_000 <= 130
+        memory.learn(blocks(range(just_grown, 100_000)), NOBODY)
+        assert tracemalloc.get_traced_memory()[0] / 100_000 <= 130
     finally:
         tracemalloc.stop()
-    assert memory.settled() == 200_000
+    assert memory.settled() == 100_000

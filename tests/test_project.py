@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,8 +18,9 @@ NIGHTLY_TARGETS = ["run", "nightly", "retry-failed", "report"]
 
 def make(*arguments: str) -> str:
     """What make would do, or prints; `-n` and `-p` run nothing."""
-    # A make above this one would hand its own flags down.
-    command = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "make", *arguments]
+    # A make above this one would hand its own flags down; and it need not look for a Python.
+    clean = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", f"PYTHON={sys.executable}"]
+    command = [*clean, "make", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -84,6 +84,18 @@ def one_night() -> str:
     return render(night())
 
 
+@cache
+def interrupted_night() -> str:
+    """Idle for six minutes in its midst."""
+    later = [record(hex_id(900 + n), at=at(400 + n / 5)) for n in range(200)]
+    return render([*night(), *later])
+
+
+@cache
+def two_nights() -> str:
+    return render(night("second"), night("first"))
+
+
 def test_page_loads_nothing_and_says_so_to_the_browser() -> None:
     text = one_night()
     page = Page(text)
@@ -137,7 +149,7 @@ def test_page_is_the_same_for_the_same_logs_whatever_matplotlib_is_set_to() -> N
 
 
 def test_no_two_elements_share_an_id_and_every_reference_has_its_target() -> None:
-    text = render(night(), night("second"))
+    text = two_nights()
     page = Page(text)
     ids = page.values("id")
     assert len(ids) == len(set(ids))
@@ -166,7 +178,7 @@ def test_empty_log_makes_a_page_that_says_so() -> None:
 
 
 def test_each_run_is_plotted_for_a_wide_and_a_narrow_screen() -> None:
-    one, two = Page(one_night()), Page(render(night(), night("second")))
+    one, two = Page(one_night()), Page(two_nights())
     assert one.values("class").count("plot wide") == 2  # the run, the latency
     assert two.values("class").count("plot wide") == 4  # two runs, the latency, the history
     assert two.values("class").count("plot narrow") == 4
@@ -182,7 +194,10 @@ def test_rate_that_was_allowed_is_drawn_and_compared_with() -> None:
     text = Page(render(night(), rate=10))
     assert "allowed: 10" in text.text("svg")
     assert "of the allowed 10 a second" in text.text("figcaption")
-    assert "best minute: " in Page(render(night(count=600))).text("svg")
+
+
+def test_rate_is_compared_with_the_best_minute_where_none_is_given() -> None:
+    assert "best minute: " in Page(interrupted_night()).text("svg")
 
 
 def test_pauses_are_marked_and_listed() -> None:
@@ -194,8 +209,7 @@ def test_pauses_are_marked_and_listed() -> None:
 
 
 def test_pause_without_retries_is_called_idle() -> None:
-    later = [record(hex_id(900 + n), at=at(400 + n / 5)) for n in range(200)]
-    assert "idle 6m" in Page(render([*night(), *later])).text("li")
+    assert "idle 6m" in Page(interrupted_night()).text("li")
 
 
 def test_only_so_many_failed_ids_are_listed_and_the_page_says_how_many() -> None:
@@ -207,7 +221,7 @@ def test_only_so_many_failed_ids_are_listed_and_the_page_says_how_many() -> None
 
 
 def test_runs_of_several_logs_come_by_time_whatever_the_order_of_the_logs() -> None:
-    page = render(night("second"), night("first"))
+    page = two_nights()
     assert page.index("run second</summary>") < page.index("run first</summary>")
 
 
@@ -237,12 +251,12 @@ def test_whatever_a_log_holds_the_page_is_well_formed(records: list[Record]) -> 
 
 @pytest.fixture
 def log(tmp_path: Path) -> str:
-    return write_log(tmp_path / "night.results.jsonl", *night())
+    """Of a run too short for a plot, as that is what takes the time."""
+    return write_log(tmp_path / "night.results.jsonl", record())
 
 
-def test_page_is_written_for_its_owner_alone_and_nothing_beside_it(
-    tmp_path: Path, log: str
-) -> None:
+def test_page_is_written_for_its_owner_alone_and_nothing_beside_it(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "night.results.jsonl", *night())
     target = tmp_path / "page.html"
     shown = invoke(report, log, "--html", str(target))
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
