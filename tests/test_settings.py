@@ -184,6 +184,17 @@ class TestPrinted:
         assert shown["check_first: false"] == "default"
         assert shown["limit: null"] == "default"
 
+    def test_says_that_a_password_is_left_out(self, desk: Desk) -> None:
+        def line(url: str) -> str:
+            loaded = desk.load(environ={"WORKER_SHARED_URL": url})
+            lines = print_settings(loaded).splitlines()
+            return " ".join(next(line for line in lines if " url:" in line).split())
+
+        shown = "url: redis://db:6379/0 # WORKER_SHARED_URL"
+        assert line("redis://:s3cret@db:6379/0") == f"{shown} (password not shown)"
+        assert line("redis://db:6379/0") == shown
+        assert "password" not in print_settings(desk.load())
+
     def test_is_aligned(self, desk: Desk) -> None:
         lines = print_settings(desk.load()).splitlines()
         assert len({line.index("#") for line in lines if "#" in line}) == 1

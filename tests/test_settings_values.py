@@ -156,3 +156,35 @@ class TestTheKeyIsNotShown:
         desk.write("", "live_key_of_2026.txt")
         loaded = desk.load(flags={"api.key_file": "live_key_of_2026.txt"})
         assert loaded.settings.api.key_file == Path("live_key_of_2026.txt")
+
+
+class TestAPasswordIsNotShown:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "redis://:aB3/hunter2@db:6379",
+            "redis://:aB3?hunter2@db:6379",
+            "redis://db:99999/0?password=hunter2",
+            "redis://db/hunter2",
+            "hunter2",
+        ],
+    )
+    @pytest.mark.parametrize("place", ["flag", "environment", "file"])
+    def test_an_address_of_redis_that_cannot_be_used_is_not_quoted(
+        self, desk: Desk, address: str, place: str
+    ) -> None:
+        if place == "file":
+            error = desk.error_in_file(f'shared: {{url: "{address}"}}\n')
+        elif place == "flag":
+            error = desk.error(flags={"shared.url": address})
+        else:
+            error = desk.error(environ={"WORKER_SHARED_URL": address})
+        assert "hunter2" not in error
+        assert "a value not shown here because it may hold a password; it must be" in error
+        assert "In a password write %2F for /" in error
+
+    @pytest.mark.parametrize(
+        "text", ["redis://:aB3/hunter2@db:6379", "redis://db/0?password=hunter2"]
+    )
+    def test_nor_is_one_in_the_place_of_another_value(self, desk: Desk, text: str) -> None:
+        assert "hunter2" not in desk.error(flags={"pace.rate": text})

@@ -30,6 +30,9 @@ _AT_LEAST: Final = (
     ("retry.throttle_max", "retry.throttle_initial"),
 )
 
+_UNQUOTED: Final = "a value not shown here because it may hold a password"
+_UNQUOTED_ADVICE: Final = "In a password write %2F for /, %3F for ?, %23 for # and %40 for @"
+
 
 class Loaded(msgspec.Struct, frozen=True):
     """Settings, and where each came from by its dotted path: "default", the settings file's name,
@@ -88,8 +91,11 @@ def _parse(given: Given) -> Any:
     try:
         return syntax.parse(given.text)
     except ValueError as error:
-        problem = f"{given.where} is {shown(given.text)}; it must be {error}"
+        must_be = f"it must be {error}"
+    if syntax.is_secret and given.text:
+        raise UsageError(f"{given.where} is {_UNQUOTED}; {must_be}", _UNQUOTED_ADVICE)
     near = get_close_matches(given.text.casefold(), syntax.choices, n=1)
+    problem = f"{given.where} is {shown(given.text)}; {must_be}"
     raise UsageError(problem, f"Did you mean {near[0]}?" if near else "")
 
 

@@ -11,7 +11,9 @@ _LONGEST_SHOWN: Final = 80
 _PATH_BEGINNINGS: Final = ("/", "./", "../", "~/")
 _has_key_prefix: Final = re.compile(r"(?<![\w/.-])(?:live|test)_\S{4}", re.IGNORECASE).search
 _has_bearer: Final = re.compile(r"\bbearer\s+\S", re.IGNORECASE).search
-_has_user_info: Final = re.compile(r"//[^/]*@").search
+_has_password: Final = re.compile(r"//\S*@|password=", re.IGNORECASE).search
+"""In an address: a password may hold a `/` or a `?` that nobody has escaped."""
+
 _find_tokens: Final = re.compile(r"[A-Za-z0-9+=_-]{16,}").findall
 _LONG_TOKEN: Final = 24
 
@@ -21,7 +23,7 @@ def may_be_key(text: str) -> bool:
     # No key begins like this, and a path is what a message about a file is for.
     if text.startswith(_PATH_BEGINNINGS):
         return False
-    if _has_key_prefix(text) or _has_bearer(text) or _has_user_info(text):
+    if _has_key_prefix(text) or _has_bearer(text) or _has_password(text):
         return True
     return any(_is_random(token) for token in _find_tokens(text))
 

@@ -1,4 +1,7 @@
-"""Every setting and where it came from, as YAML that can be pasted into a settings file."""
+"""Every setting and where it came from, as YAML that can be pasted into a settings file.
+
+But for one: the address of Redis stands there without its password, and with a word about it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.settings.load import Loaded
-from worker.settings.options import OPTIONS, Option
+from worker.settings.options import OPTIONS
 
 _is_plain: Final = re.compile(r"(?:[A-Za-z_/]|\.{1,2}/)(?:[A-Za-z0-9_./-]|:(?=/|[0-9]))*").fullmatch
 _RESERVED: Final = frozenset({"null", "none", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -28,14 +31,17 @@ def _lines(loaded: Loaded) -> Iterator[tuple[str, str]]:
         if section and section != last_section:
             yield f"{section}:", ""
         last_section = section
-        text = f"{'  ' if section else ''}{key}: {_yaml(option, option.value_in(loaded.settings))}"
-        yield text, _escaped(loaded.origins[option.path])
+        value = option.value_in(loaded.settings)
+        shown = option.text_of(value)
+        text = f"{'  ' if section else ''}{key}: {_yaml(value, shown)}"
+        is_cut = option.syntax.is_secret and value not in (None, shown)
+        sign = " (password not shown)" if is_cut else ""
+        yield text, _escaped(loaded.origins[option.path]) + sign
 
 
-def _yaml(option: Option, value: Any) -> str:
+def _yaml(value: Any, text: str) -> str:
     if value is None:
         return "null"
-    text = option.text_of(value)
     if isinstance(value, bool | int | float):
         return text
     # Quoted also where only other readers of YAML would see a number, a time or a truth value.

@@ -29,7 +29,8 @@ class Syntax(msgspec.Struct, frozen=True, kw_only=True):
     """One way to write a value.
 
     `parse` raises ValueError, whose text completes "it must be ..." like `allowed` does. It reads
-    back what `show` wrote. `null` says whether an empty YAML value means None.
+    back what `show` wrote. `null` says whether an empty YAML value means None, `is_secret` whether
+    a text may hold a password, so that no message may quote it.
     """
 
     allowed: str
@@ -38,6 +39,7 @@ class Syntax(msgspec.Struct, frozen=True, kw_only=True):
     metavar: str = ""
     choices: tuple[str, ...] = ()
     null: bool = False
+    is_secret: bool = False
 
 
 def or_none(syntax: Syntax) -> Syntax:
@@ -199,5 +201,9 @@ def address() -> Syntax:
 
 def engine() -> Syntax:
     return Syntax(
-        allowed=ALLOWED_ENGINE, parse=parse_engine_url, show=show_engine_url, metavar="URL"
+        allowed=ALLOWED_ENGINE,
+        parse=parse_engine_url,
+        show=show_engine_url,
+        metavar="URL",
+        is_secret=True,
     )
