@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -87,6 +88,26 @@ async def test_a_source_that_breaks_off_has_its_code(tmp_path: Path) -> None:
         assert done.last["processing"] == sandbox.sessions.triggered > 0
 
 
+UNREADABLE = {
+    "a table without the column": (b"name,other\nfoo,bar\n", ("--format", "csv", "--field", "id")),
+    "damaged compressed data": (gzip.compress(b"a\n")[:12], ()),
+    "one JSON value": (b'["a", "b"]', ()),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE.values(), ids=list(UNREADABLE))
+async def test_a_pipe_of_which_nothing_can_be_read_has_its_code(
+    tmp_path: Path, case: tuple[bytes, tuple[str, ...]]
+) -> None:
+    written, arguments = case
+    reading, writing = os.pipe()
+    os.write(writing, written)
+    os.close(writing)
+    done = await run("run", "-", "--results", tmp_path / "log", *arguments, stdin=reading)
+    os.close(reading)
+    assert (done.code, done.last["exit_code"], done.last["input"]) == (2, 2, 0)
+
+
 # --- precedence --------------------------------------------------------------------------------
 
 
@@ -96,10 +117,13 @@ class StopError(WorkerError):
         self.exit_code = code
 
 
-def test_every_code_of_a_run_has_its_place() -> None:
-    before_a_run = {ExitCode.USAGE, ExitCode.LOCKED}
-    assert set(EXIT_PRECEDENCE) == set(ExitCode) - before_a_run
-    assert len(EXIT_PRECEDENCE) == len(set(EXIT_PRECEDENCE))
+def test_every_code_has_its_place() -> None:
+    assert sorted(EXIT_PRECEDENCE) == sorted(ExitCode)
+
+
+@pytest.mark.parametrize("code", EXIT_PRECEDENCE)
+def test_whatever_stops_a_run_is_its_exit_code(code: ExitCode) -> None:
+    assert causes.exit_code({code: StopError(code)}, tally(not_attempted=1)) is code
 
 
 STOPS = [code for code in EXIT_PRECEDENCE if code not in (ExitCode.OK, ExitCode.SOME_FAILED)]

@@ -29,12 +29,14 @@ EXIT_PRECEDENCE = (
     ExitCode.TERMINATED,
     ExitCode.REFUSED,
     ExitCode.UNAVAILABLE,
+    ExitCode.USAGE,
+    ExitCode.LOCKED,
     ExitCode.STOPPED,
     ExitCode.INPUT_UNREADABLE,
     ExitCode.SOME_FAILED,
     ExitCode.OK,
 )
-"""Where several causes hold, the first of these is the exit code."""
+"""Where several causes hold, the first of these is the exit code. Every code has its place."""
 
 
 class WorkerError(Exception):
@@ -52,7 +54,10 @@ class WorkerError(Exception):
 
 
 class UsageError(WorkerError):
-    """A wrong option, setting, key or file; raised before anything is sent."""
+    """A wrong option, setting, key, address or file.
+
+    Most are found before a run begins; one that is found later, as what a pipe holds is, ends it.
+    """
 
     exit_code = ExitCode.USAGE
 

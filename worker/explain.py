@@ -32,7 +32,7 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         "again and skips the settled ones.",
     ),
     ExitCode.USAGE: Explanation(
-        "An option, a setting, the key or a file is wrong; nothing was sent.",
+        "An option, a setting, the key or a file is wrong; as a rule nothing was sent.",
         "The message names what is wrong and what is allowed. `run --print-settings` shows every "
         "value and where it came from.",
     ),

@@ -75,4 +75,4 @@ def exit_code(causes: Mapping[ExitCode, WorkerError], tally: Tally) -> ExitCode:
         codes.add(ExitCode.SOME_FAILED)
     if not tally.balanced or (tally.not_attempted and not causes):
         codes.add(ExitCode.DEFECT)
-    return next(code for code in EXIT_PRECEDENCE if code in codes)
+    return min(codes, key=EXIT_PRECEDENCE.index)
