@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 from worker.pace.adaptive import AdaptiveRate
+from worker.pace.canary import Canary
+from worker.pace.spacing import Spacing
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Log:
 class Account:
     """One run of the simulation. Answers take `latency_s`, at most `slots` are under way, and the
     worker's timers are up to 1 ms late. `strays` are numbers of requests that are refused anyway.
+    `first_probe` is the canary's.
     """
 
     limiter: LeakyBucket
@@ -70,17 +73,18 @@ class Account:
     latency_s: tuple[float, float] = (0.02, 0.3)
     slots: int = 32
     strays: Collection[int] = ()
+    first_probe: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         self.log = Log()
         self.now = 0.0
-        self._rate = AdaptiveRate(self.asked)
+        canary = Canary(int(self.asked), self.first_probe)
+        self._spacing = Spacing(AdaptiveRate(self.asked), canary)
         self._random = Random(self.seed)
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
         self._in_flight = 0
-        self._last = -1e9
         self._is_timer_set = False
         self._set_timer(0.0)
         if self.customers_at is not None:
@@ -106,7 +110,7 @@ class Account:
 
     def _try_to_send(self) -> None:
         self._is_timer_set = False
-        due = self._last + 1.0 / self._rate.rate(self.now)
+        due = self._spacing.next_at(self.now)
         if due > self.now:
             self._set_timer(due - self.now)
         elif self._in_flight < self.slots:
@@ -114,7 +118,7 @@ class Account:
             self._set_timer(0.0)
 
     def _send(self) -> None:
-        self._last = self.now
+        self._spacing.left(self.now)
         self._in_flight += 1
         self.log.sent.append(self.now)
         latency_s = self._random.uniform(*self.latency_s)
@@ -128,9 +132,10 @@ class Account:
         self._in_flight -= 1
         if is_admitted:
             self.log.accepted.append(self.now)
+            self._spacing.answered(sent_at)
         else:
             self.log.refused.append(self.now)
-            self._rate.throttled(self.now, sent_at)
+            self._spacing.throttled(self.now, sent_at)
         self._set_timer(0.0)
 
     def _customer(self) -> None:

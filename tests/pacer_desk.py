@@ -22,10 +22,18 @@ TOO_MANY = Error("rate_limit_exceeded", "Too many requests")
 class Desk:
     """A pacer on virtual time, and what it told."""
 
-    def __init__(self, rate: float = 10.0, *, patience_s: float = 900.0) -> None:
+    def __init__(
+        self, rate: float = 10.0, *, patience_s: float = 900.0, first_probe: int | None = None
+    ) -> None:
         self.clock = VirtualClock()
         self.told: list[Event] = []
-        self.pacer = Pacer(rate, clock=self.clock, patience_s=patience_s, notify=self.told.append)
+        self.pacer = Pacer(
+            rate,
+            clock=self.clock,
+            patience_s=patience_s,
+            first_probe=first_probe,
+            notify=self.told.append,
+        )
 
     async def permit(self) -> float:
         granted = await self.pacer.permit()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from worker.clock import Clock
 from worker.errors import ExitCode, WorkerError
 from worker.events import Event, Observer, RunFinished
 from worker.ledger import Ledger
+from worker.pace.canary import first_probe
 from worker.pace.pacer import Pacer
 from worker.runner import Audience, Limits, Policy, Runner
 from worker.settings import ApiKey, Settings, resolve_rate
@@ -187,7 +189,8 @@ async def _meet(
     plan = work.plan
     if plan.settings.shared.url is None:
         assert work.source is not None
-        return work.source, work.ledger, Pacer
+        pacer = partial(Pacer, first_probe=first_probe(_requests_ahead(work)))
+        return work.source, work.ledger, pacer
     from worker.cli.sharing import team  # noqa: PLC0415 - Redis
 
     met = await stack.enter_async_context(
@@ -201,6 +204,15 @@ async def _meet(
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
     stack.callback(_note_on_shift, shift, screen)
     return shift, ledger, met.pacer
+
+
+def _requests_ahead(work: _Work) -> int | None:
+    """About how many requests the run will send; None where the input's length is not known."""
+    limit = work.plan.settings.stop.limit
+    if work.source is None or work.source.total is None:
+        return limit
+    ahead = max(work.source.total - work.ledger.settled, 0)
+    return ahead if limit is None else min(ahead, limit)
 
 
 def _note_on_shift(shift: Shift, screen: Screen) -> None:

@@ -18,8 +18,8 @@ _PLATEAU_SHARE: Final = 0.98
 _DOUBLING_S: Final = 21.0
 """Seconds from the plateau's beginning until the rate has doubled."""
 
-_STRAY_SHARE: Final = 0.97
-_STRAY_AFTER_S: Final = 3.0
+_FULL_SPEED_SHARE: Final = 0.97
+_FULL_SPEED_AFTER_S: Final = 3.0
 _STRAY_RECOVERY_S: Final = 1.5
 """A 429 after seconds of full speed is jitter between two requests, rarely a neighbour, who would
 refuse again at once: it costs a short dip."""
@@ -42,22 +42,28 @@ class AdaptiveRate:
         self._cut_at = -math.inf
         self._paused_at = math.inf
 
-    def throttled(self, now: float, sent_at: float) -> bool:
+    def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
         """A request that left at `sent_at` was answered 429: whether the rate was cut for it.
 
-        It is cut once per round trip: a request that left before the last cut is old news.
+        It is cut once per round trip: a request that left before the last cut is old news. Where
+        the limiter is known to let bursts pass, none `may_be_stray`.
         """
         if sent_at < self._cut_at:
             return False
         refused = self.rate(now)
         through = min(self._mean(now), refused)
-        is_stray = self._age_s(now) >= _STRAY_AFTER_S and refused >= self._ceiling * _STRAY_SHARE
+        is_stray = may_be_stray and self.is_at_full_speed(now)
         self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
         self._start = max(refused * _CUT, self._floor)
         plateau = self._ceiling if is_stray else through * _PLATEAU_SHARE
         self._plateau = max(plateau, self._start)
         self._cut_at = now
         return True
+
+    def is_at_full_speed(self, now: float) -> bool:
+        """Whether it has been long enough since the last cut for the rate to be back."""
+        has_settled = self._age_s(now) >= _FULL_SPEED_AFTER_S
+        return has_settled and self.rate(now) >= self._ceiling * _FULL_SPEED_SHARE
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""

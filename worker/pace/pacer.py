@@ -15,6 +15,7 @@ from worker.events import Event, Pause
 from worker.outcomes import Error
 from worker.pace.adaptive import AdaptiveRate
 from worker.pace.breaker import Breaker
+from worker.pace.canary import Canary
 from worker.pace.gate import Gate
 from worker.pace.spacing import Spacing
 
@@ -45,7 +46,7 @@ class Pacer:
 
     Every permit must be followed by one `heard` or one `release`: while a probe is under way no
     other permit is granted. Times are seconds of `clock`. `notify` is told of `OutageBegan`,
-    `ProbeFailed` and `OutageEnded`, from within `heard`.
+    `ProbeFailed` and `OutageEnded`, from within `heard`. `first_probe` is the canary's.
     """
 
     def __init__(
@@ -59,13 +60,15 @@ class Pacer:
         throttle_initial_s: float = 30.0,
         throttle_max_s: float = 300.0,
         patience_s: float = 900.0,
+        first_probe: int | None = None,
+        adaptive: AdaptiveRate | None = None,
         notify: Callable[[Event], None],
     ) -> None:
+        limit = max(1, math.floor(rate))
         self.rate_asked = rate
         self._clock = clock
-        self._adaptive = AdaptiveRate(rate)
-        self._spacing = Spacing()
-        limit = max(1, math.floor(rate))
+        self._adaptive = adaptive or AdaptiveRate(rate)
+        self._spacing = Spacing(self._adaptive, Canary(limit, first_probe))
         throttler = Throttler(limit, limit / rate, _RETRY_INTERVAL_S)
         self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
         outage = Breaker(outage_after, backoff_initial_s, backoff_max_s, patience_s)
@@ -103,10 +106,9 @@ class Pacer:
         """
         if self._stopped or self._paused_at != math.inf:
             return None
-        gap_s = 1.0 / self._adaptive.rate(now)
-        if self._spacing.next_at(gap_s) > now or not self._passes_throttler():
+        if self._spacing.next_at(now) > now or not self._passes_throttler():
             return None
-        self._spacing.left(now, gap_s)
+        self._spacing.left(now)
         return now
 
     def _passes_throttler(self) -> bool:
@@ -128,8 +130,10 @@ class Pacer:
         error: Error | None = None,
     ) -> None:
         """Learn from the result of the request whose permit was granted at `sent_at`."""
-        if signal is Signal.ANSWERED and not self._is_troubled:
-            return
+        if signal is Signal.ANSWERED:
+            self._spacing.answered(sent_at)
+            if not self._is_troubled:
+                return
         now = self._clock.now()
         at_least_s = retry_after_s or 0.0
         if signal is Signal.ANSWERED:
@@ -138,7 +142,7 @@ class Pacer:
         elif signal is Signal.THROTTLED:
             self._outage.succeeded(now)
             # A volley counts once. A probe counts always, and says nothing of the rate.
-            if self._throttle.breaker.is_open or self._adaptive.throttled(now, sent_at):
+            if self._throttle.breaker.is_open or self._spacing.throttled(now, sent_at):
                 self._throttle.failed(now, at_least_s, sent_at, error)
         else:
             self._outage.failed(now, at_least_s, sent_at, error)
@@ -224,7 +228,7 @@ class Pacer:
         return not self._stopped and self._due(now) <= now
 
     def _due(self, now: float) -> float:
-        due = self._spacing.next_at(1.0 / self._adaptive.rate(now))
+        due = self._spacing.next_at(now)
         if self._paused_at == math.inf:
             return due
         for gate in self._gates:
@@ -236,7 +240,7 @@ class Pacer:
         return due
 
     def _grant(self, now: float) -> float:
-        self._spacing.left(now, 1.0 / self._adaptive.rate(now))
+        self._spacing.left(now)
         if self.is_paused:
             for gate in self._gates:
                 if gate.breaker.is_open:

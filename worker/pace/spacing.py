@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from worker.pace.adaptive import AdaptiveRate
+from worker.pace.canary import Canary
+
 _STRICT_GAP_S: Final = 0.01
 _LATENESS_MADE_UP_S: Final = 0.05
 _MARGIN: Final = 1.005
@@ -20,21 +23,42 @@ class Spacing:
 
     A gap of 10 ms or more is counted from when the last request really left: a strict limiter
     refuses whoever makes lateness up. The loop cannot wake often enough for shorter gaps, so there
-    lateness of up to 50 ms is made up; more than that is idleness, and gives no credit.
+    lateness of up to 50 ms is made up; more than that is idleness, and gives no credit. `adaptive`
+    says how long a gap is, and in the longer ones `canary` has a say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, adaptive: AdaptiveRate, canary: Canary) -> None:
+        self._adaptive = adaptive
+        self._canary = canary
         self._last = -math.inf
 
-    def next_at(self, gap_s: float) -> float:
-        """When the next request may leave, `gap_s` after the last one."""
-        return self._last + (gap_s if gap_s < _STRICT_GAP_S else gap_s * _MARGIN)
+    def next_at(self, now: float) -> float:
+        """When the next request may leave, at the rate of now."""
+        gap_s = 1.0 / self._adaptive.rate(now)
+        if gap_s < _STRICT_GAP_S:
+            return self._last + gap_s
+        margin = 1.0 if self._canary.is_tolerated else _MARGIN
+        return self._last + gap_s * margin * self._canary.stretch
 
-    def left(self, now: float, gap_s: float) -> None:
-        """A request leaves now; its own gap to the last one was `gap_s`."""
+    def left(self, now: float) -> None:
+        """A request leaves now."""
+        gap_s = 1.0 / self._adaptive.rate(now)
         if self._last == -math.inf:
             self._last = now + _OPENING_S
-            return
-        due = self._last + gap_s
-        makes_up = gap_s < _STRICT_GAP_S and now - due <= _LATENESS_MADE_UP_S
-        self._last = due if makes_up else now
+        elif gap_s < _STRICT_GAP_S:
+            due = self._last + gap_s
+            self._last = due if now - due <= _LATENESS_MADE_UP_S else now
+        else:
+            self._canary.left(now, (now - self._last) / gap_s)
+            self._last = now
+
+    def answered(self, sent_at: float) -> None:
+        """The request that left at `sent_at` was let through."""
+        self._canary.answered(sent_at)
+
+    def throttled(self, now: float, sent_at: float) -> bool:
+        """The request that left at `sent_at` was answered 429: whether the rate was cut for it."""
+        if self._canary.refused(sent_at):
+            return False
+        may_be_stray = not self._canary.is_tolerated
+        return self._adaptive.throttled(now, sent_at, may_be_stray=may_be_stray)

@@ -49,8 +49,8 @@ class SharedRate(AdaptiveRate):
         self._on_cut = on_cut
         self._cuts = 0
 
-    def throttled(self, now: float, sent_at: float) -> bool:
-        is_cut = super().throttled(now, sent_at)
+    def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
+        is_cut = super().throttled(now, sent_at, may_be_stray=may_be_stray)
         if is_cut:
             self._on_cut(self._cuts, f"{self._start} {self._plateau} {self._recovery_s}")
         return is_cut
@@ -162,10 +162,10 @@ class SharedPacer(Pacer):
             budget.notice(event)
             notify(event)
 
-        super().__init__(rate, notify=tell, **options)
+        self._rate = SharedRate(rate, budget.cut)
+        super().__init__(rate, notify=tell, adaptive=self._rate, **options)
         self._budget = budget
         self._is_sure = is_sure
-        self._adaptive = self._rate = SharedRate(rate, budget.cut)
         self._pass_own_throttler = self._pass_throttler
         self._pass_throttler = self._pass_both
 
