@@ -155,22 +155,30 @@ async def test_the_outcome_of_an_id_that_another_took_over_is_the_others_to_tell
     assert await outcomes(queue) == [("a", "processing")]
 
 
-async def test_ones_own_entries_whose_lease_is_over_are_not_worked_on_twice(queue: Queue) -> None:
+async def test_ones_own_entries_whose_lease_was_over_are_let_go_and_read_first(
+    queue: Queue,
+) -> None:
     await queue.add(items("a", "b"))
     shift = shift_on(queue, slots=2, lease_s=LEASE_S)
     await shift.take(1)
     await lease_over()
     assert [item.id for item in await shift.take(1)] == ["b"]
+    assert not shift.owns("a")
+    assert await shift.take(1) == [Item("a", 1, check_first=True)]
     assert shift.owns("a")
 
 
-async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(queue: Queue) -> None:
+@pytest.mark.parametrize("knows", [True, False], ids=["it knows of the other", "it was away"])
+async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(
+    queue: Queue, knows: bool
+) -> None:
     await queue.add(items("a"))
     one = shift_on(queue, "one", lease_s=LEASE_S)
     await one.take(8)
     await lease_over()
     await shift_on(queue, "dies", lease_s=LEASE_S).take(8)
-    await one.renew()
+    if knows:
+        await one.renew()
     await lease_over()
     waiting = asyncio.create_task(one.take(8))
     await asyncio.sleep(LEASE_S)

@@ -35,7 +35,7 @@ class Shift:
     """What a run holds of a queue: a source of ids, whose leases it renews until they are settled.
 
     `slots` is how many ids it holds at most, `request_s` how long a request may take. An id whose
-    lease was lost belongs to another run; `handed_over` counts those.
+    lease was lost may belong to another run; `handed_over` counts those.
     """
 
     def __init__(
@@ -148,11 +148,10 @@ class Shift:
         return self._unpark() + items
 
     def _is_new(self, entry: Entry) -> bool:
-        """Whether to work on it. A lease that was over may also give back what is in hand: what the
-        runner still works on under a lost lease is parked until the runner has let it go."""
+        """Whether to work on it. A lease that was over may also give back what is in hand, even at
+        its old place: others may have sent it meanwhile. What the runner still works on is parked
+        until the runner has let it go."""
         session_id = entry.item.id
-        if self._places.get(session_id) == entry.place:
-            return False
         self._lose(session_id)
         self._places[session_id] = entry.place
         if session_id in self._lost:
