@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -134,6 +135,39 @@ async def test_a_volley_of_429_over_several_runs_cuts_the_rate_once(link: Link) 
         await member.pacer.permit()
     assert await link.ask(lambda redis: redis.hget(KEY, "cuts")) == "1"
     assert all(member.pacer.rate_allowed > 60 for member in members)
+
+
+def test_a_run_keeps_its_rate_where_redis_has_forgotten_it() -> None:
+    rate = SharedRate(10.0, lambda *_: None)
+    rate.follow(0.0, 3, "7.0 9.0 8.0", 1.0)
+    learnt = rate.rate(2.0)
+    assert learnt < 10.0
+    rate.follow(2.0, 0, "", 1e9)
+    assert rate.rate(2.0) == learnt
+    rate.follow(2.0, 1, "5.0 9.0 8.0", 0.0)
+    assert rate.rate(2.0) == 5.0
+
+
+class SlowAtFirst(Link):
+    """Its first call takes a while."""
+
+    _is_first = True
+
+    async def call(self, script: str, keys: Sequence[str], *args: str | int) -> Any:
+        if self._is_first:
+            self._is_first = False
+            await asyncio.sleep(0.1)
+        return await super().call(script, keys, *args)
+
+
+@needs_redis
+async def test_a_pause_that_has_ended_is_not_told_afterwards(link: Link) -> None:
+    async with SlowAtFirst(link.name, clock=CLOCK, patience_s=10) as slow:
+        budget = Budget(slow, "test", "one", CLOCK)
+        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
+        budget.notice(OutageEnded("throttled", 1.0))
+        await settled(budget)
+    assert await link.ask(lambda redis: redis.hget(KEY, "pause")) is None
 
 
 @needs_redis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from worker.clock import Clock
@@ -60,6 +60,9 @@ class SharedRate(AdaptiveRate):
         if cuts == self._cuts:
             return
         self._cuts = cuts
+        if not curve:
+            # Redis has lost its data: what this run has learnt still holds.
+            return
         start, plateau, self._recovery_s = map(float, curve.split())
         self._start = min(start, self._ceiling)
         self._plateau = min(plateau, self._ceiling)
@@ -79,6 +82,7 @@ class Budget:
         self._resumes_at = -math.inf
         self._stopped = asyncio.Event()
         self._telling: set[asyncio.Task[Any]] = set()
+        self._in_turn = asyncio.Lock()
 
     def stop(self) -> None:
         """End a wait for a permit, now and from now on."""
@@ -128,9 +132,14 @@ class Budget:
                 self._tell(scripts.RESUME, self._member)
 
     def _tell(self, script: str, *args: str | int) -> None:
-        task = asyncio.create_task(self._link.call(script, self._keys, *args))
+        task = asyncio.create_task(self._tell_in_turn(script, args))
         self._telling.add(task)
         task.add_done_callback(self._told)
+
+    async def _tell_in_turn(self, script: str, args: Sequence[str | int]) -> None:
+        # Each call takes a connection of its own: a pause must not overtake its end.
+        async with self._in_turn:
+            await self._link.call(script, self._keys, *args)
 
     def _told(self, task: asyncio.Task[Any]) -> None:
         self._telling.discard(task)
