@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +15,8 @@ import pytest
 from program import Finished, in_this_process
 from raw_server import Answer, RawServer, Sent, always, response
 from run_desk import KEY
+
+from worker.ledger.lock import open_locked
 
 LIST = response(b'{"page": 1, "pageSize": 1, "totalItems": 0, "pages": 0, "items": []}')
 
@@ -68,13 +72,14 @@ def findings(done: Finished) -> dict[str, str]:
 
 
 def test_all_is_well(check: Any, api: RawServer, tmp_path: Path) -> None:
+    (tmp_path / "backlog.txt").write_text("a\n")
     done = check("backlog.txt", "--base-url", api.url)
     assert done.code == 0
     assert set(findings(done).values()) == {"ok"}
-    assert set(findings(done)) == {"settings", "key", "API", "results"}
+    assert list(findings(done)) == ["settings", "key", "API", "source", "results"]
     assert "test_…f3a9 (test), 4 requests a second" in done.out
     assert (done.err, KEY in done.out) == ("", False)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["backlog.txt"]
 
 
 def test_it_asks_for_a_page_of_one_and_no_more(check: Any, api: RawServer) -> None:
@@ -128,13 +133,94 @@ def test_settings_that_are_wrong_are_said(check: Any, monkeypatch: pytest.Monkey
     assert "WORKER_PACE_RATE" in done.out
 
 
-@pytest.mark.parametrize("results", ["missing/log.jsonl", "a-directory"])
+def test_settings_are_found_in_the_home_directory(
+    check: Any, api: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("pace: {rate: 3}\n")
+    done = check("--config=~/mine.yaml", "--base-url", api.url)
+    assert (done.code, "3 requests a second" in done.out) == (0, True)
+
+
+def test_whatever_may_be_given_to_a_run_may_be_tried(check: Any, api: RawServer) -> None:
+    assert check("--base-url", api.url, "--format", "csv", "--until", "06:00").code == 0
+
+
+@pytest.mark.parametrize(
+    "results", ["missing/log.jsonl", "a-directory", "x" * 300, "file/log.jsonl", "packed"]
+)
 def test_a_log_that_could_not_be_written_is_found(
     check: Any, api: RawServer, tmp_path: Path, results: str
 ) -> None:
     (tmp_path / "a-directory").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "packed").write_bytes(gzip.compress(b"x"))
     done = check("--base-url", api.url, "--results", results)
     assert (done.code, findings(done)["results"]) == (74, "FAILED")
+
+
+@pytest.mark.parametrize("damage", ["a directory", "a link"])
+def test_a_journal_that_could_not_be_read_is_found(
+    check: Any, api: RawServer, tmp_path: Path, damage: str
+) -> None:
+    journal = tmp_path / "log.jsonl.inflight"
+    if damage == "a directory":
+        journal.mkdir()
+    else:
+        journal.symlink_to("elsewhere")
+    done = check("--base-url", api.url, "--results", "log.jsonl")
+    assert (done.code, findings(done)["results"]) == (74, "FAILED")
+    assert journal.name in done.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_in_which_no_journal_can_be_made_is_found(
+    check: Any, api: RawServer, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "log.jsonl").touch()
+    closed.chmod(0o500)
+    done = check("--base-url", api.url, "--results", "closed/log.jsonl")
+    assert (done.code, findings(done)["results"]) == (74, "FAILED")
+    assert f"cannot be made in {closed}" in done.out
+
+
+def test_a_log_that_a_run_holds_is_found(check: Any, api: RawServer, tmp_path: Path) -> None:
+    fd = open_locked(tmp_path / "log.jsonl", lambda: None)
+    try:
+        done = check("--base-url", api.url, "--results", "log.jsonl")
+    finally:
+        os.close(fd)
+    assert (done.code, findings(done)["results"]) == (75, "FAILED")
+    assert f"Process {os.getpid()} holds the results log" in done.out
+    assert check("--base-url", api.url, "--results", "log.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("missing.csv", "there is no file missing.csv. "),
+        ("backlog.csv", "backlog.csv"),
+        (".", "is a directory"),
+    ],
+)
+def test_a_source_that_a_run_could_not_read_is_found(
+    check: Any, api: RawServer, tmp_path: Path, source: str, told: str
+) -> None:
+    (tmp_path / "backlog.csv").write_text("other\na\n")
+    done = check(source, "--base-url", api.url, "--results", "log.jsonl")
+    assert (done.code, findings(done)["source"]) == (2, "FAILED")
+    assert told in done.out
+    assert findings(check("backlog.csv", "--field", "other"))["source"] == "ok"
+
+
+def test_nothing_is_taken_from_a_pipe(check: Any, api: RawServer, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("pipe", "-"):
+        done = check(source, "--base-url", api.url, "--results", "log.jsonl")
+        assert (done.code, findings(done)["source"]) == (0, "ok")
+        assert "a stream, which is left to the run" in done.out
 
 
 def test_the_first_failure_gives_the_code_and_all_are_shown(check: Any) -> None:

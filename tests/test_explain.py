@@ -59,6 +59,8 @@ def test_statuses_without_a_text_of_their_own_go_by_their_class() -> None:
         ("4", "Exit code 4: Stopped: the API stayed down"),
         ("unavailable", "Exit code 4: "),
         ("143", "Exit code 143: Interrupted by SIGTERM"),
+        ("0000004", "Exit code 4: Stopped"),
+        ("000", "Exit code 0: "),
         ("137", "Exit code 137: The process was killed by SIGKILL"),
         ("http_503", "http_503: A proxy"),
         ("Rate-Limit-Exceeded", "rate_limit_exceeded: "),

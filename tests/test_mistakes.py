@@ -48,6 +48,7 @@ def answer(
         ("reprot night.jsonl", "Did you mean `complete-sessions report`?"),
         ("backlog.txt", "Did you mean `complete-sessions run backlog.txt`?"),
         ("frobnicate", "`complete-sessions --help` lists them"),
+        ("x" * 300, "`complete-sessions --help` lists them"),
         ("queue statsu", "no such command 'statsu'. Did you mean status?"),
         ("--verison", "Did you mean --version?"),
         ("--rate 5 run backlog.txt", "Options stand behind a command"),
@@ -64,6 +65,11 @@ def answer(
         ("ids night.jsonl --outcome faild", "not one of 'processing', 'not_found', 'failed'"),
         ("sandbox --port abc", "`complete-sessions sandbox --help` says what is allowed"),
         ("check --api-key abc", "Did you mean --api-key-file?"),
+        ("run backlog.txt -v -q", "-v and -q do not go together. Leave one of them out"),
+        ("run backlog.txt --config -", "--config is '-'; it must be the path of a file"),
+        ("sandbox --any-id --limit nan", "--limit: 'nan' is not a finite number"),
+        ("sandbox --any-id --limit inf", "--limit: 'inf' is not a finite number"),
+        ("sandbox --any-id --retry-after a\x07b:c", "--retry-after holds what no header can"),
     ],
 )
 def test_a_mistake_is_answered_with_its_remedy(answer: Ask, line: str, remedy: str) -> None:

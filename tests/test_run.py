@@ -132,6 +132,19 @@ async def test_output_that_cannot_be_written_is_said_in_a_sentence() -> None:
     )
 
 
+def test_no_other_error_passes_for_one_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        Path("/nowhere/at/all").read_text()
+
+    monkeypatch.setattr("worker.cli.explain.explain.callback", fail)
+    done = in_this_process("explain", monkeypatch=monkeypatch, capfd=capfd)
+    assert (done.code, done.out) == (70, "")
+    assert done.err.startswith("Traceback")
+    assert "/nowhere/at/all" in done.err
+
+
 async def test_quiet_is_silent_when_all_is_well(tmp_path: Path) -> None:
     async with Sandbox(sessions(ids(5))) as sandbox:
         source = backlog(tmp_path, *ids(5))

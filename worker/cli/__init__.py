@@ -28,6 +28,9 @@ _COMMANDS: Final = {
     "completion": "Print the script that completes commands and options in a shell.",
 }
 
+_WRITERS: Final = frozenset({"click.utils", "worker.cli.streams"})
+"""The modules that write to the standard output."""
+
 
 class _LazyGroup(click.Group):
     """Imports a command's module only for that command, so that `--help` answers at once."""
@@ -93,13 +96,24 @@ def main() -> None:
     except WorkerError as error:
         tell(f"{PROGRAM}: {error}")
         code = error.exit_code
-    except OSError as error:
-        # Other files are seen to where they are opened. Without this the flush at the exit fails.
-        sys.stdout = None
-        if not isinstance(error, BrokenPipeError):
-            tell(f"{PROGRAM}: the output cannot be written: {error.strerror}")
-        code = ExitCode.SOME_FAILED
-    except Exception:  # noqa: BLE001 - no exit code of another cause must stand for a defect
-        tell_all(traceback.format_exc())
-        code = ExitCode.DEFECT
+    except Exception as error:  # noqa: BLE001 - no exit code of another cause is a defect's
+        code = _blame(error)
     sys.exit(int(code or 0))
+
+
+def _blame(error: Exception) -> ExitCode:
+    """Say what was not foreseen: the standard output is broken, or this program is."""
+    if not isinstance(error, OSError) or not _is_of_output(error):
+        tell_all(traceback.format_exc())
+        return ExitCode.DEFECT
+    # What is stuck would fail once more when it is flushed at the exit.
+    sys.stdout = None
+    if not isinstance(error, BrokenPipeError):
+        tell(f"{PROGRAM}: the output cannot be written: {error.strerror}")
+    return ExitCode.SOME_FAILED
+
+
+def _is_of_output(error: OSError) -> bool:
+    """By where it was raised: all output goes through the same few functions."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") in _WRITERS for frame, _ in frames)

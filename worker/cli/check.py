@@ -15,12 +15,17 @@ import click
 import msgspec
 
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
-from worker.cli.options import complete_file, given_flags, settings_options
-from worker.cli.paths import results_path
+from worker.cli.options import (
+    SectionedCommand,
+    complete_file,
+    config_option,
+    given_flags,
+    settings_options,
+)
+from worker.cli.preflight import try_results, try_source
 from worker.cli.sharing import queue_option
 from worker.errors import (
     ExitCode,
-    LedgerError,
     RefusedError,
     UnavailableError,
     UsageError,
@@ -42,19 +47,20 @@ class Finding(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("source", required=False, shell_complete=complete_file)
-@settings_options("api.base_url", "api.key_file", "results", "pace.rate", "shared.url")
+@settings_options()
 @queue_option(required=False)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 def check(source: str | None, queue: str | None, config: Path | None, **values: Any) -> int:
     """Try the settings, the key, the API and the results path, without changing anything.
 
-    With SOURCE the results log beside it is tried, with --shared whether Redis answers, with
-    --queue whether the queue is there and safe in it. The exit code is that of the first failure.
+    Settings are given as to `run`. With SOURCE it is tried too, and the results log beside it; with
+    --shared whether Redis answers, with --queue whether the queue is there and safe in it. The exit
+    code is that of the first failure.
     """
     code = ExitCode.OK
-    # Elsewhere each finding keeps to its line, for what reads lines.
+    # A program that reads this, and does not show it, wants one line for each finding.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for finding in _findings(source, queue, given_flags(values), config):
         click.echo("\n".join(_rows(finding, width)))
@@ -84,7 +90,6 @@ def _row(mark: str, subject: str, text: str, width: int) -> str:
 def _findings(
     source: str | None, queue: str | None, flags: dict[str, Any], config: Path | None
 ) -> Iterator[Finding]:
-    loaded = None
     try:
         loaded = load(flags=flags, environ=os.environ, config=config)
     except UsageError as error:
@@ -100,7 +105,9 @@ def _findings(
         yield Finding("key", "", error)
     if key is not None:
         yield _try("API", lambda: asyncio.run(_ask(settings, key)))
-    yield _try("results", lambda: _results(source, settings))
+    if source is not None:
+        yield _try("source", lambda: try_source(source, settings))
+    yield _try("results", lambda: try_results(source, settings))
     if settings.shared.url is not None or queue is not None:
         yield _try_shared(settings, queue)
 
@@ -168,17 +175,3 @@ def _explain(reply: Reply, base_url: str, key: ApiKey) -> WorkerError:
             "Look at the address and the network; a run would wait for --patience",
         )
     return RefusedError(f"{base_url} is not the API: {told}", "Correct --base-url")
-
-
-def _results(source: str | None, settings: Settings) -> str:
-    if source is None and settings.results is None:
-        return "beside the source, as none is named"
-    path = results_path(source or "-", settings)
-    target = path if path.exists() else path.parent
-    if target == path and not path.is_file():
-        raise LedgerError(f"{path} is not a regular file", "Name another with --results FILE")
-    if not target.exists():
-        raise LedgerError(f"there is no directory {target}", "Make it, or name another log")
-    if not os.access(target, os.W_OK):
-        raise LedgerError(f"{target} cannot be written", "Change its permissions or its owner")
-    return f"{path} can be written"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.cli.options import complete_file, settings_options
+from worker.cli.options import complete_file, config_option, settings_options
 from worker.cli.sharing import ask_queue, queue_option
 from worker.errors import ExitCode
 from worker.observers.wording import count, visible
@@ -26,7 +26,7 @@ _SHOWN: Final = 5
 @settings_options("shared.url", "source.format", "source.field")
 @queue_option(required=True)
 @click.option("--again", is_flag=True, help="Also add ids whose last outcome is failed.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 def enqueue(source: str, queue: str, again: bool, config: Path | None, **values: Any) -> int:
     """Add every id in SOURCE, a file or `-`, to a queue, which is made if need be.
 

@@ -64,11 +64,13 @@ def explain(subject: str | None) -> None:
 
 def _find(subject: str) -> tuple[str, Explanation]:
     if subject.isdecimal():
-        explanation = explain_exit_code(int(subject[:6]))
+        digits = subject.lstrip("0") or "0"
+        # No more than are needed to tell that there is no such code.
+        explanation = explain_exit_code(int(digits[:6]))
         if explanation is None:
             known = ", ".join(str(int(code)) for code in EXIT_CODES)
             raise UsageError(f"{subject} is no exit code of this program", f"There are: {known}.")
-        return f"Exit code {subject}", explanation
+        return f"Exit code {digits}", explanation
     name = subject.lower().replace("-", "_")
     if name.upper() in ExitCode.__members__:
         code = ExitCode[name.upper()]

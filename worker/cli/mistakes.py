@@ -22,11 +22,18 @@ def unknown_command(name: str, commands: Collection[str], program: str) -> Usage
         return UsageError(_HIDDEN, _KEY_ADVICE)
     if near:
         advice = f"Did you mean `{program} {near[0]}`?"
-    elif Path(name).is_file():
+    elif _is_file(name):
         advice = f"Did you mean `{program} run {name}`?"
     else:
         advice = f"`{program} --help` lists them"
     return UsageError(f"there is no command {shown(name)}", advice)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False
 
 
 def from_click(error: click.ClickException) -> UsageError:

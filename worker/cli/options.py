@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from worker.settings import OPTIONS, Option
+from worker.errors import UsageError
+from worker.settings import OPTIONS, Option, syntax
+from worker.settings.redact import shown
 
 Command = Callable[..., Any]
 
@@ -61,7 +65,7 @@ class SectionedCommand(click.Command):
         for name, section in sections.items():
             if section:
                 with formatter.section(name):
-                    # Padded, as each section would else have a column of its own.
+                    # All flags as wide as the widest: each section sets its texts behind its own.
                     formatter.write_dl(
                         [(flag.ljust(width), text) for flag, text in section], _WIDEST_FLAG
                     )
@@ -79,6 +83,36 @@ def complete_file(
 ) -> list[CompletionItem]:
     """Leaves the completion to the shell, which knows its files."""
     return [CompletionItem(incomplete, type="file")]
+
+
+def parse_file(ctx: click.Context, param: click.Parameter, text: str | None) -> Path | None:
+    """The callback of an option that names a file: as the settings that name one are read."""
+    try:
+        path: Path | None = None if text is None else syntax.file().parse(text)
+    except ValueError as error:
+        raise UsageError(f"{param.opts[0]} is {shown(text or '')}; it must be {error}") from None
+    return path
+
+
+config_option: Final = click.option(
+    "--config",
+    callback=parse_file,
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="YAML settings.",
+)
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without `nan` and `inf`, which click lets through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def _as_click(option: Option, flag: str) -> Callable[[Command], Command]:
@@ -102,7 +136,7 @@ def _as_click(option: Option, flag: str) -> Callable[[Command], Command]:
 
 
 def _help(option: Option) -> str:
-    # What a file is without one, its help says itself.
+    # The help of a file says in words what happens without it: "[none]" would say less.
     is_unset_file = option.default is None and option.metavar == "FILE"
     return option.help if is_unset_file else f"{option.help}  [{option.default_text}]"
 

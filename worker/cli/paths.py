@@ -11,7 +11,8 @@ from worker.settings import Settings
 from worker.sources import Shard
 
 STDIN = "-"
-_is_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
+names_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
+"""Whether a source can only be a stream, by its name alone."""
 
 
 def results_path(source: str, settings: Settings, shard: Shard | None = None) -> Path:
@@ -29,7 +30,7 @@ def results_path(source: str, settings: Settings, shard: Shard | None = None) ->
 
 
 def _beside(source: str, shard: Shard | None) -> Path:
-    if _is_stream(source):
+    if names_stream(source):
         raise UsageError(
             "ids from standard input or a pipe need a results log",
             "Say where it is with --results FILE",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from worker.cli.options import settings_options
+from worker.cli.options import config_option, settings_options
 from worker.cli.sharing import ask_queue, no_such_queue, queue_option
 from worker.errors import UsageError
 from worker.observers.wording import count, duration
@@ -30,7 +30,7 @@ def queue() -> None:
 @queue.command()
 @settings_options("shared.url")
 @queue_option(required=True)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> None:
     """Show what is left, and which run has held how much of it for how long."""
@@ -60,7 +60,7 @@ def _table(status: Status) -> str:
 @queue.command()
 @settings_options("shared.url")
 @queue_option(required=True)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 @click.option("--after", metavar="ID", help="Only what came after this `stream_id`.")
 @click.option(
     "--outcome",
@@ -100,7 +100,7 @@ def _line(place: str, record: str, outcome: str | None) -> str:
 @queue.command()
 @settings_options("shared.url")
 @queue_option(required=True)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 @click.option("--yes", is_flag=True, help="Also where ids are left.")
 def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
     """Delete a queue: its ids, its outcomes, and what it knows of which were ever queued."""
@@ -111,10 +111,10 @@ def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
         left = (await asked.status()).left
         if left and not yes:
             raise UsageError(
-                f"{count(left, 'id')} are left in the queue {asked.name!r}",
-                "--yes deletes them too",
+                f"the queue {asked.name!r} still holds {count(left, 'id')}",
+                "--yes deletes it all the same",
             )
         await asked.drop()
-        click.echo(f"deleted the queue {asked.name}, in which {count(left, 'id')} were left")
+        click.echo(f"deleted the queue {asked.name}, which held {count(left, 'id')}")
 
     ask_queue(values, config, queue, ask)

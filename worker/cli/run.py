@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from worker.cli.options import SectionedCommand, complete_file, given_flags, settings_options
+from worker.cli.options import (
+    SectionedCommand,
+    complete_file,
+    config_option,
+    given_flags,
+    settings_options,
+)
 from worker.cli.sharing import queue_option, warnings
 from worker.errors import UsageError
 from worker.settings import Settings, load, load_key, print_settings
@@ -31,7 +37,7 @@ def _shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Shar
 @click.command(cls=SectionedCommand, epilog=_EPILOG)
 @click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML settings.")
+@config_option
 @queue_option(required=False)
 @click.option(
     "--shard", metavar="K/N", callback=_shard, help="Only the K-th of N parts of SOURCE, by id."
@@ -74,6 +80,8 @@ def run(
       complete-sessions run backlog.txt --until 06:00
       complete-sessions run --shared redis://db --queue june --results june.jsonl
     """
+    if verbose and quiet:
+        raise UsageError("-v and -q do not go together", "Leave one of them out")
     flags = given_flags(values)
     if verbose or quiet:
         flags["log.level"] = "debug" if verbose else "warning"

@@ -13,6 +13,7 @@ import msgspec
 from worker.api.sandbox.config import OutageMode, SandboxConfig
 from worker.api.sandbox.faults import BEFORE, FaultKind, parse_faults
 from worker.api.sandbox.sessions import read_sessions
+from worker.cli.options import FiniteRange
 from worker.errors import UsageError
 from worker.settings.durations import parse_duration
 
@@ -54,6 +55,14 @@ class _Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no duration: write 500ms, 90s or 15m.", param, ctx)
 
 
+def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not (text.isascii() and text.isprintable()):
+        raise UsageError(
+            "--retry-after holds what no header can", "Write a number of seconds, or date+N"
+        )
+    return text
+
+
 @click.command(
     short_help="Serve a local stand-in of the API, to rehearse against.",
     epilog=f"""
@@ -84,7 +93,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="R",
     help="Requests a second for each key, 0 for any number (default: 10 live, 5 test).",
 )
@@ -96,6 +105,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--retry-after",
+    callback=_checked_header,
     metavar="TEXT",
     help="Sent with a 429 as it is; date+N is the HTTP date in N seconds.",
 )

@@ -1,0 +1,69 @@
+"""Whether the files of a run can be read and written: tried, without making or changing any."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+from pathlib import Path
+
+from worker.cli.paths import STDIN, names_stream, results_path
+from worker.errors import LedgerError
+from worker.ledger.files import open_regular, reported
+from worker.ledger.journal import journal_path, read_journal, read_pid
+from worker.ledger.lock import lock
+from worker.ledger.results import locate, refuse_compressed
+from worker.settings import Settings
+from worker.sources import open_source
+
+
+def try_source(source: str, settings: Settings) -> str:
+    """Open the source as a run does, and close it. Raises what a run would."""
+    if _is_stream(source):
+        return "a stream, which is left to the run"
+    written = settings.source
+    with closing(open_source(source, format=written.format, field=written.field)) as opened:
+        return f"{opened.name} can be read"
+
+
+def try_results(source: str | None, settings: Settings) -> str:
+    """Look at the log, its lock, its journal and their directory. Raises what a run would."""
+    if source is None and settings.results is None:
+        return "beside the source, as none is named"
+    path = locate(results_path(source or STDIN, settings))
+    _try_log(path)
+    read_journal(journal_path(path), lambda _: None, alone=True)
+    # Also where the log is there already: the journal comes into being by a rename.
+    _check_writable(path.parent, "a log and its journal cannot be made in")
+    return f"{path} can be written"
+
+
+def _try_log(path: Path) -> None:
+    with reported("read the results log", path):
+        try:
+            fd = open_regular(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            refuse_compressed(fd, path)
+            lock(fd, path, "results log", lambda: read_pid(journal_path(path)))
+        finally:
+            os.close(fd)
+    _check_writable(path, "the results log cannot be written:")
+
+
+def _check_writable(path: Path, problem: str) -> None:
+    needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
+    if not os.access(path, needed):
+        raise LedgerError(f"{problem} {path}", "Change its permissions or its owner")
+
+
+def _is_stream(source: str) -> bool:
+    """What is read once: a look at it would take something away from the run."""
+    if names_stream(source):
+        return True
+    try:
+        mode = Path(source).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
