@@ -73,8 +73,17 @@ async def test_a_backlog_whose_run_died(tmp_path: Path, rehearse: Any) -> None:
     await die(results(tmp_path), entered=SOME[:6], settled=[record(SOME[0])])
     told = rehearse()
     assert (told["would be sent"], told["already settled"]) == ("39", "1")
-    assert told["of these, read"].startswith("5 first")
+    assert told["of these, read"] == "5 first: they may have been sent"
+    assert rehearse("--limit", "3")["of these, read"].startswith("3 first")
     assert "5 ids may have been sent by a run that ended early" in told["notes"]
+
+
+def test_reading_every_session_first_takes_twice_the_time(tmp_path: Path, rehearse: Any) -> None:
+    backlog(tmp_path, *SOME)
+    told = rehearse("--check-first")
+    assert told["of these, read"] == "40 first: --check-first"
+    assert told["would take"] == "about 0:00:20 at 4 requests a second"
+    assert rehearse("--check-first", "--limit", "4")["of these, read"].startswith("4 first")
 
 
 async def test_what_is_foretold_is_what_a_run_does(tmp_path: Path, rehearse: Any) -> None:

@@ -39,7 +39,7 @@ def try_results(source: str | None, settings: Settings) -> str:
 
 
 def _try_log(path: Path) -> None:
-    with reported("read the results log", path):
+    with reported("read the results log", path, "Name another with --results FILE"):
         try:
             fd = open_regular(path, os.O_RDONLY)
         except FileNotFoundError:

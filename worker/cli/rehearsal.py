@@ -22,8 +22,11 @@ _CHUNK = 4096
 class Forecast:
     """What a run would find in its source, counted as a run would count it."""
 
-    def __init__(self, limit: int | None, shard: Shard | None = None) -> None:
+    def __init__(
+        self, limit: int | None, shard: Shard | None = None, *, check_first: bool = False
+    ) -> None:
         self._limit = limit
+        self._check_first = check_first
         self._shard = shard
         self.input = 0
         self.invalid = 0
@@ -43,13 +46,21 @@ class Forecast:
         open_ids = self.standings[Standing.NEW] + self.standings[Standing.CHECK]
         return open_ids if self._limit is None else min(open_ids, self._limit)
 
+    @property
+    def to_read(self) -> int:
+        """How many of them are read before they are sent; at most, where a limit is set."""
+        if self._check_first:
+            return self.to_send
+        return min(self.standings[Standing.CHECK], self.to_send)
+
     def lines(self, source: str, results: str, rate: float) -> list[str]:
-        seconds = round((self.to_send + self.standings[Standing.CHECK]) / rate)
+        seconds = round((self.to_send + self.to_read) / rate)
+        reason = "--check-first" if self._check_first else "they may have been sent"
         return [
             f"source           {source}: {self.input} ids",
             f"results log      {results}",
             f"would be sent    {self.to_send}",
-            f"of these, read   {self.standings[Standing.CHECK]} first, as they may have been sent",
+            f"of these, read   {self.to_read} first: {reason}",
             f"already settled  {self.standings[Standing.SETTLED]}",
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
@@ -64,7 +75,7 @@ def rehearse(
     """Print the forecast of a run; sends, locks and changes nothing."""
     results = results_path(source_name, settings, shard)
     rate = _rate(settings)
-    forecast = Forecast(settings.stop.limit, shard)
+    forecast = Forecast(settings.stop.limit, shard, check_first=settings.retry.check_first)
     with closing(
         open_source(source_name, format=settings.source.format, field=settings.source.field)
     ) as source:
