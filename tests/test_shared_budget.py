@@ -187,6 +187,24 @@ async def test_a_pause_is_everybodys_and_one_run_probes(link: Link) -> None:
     assert pause.reason == "throttled"
     one.pacer.heard(Signal.ANSWERED, sent_at=probe)
     assert await waiting is not None
+    assert 0.2 < other.pacer.paused_s < 2.0
+
+
+@needs_redis
+async def test_what_holds_a_run_up_twice_counts_once(link: Link) -> None:
+    one, other = Member(link, "one"), Member(link, "other")
+    one.budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
+    await settled(one.budget)
+    began_at = CLOCK.now()
+    waiting = asyncio.create_task(other.pacer.permit())
+    await asyncio.sleep(0.1)
+    for _ in range(10):
+        other.pacer.heard(Signal.FAILED, sent_at=CLOCK.now(), error=Error("timeout", ""))
+    assert isinstance(other.events[-1], OutageBegan)
+    await asyncio.sleep(0.2)
+    one.budget.notice(OutageEnded("throttled", 0.3))
+    assert await waiting is not None
+    assert 0.3 < other.pacer.paused_s <= CLOCK.now() - began_at
 
 
 async def settled(budget: Budget) -> None:
@@ -233,9 +251,12 @@ async def test_without_redis_there_is_no_permit_and_with_it_again_there_is(tmp_p
             assert pause is not None
             assert pause.reason == "shared"
             assert not waiting.done()
+            paused_s = member.pacer.paused_s
+            assert paused_s > 0
             # It comes back empty: there is nothing in it that would be missed.
             server.start()
             assert await waiting is not None
+            assert member.pacer.paused_s > paused_s
     assert [type(event) for event in events] == [OutageBegan, OutageEnded]
 
 

@@ -80,6 +80,7 @@ class Budget:
         self._stock = 0
         self._stock_ends_at = -math.inf
         self._resumes_at = -math.inf
+        self._refused_s = 0.0
         self._stopped = asyncio.Event()
         self._telling: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
@@ -110,7 +111,14 @@ class Budget:
             await self._clock.wait(
                 self._stopped, until if granted else min(until, now + _LONGEST_SLEEP_S)
             )
+            if not granted:
+                self._refused_s += self._clock.now() - now
             self._stock, self._stock_ends_at = granted, until + length_s
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds for which Redis was away, or gave no permit to this run, so far."""
+        return self._refused_s + self._link.down_s
 
     def pause(self, now: float) -> Pause | None:
         """Why nobody gets a permit; None where nothing is in the way."""
@@ -175,12 +183,18 @@ class SharedPacer(Pacer):
         super().__init__(rate, notify=tell, adaptive=self._rate, **options)
         self._budget = budget
         self._is_sure = is_sure
+        self._held_up_s = 0.0
+        self._asked_at_s: tuple[float, float] | None = None
         self._pass_own_throttler = self._pass_throttler
         self._pass_throttler = self._pass_both
 
     def stop(self) -> None:
         super().stop()
         self._budget.stop()
+
+    @property
+    def paused_s(self) -> float:
+        return super().paused_s + self._held_up_s + self._held_up_now_s()
 
     def pause(self, now: float) -> Pause | None:
         return super().pause(now) or self._budget.pause(now)
@@ -192,6 +206,7 @@ class SharedPacer(Pacer):
 
     async def _pass_both(self) -> None:
         await self._pass_own_throttler()
+        self._asked_at_s = super().paused_s, self._budget.paused_s
         try:
             await self._budget.take(self._rate)
             while not await self._is_sure():
@@ -200,3 +215,13 @@ class SharedPacer(Pacer):
             # A run that ends needs no permit: what it ends for is not this.
             if not self._stopped:
                 raise
+        finally:
+            self._held_up_s += self._held_up_now_s()
+            self._asked_at_s = None
+
+    def _held_up_now_s(self) -> float:
+        """For how long the permit that is asked for was held up, if this run was not anyway."""
+        if self._asked_at_s is None:
+            return 0.0
+        own_s, shared_s = self._asked_at_s
+        return max(self._budget.paused_s - shared_s - (super().paused_s - own_s), 0.0)

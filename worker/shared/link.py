@@ -82,6 +82,7 @@ class Link:
         self._scripts: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._was_reached = False
         self._down_since = math.inf
+        self._down_s = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,6 +98,11 @@ class Link:
     @property
     def is_down(self) -> bool:
         return self._down_since != math.inf
+
+    @property
+    def down_s(self) -> float:
+        """Seconds in which Redis was away, so far."""
+        return self._down_s + max(self._clock.now() - self._down_since, 0.0)
 
     def stop(self) -> None:
         """Have no more patience than a few seconds: the run is to end."""
@@ -149,8 +155,10 @@ class Link:
     def _recover(self) -> None:
         self._was_reached = True
         if self.is_down:
-            self._notify(OutageEnded(REASON, self._clock.now() - self._down_since))
+            seconds = self._clock.now() - self._down_since
+            self._down_s += seconds
             self._down_since = math.inf
+            self._notify(OutageEnded(REASON, seconds))
 
     def _fatal(self, error: Exception) -> WorkerError | None:
         """What no waiting mends, in a sentence."""
