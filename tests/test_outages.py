@@ -42,6 +42,7 @@ async def test_an_outage_costs_time_and_no_session(tmp_path: Path, mode: OutageM
         await sandbox.begin_outage(mode)
         await until(lambda: here.runner.snapshot().pause is not None)
         await until(lambda: here.runner.tally.retries > 15)
+        assert here.runner.snapshot().tally.paused_s > 0
         await sandbox.end_outage()
         ended = await run
         assert (ended.code, ended.outcomes) == (ExitCode.OK, {"processing": 60})

@@ -37,6 +37,7 @@ from worker.events import (
     Ticked,
 )
 from worker.outcomes import Via
+from worker.runner import Runner
 
 
 async def test_what_is_settled_is_not_sent_again_and_what_failed_is(tmp_path: Path) -> None:
@@ -141,6 +142,22 @@ async def test_a_defect_in_a_slot_ends_the_run_with_an_account_and_without_a_sec
         assert second[some[9]].via is Via.CHECK
         assert sandbox.sessions.triggered_twice == {}
         assert not second.journal_stays
+
+
+@pytest.mark.parametrize(
+    ("broken", "max_duration"), [("snapshot", "1h"), ("_end_at_deadline", "50ms")]
+)
+async def test_a_defect_beside_the_slots_ends_the_run_with_an_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, max_duration: str
+) -> None:
+    def fail(_: Runner) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr(Runner, broken, fail)
+    here = RunDesk(tmp_path, pace_rate="50", stop_max_duration=max_duration)
+    ended = await here.run(ids(200), client=Scripted({}))
+    assert ended.code is ExitCode.DEFECT
+    assert [str(defect) for defect in here.runner.defects] == ["nobody foresaw this"]
 
 
 class Failing:

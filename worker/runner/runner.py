@@ -145,8 +145,8 @@ class Runner:
         serving = asyncio.create_task(self._guard(self._ledger.serve(self._on_durable)))
         slots = [self._work() for _ in range(self._limits.concurrency)]
         background = [
-            asyncio.create_task(self._tick()),
-            asyncio.create_task(self._watch_deadline()),
+            asyncio.create_task(self._guard(work))
+            for work in (self._tick(), self._watch_deadline())
         ]
         self._tasks = [
             asyncio.create_task(self._guard(work)) for work in (self._backlog.fill(), *slots)
@@ -380,6 +380,7 @@ class Runner:
 
     def snapshot(self) -> Snapshot:
         now = self._clock.now()
+        self.tally.paused_s = self._pacer.paused_s
         return Snapshot(
             tally=self.tally,
             elapsed_s=now - self._started_at,
