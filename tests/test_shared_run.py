@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from crash_matrix import Row, everything, play, sandbox
+from program import in_this_process
 from redis_server import RedisServer, needs_redis, redis_server
 
 from worker.cli.run import run
@@ -101,7 +102,7 @@ def test_a_queue_is_filled_worked_off_read_and_dropped(desk: Desk) -> None:
         (["--force"], "--force does not go with --queue"),
         (["--dry-run"], "--dry-run does not go with --queue"),
         (["--lease", "30s"], "another host could begin before it has ended"),
-        (["--queue", "no name"], "--queue is no name"),
+        (["--queue", "no name"], "--queue is 'no name'; it must be made of letters"),
         ([], "there is no queue 'nowhere'"),
     ],
 )
@@ -141,6 +142,50 @@ def test_a_password_is_shown_nowhere(desk: Desk) -> None:
             else desk(*arguments, WORKER_SHARED_URL=url)
         )
         assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("/0?foo=1", "'foo'"),
+        ("?ssl_ca_certs=F", "'ssl_ca_certs'"),
+        ("?socket_timeout=abc", "'socket_timeout'"),
+        ("?db=x", "'db'"),
+        ("?encoding=foo", "unknown encoding"),
+        ("/999999", "DB index is out of range"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_wrong_usage(
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    rest: str,
+    said: str,
+) -> None:
+    url = f"redis://127.0.0.1:{redis.port}{rest}"
+    monkeypatch.setenv("WORKER_SHARED_URL", url)
+    done = in_this_process(
+        "queue", "status", "--queue", "june", monkeypatch=monkeypatch, capfd=capfd
+    )
+    assert (done.code, done.err.count("\n")) == (ExitCode.USAGE, 1)
+    assert f"by the address {url.partition('?')[0]}: " in done.err
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check",), ("queue", "status", "--queue", "june"), ("enqueue", "-", "--queue", "x")],
+)
+def test_without_the_extra_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("worker.shared.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.setenv("WORKER_SHARED_URL", "redis://127.0.0.1:9")
+    done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.code == ExitCode.USAGE
+    assert "pip install 'complete-sessions[shared]'" in done.out + done.err
 
 
 def test_check_tells_whether_redis_answers_and_suits_a_queue(desk: Desk) -> None:

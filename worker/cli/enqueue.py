@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,13 +42,11 @@ def enqueue(source: str, queue: str, again: bool, config: Path | None, **values:
     """
 
     async def add(into: Queue, settings: Settings) -> int:
-        opened = open_source(source, format=settings.source.format, field=settings.source.field)
-        try:
+        written = settings.source
+        with closing(open_source(source, format=written.format, field=written.field)) as opened:
             return await _add_all(opened, into, again)
-        finally:
-            opened.close()
 
-    return ask_queue(values, config, queue, add)
+    return ask_queue(values, config, queue, add, must_exist=False)
 
 
 async def _add_all(source: Source, queue: Queue, again: bool) -> int:
@@ -56,11 +55,10 @@ async def _add_all(source: Source, queue: Queue, again: bool) -> int:
         ids = [item for item in items if item.problem is None]
         read += len(items)
         added += await queue.add(ids, again=again)
-        for item in items:
-            if item.problem is not None:
-                invalid += 1
-                if invalid <= _SHOWN:
-                    click.echo(f"line {item.line}: {visible(item.problem)}", err=True)
+        wrong = [f"line {item.line}: {visible(item.problem)}" for item in items if item.problem]
+        for line in wrong[: max(0, _SHOWN - invalid)]:
+            click.echo(line, err=True)
+        invalid += len(wrong)
     click.echo(
         f"{count(read, 'line')} read: {count(added, 'id')} added to the queue {queue.name},"
         f" {read - added - invalid:,} there already, {invalid:,} cannot be ids"

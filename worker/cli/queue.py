@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from worker.cli.options import config_option, settings_options
-from worker.cli.sharing import ask_queue, no_such_queue, queue_option
+from worker.cli.sharing import ask_queue, queue_option
 from worker.errors import UsageError
 from worker.observers.wording import count, duration
 from worker.outcomes import Outcome
@@ -34,13 +34,7 @@ def queue() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> None:
     """Show what is left, and which run has held how much of it for how long."""
-
-    async def ask(asked: Queue, _: Settings) -> Status:
-        if not await asked.exists():
-            raise no_such_queue(asked.name)
-        return await asked.status()
-
-    found = ask_queue(values, config, queue, ask)
+    found = ask_queue(values, config, queue, lambda asked, _: asked.status())
     click.echo(msgspec.json.encode(found) if as_json else _table(found))
 
 
@@ -79,8 +73,6 @@ def results(
         raise UsageError("--after is no stream_id", "Copy it from a line of `queue results`")
 
     async def ask(asked: Queue, _: Settings) -> None:
-        if not await asked.exists():
-            raise no_such_queue(asked.name)
         place = after
         while page := await asked.outcomes(place):
             lines = [_line(*one, outcome) for one in page]
@@ -106,8 +98,6 @@ def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
     """Delete a queue: its ids, its outcomes, and what it knows of which were ever queued."""
 
     async def ask(asked: Queue, _: Settings) -> None:
-        if not await asked.exists():
-            raise no_such_queue(asked.name)
         left = (await asked.status()).left
         if left and not yes:
             raise UsageError(

@@ -13,6 +13,7 @@ import msgspec
 from worker.api.sandbox.config import OutageMode, SandboxConfig
 from worker.api.sandbox.faults import BEFORE, FaultKind, parse_faults
 from worker.api.sandbox.sessions import read_sessions
+from worker.cli.loop import loop_factory
 from worker.cli.options import FiniteRange
 from worker.errors import UsageError
 from worker.settings.durations import parse_duration
@@ -194,17 +195,9 @@ def sandbox(
         outage_mode=OutageMode(outage_mode),
         seed=seed,
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         stats = runner.run(_serve(config))
     click.echo(msgspec.json.encode(stats))
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop  # noqa: PLC0415 - an extra, and only needed to serve
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _serve(config: SandboxConfig) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,8 +17,11 @@ from worker.cli.options import given_flags
 from worker.clock import Clock
 from worker.errors import UsageError
 from worker.events import Event
+from worker.observers.wording import redacted
 from worker.settings import ApiKey, Loaded, Settings, format_duration, load
-from worker.settings.engine import secrets_of
+from worker.settings.engine import secrets_of, without_secrets
+from worker.settings.redact import shown
+from worker.settings.syntax import is_plain_name
 
 if TYPE_CHECKING:
     from worker.ledger import Ledger
@@ -32,7 +34,6 @@ T = TypeVar("T")
 _PATIENCE_S: Final = 10.0
 """What commands that somebody waits for have; a run has its own."""
 
-_is_queue_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
 _SLACK_S: Final = 0.5
 
 
@@ -47,10 +48,10 @@ def queue_option(required: bool) -> Callable[[Any], Any]:
 
 
 def _checked_name(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
-    if name is not None and not _is_queue_name(name):
+    if name is not None and not is_plain_name(name):
         raise UsageError(
-            "--queue is no name",
-            "It must be made of letters, digits, '_', '.' and '-', 100 at most",
+            f"--queue is {shown(name)}; it must be made of letters, digits, '_', '.' and '-',"
+            " 100 at most"
         )
     return name
 
@@ -84,11 +85,8 @@ class Team:
         from worker.shared.shift import SharedLedger, Shift  # noqa: PLC0415 - Redis
 
         request_s = longest_request_s(self._settings)
-        queue = Queue(self._link, name)
-        if not await queue.exists():
-            raise no_such_queue(name)
         shift = Shift(
-            queue,
+            await _existing(Queue(self._link, name)),
             self._member,
             slots=self._settings.pace.concurrency,
             lease_s=self._settings.shared.lease,
@@ -120,6 +118,8 @@ def ask_queue(
     config: Path | None,
     name: str,
     ask: Callable[[Queue, Settings], Awaitable[T]],
+    *,
+    must_exist: bool = True,
 ) -> T:
     """Ask something of a queue, for a command that somebody waits for."""
     loaded = load(flags=given_flags(values), environ=os.environ, config=config)
@@ -130,26 +130,31 @@ def ask_queue(
         async with _linked(loaded.settings, _PATIENCE_S) as link:
             from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
 
-            return await ask(Queue(link, name), loaded.settings)
+            queue = Queue(link, name)
+            return await ask(await _existing(queue) if must_exist else queue, loaded.settings)
 
     return asyncio.run(answer())
 
 
 async def describe(settings: Settings, queue: str | None) -> tuple[str, list[str]]:
     """Where the shared Redis is, and what it lacks for a queue; raises what a run would."""
-    from worker.shared.fitness import shortcomings  # noqa: PLC0415 - Redis
-    from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
-
     async with _linked(settings, _PATIENCE_S) as link:
-        if queue is not None and not await Queue(link, queue).exists():
-            raise no_such_queue(queue)
+        from worker.shared.fitness import shortcomings  # noqa: PLC0415 - Redis
+        from worker.shared.queue import Queue  # noqa: PLC0415 - Redis
+
+        if queue is not None:
+            longest_request_s(settings)
+            await _existing(Queue(link, queue))
         return f"{link.name} answers", await shortcomings(link)
 
 
-def no_such_queue(name: str) -> UsageError:
-    return UsageError(
-        f"there is no queue {name!r}",
-        f"`complete-sessions enqueue SOURCE --queue {name}` makes it",
+async def _existing(queue: Queue) -> Queue:
+    """The queue, or UsageError where there is none of its name."""
+    if await queue.exists():
+        return queue
+    raise UsageError(
+        f"there is no queue {queue.name!r}",
+        f"`complete-sessions enqueue SOURCE --queue {queue.name}` makes it",
     )
 
 
@@ -177,14 +182,32 @@ async def _linked(
 ) -> AsyncIterator[Link]:
     if settings.shared.url is None:
         raise UsageError("no Redis is named", "Say where it is with --shared URL")
+    url = settings.shared.url
     try:
-        from worker.shared.link import Link  # noqa: PLC0415 - an extra
+        from redis.exceptions import ResponseError  # noqa: PLC0415 - an extra
+
+        from worker.shared.link import Link  # noqa: PLC0415 - it needs that extra
     except ImportError:
         raise UsageError(
             "sharing needs a library that is not installed",
             "pip install 'complete-sessions[shared]'",
         ) from None
-    link = Link(settings.shared.url, clock=Clock(), patience_s=patience_s, notify=notify)
+    try:
+        link = Link(url, clock=Clock(), patience_s=patience_s, notify=notify)
+    except (TypeError, ValueError) as error:
+        raise _wrong_address(url, error) from None
     async with link:
-        await link.ask(lambda redis: redis.ping())
+        try:
+            await link.ask(lambda redis: redis.ping())
+        except (TypeError, ValueError, LookupError, ResponseError) as error:
+            raise _wrong_address(url, error) from None
         yield link
+
+
+def _wrong_address(url: str, error: Exception) -> UsageError:
+    """For what only the library or Redis itself finds: an option, or a database that is not."""
+    said = redacted(str(error), secrets_of(url)).rstrip(".")
+    return UsageError(
+        f"the Redis of --shared cannot be used by the address {without_secrets(url)}: {said}",
+        "Correct the database and the options in it",
+    )

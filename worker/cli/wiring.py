@@ -18,6 +18,7 @@ import msgspec
 
 from worker.api.client import Client
 from worker.cli.descriptors import allow_connections
+from worker.cli.loop import loop_factory
 from worker.cli.paths import STDIN, results_path
 from worker.cli.show import Screen
 from worker.cli.signals import stop_on_signals
@@ -125,7 +126,7 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
         work = _Work(plan, run, results, clock, source, ledger, observers)
         screen.open()
-        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+        with asyncio.Runner(loop_factory=loop_factory()) as loop:
             return loop.run(_run_in_loop(work, screen))
 
 
@@ -140,14 +141,6 @@ def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | Shard
     part = ShardedSource(AsyncSource(source), plan.shard)
     stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
     return part
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:

@@ -21,7 +21,7 @@ _FALSE: Final = frozenset({"false", "no", "off", "0"})
 _NONE: Final = frozenset({"none", "null"})
 _is_whole: Final = re.compile(r"[0-9]{1,15}").fullmatch
 _is_decimal: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?").fullmatch
-_is_plain_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
+is_plain_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
 _match_time: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])").fullmatch
 
 
@@ -156,7 +156,7 @@ def plain_name() -> Syntax:
     allowed = "a name of letters, digits, '_', '.' and '-', 100 at most, and not the key"
 
     def parse(text: str) -> str:
-        if not _is_plain_name(text) or may_be_key(text):
+        if not is_plain_name(text) or may_be_key(text):
             raise ValueError(allowed)
         return text
 
