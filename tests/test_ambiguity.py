@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_desk import desk, faulty, ids, methods
+from run_desk import RunDesk, Scripted, desk, faulty, ids, methods
 
 from worker.api.sandbox.config import SandboxConfig
 from worker.api.sandbox.faults import Faults, parse_faults
 from worker.api.sandbox.sessions import Status
+from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.errors import ExitCode
 from worker.events import Throttled
-from worker.outcomes import Outcome, Via
+from worker.outcomes import Error, Outcome, Via
 
 EVERY_FAULT = (
     "http_500=0.05",
@@ -162,6 +163,24 @@ async def test_what_no_reading_can_tell_is_ambiguous_and_read_by_the_next_run(
         assert second.outcomes == {"processing": 1}
         assert methods(sandbox) == {"POST": 1, "GET": 4}
         assert sandbox.sessions[ids(1)[0]].triggers == 1
+
+
+IN_REVIEW = Answer(200, b'{"status": "in_review"}')
+LOST = NoAnswer(Error("timeout", ""), may_have_arrived=True)
+
+
+@pytest.mark.parametrize("check_first", [True, False], ids=["read first", "read after a timeout"])
+async def test_a_status_that_is_not_known_is_read_again_by_the_next_run_and_never_sent(
+    tmp_path: Path, check_first: bool
+) -> None:
+    [one] = ids(1)
+    here = RunDesk(tmp_path)
+    replies: list[Reply] = [IN_REVIEW] if check_first else [LOST, IN_REVIEW]
+    first = await here.run([one], client=Scripted({one: replies}), retry_check_first=check_first)
+    assert (first.outcomes, first[one].session_status) == ({"ambiguous": 1}, "in_review")
+    client = Scripted({one: [IN_REVIEW]})
+    assert (await here.run(client=client)).outcomes == {"ambiguous": 1}
+    assert client.sent == [("GET", one)]
 
 
 async def test_after_the_last_attempt_too_a_reading_settles(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ async def test_a_failure_of_the_server_that_acted_all_the_same_is_not_sent_again
         (b'{"status": "complete"}', Outcome.PROCESSING, None),
         (b'{"status": "cancelled"}', Outcome.FAILED, "session_cancelled"),
         (b'{"status": "abandoned"}', Outcome.FAILED, "session_abandoned"),
-        (b'{"status": "paused"}', Outcome.FAILED, "unexpected_response"),
+        (b'{"status": "paused"}', Outcome.FAILED, "ambiguous"),
     ],
 )
 async def test_a_reading_settles_by_the_sessions_status(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.api.verdict import (
+    Answer,
     Misdirected,
     Refused,
     Settled,
@@ -15,6 +17,7 @@ from worker.api.verdict import (
     Transient,
     Unfinished,
     Verdict,
+    judge_check,
 )
 from worker.outcomes import Error, Item, Outcome, Via
 from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
@@ -98,6 +101,19 @@ def test_a_read_of_a_cancelled_session_settles_what_was_ambiguous() -> None:
     step(read, RESET)
     verdict = Settled(Outcome.FAILED, 200, "cancelled", Error("session_cancelled", ""))
     assert error_type(step(read, verdict)) == "session_cancelled"
+
+
+@given(st.integers(100, 599), st.sampled_from(["cancelled", "abandoned", "in_review"]) | st.text())
+def test_what_may_have_arrived_fails_by_another_name_only_where_nothing_can_have_run(
+    http_status: int, session_status: str
+) -> None:
+    read = job()
+    step(read, RESET)
+    verdict = judge_check(Answer(http_status, msgspec.json.encode({"status": session_status})))
+    settled = step(read, verdict, Policy(max_attempts=1))
+    if isinstance(settled, Settled) and settled.outcome is Outcome.FAILED:
+        known = session_status in ("cancelled", "abandoned") and 200 <= http_status < 300
+        assert error_type(settled) == (f"session_{session_status}" if known else "ambiguous")
 
 
 def test_resend_does_not_read() -> None:

@@ -74,8 +74,9 @@ def test_a_session_that_has_ended_otherwise_fails_by_its_own_name(status: Any) -
 def test_a_status_that_nobody_documented_is_not_sent_again() -> None:
     verdict = judge_check(answer(200, {"status": "paused"}))
     assert isinstance(verdict, Settled)
-    assert verdict.outcome is Outcome.FAILED
+    assert (verdict.outcome, verdict.session_status) == (Outcome.FAILED, "paused")
     assert verdict.error is not None
+    assert verdict.error.type == "ambiguous"
     assert "'paused'" in verdict.error.message
 
 

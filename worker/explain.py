@@ -117,7 +117,8 @@ ERROR_TYPES: Final[dict[str, Explanation]] = {
         "client.",
     ),
     ErrorType.AMBIGUOUS.value: Explanation(
-        "A request may have reached the API, and nobody could be asked whether it did.",
+        "A request may have reached the API, and nobody could be asked whether it did; or the "
+        "session has a status that this program does not know.",
         f"{_SAME_COMMAND}: it reads each of these sessions before it sends anything, so that "
         "no checks are billed twice.",
     ),

@@ -113,7 +113,7 @@ def judge_completion(reply: Reply, now: datetime | None = None) -> Verdict:
         status = _session_status(reply.body)
         if status in ("processing", "complete"):
             return Settled(Outcome.PROCESSING, reply.status, status)
-        return Transient(_unexpected(reply), True, reply.status)
+        return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)
     return _judge_failure(reply, now)
 
 
@@ -140,10 +140,11 @@ def _judge_session(answer: Answer) -> Verdict:
             error = Error(kind.value, f"the session is {status}: it cannot be completed")
             return Settled(Outcome.FAILED, answer.status, status, error)
         case None:
-            return Transient(_unexpected(answer), True, answer.status)
+            return Transient(_unexpected(answer), ambiguous=True, http_status=answer.status)
         case _:
+            # It may be one that follows a completion: to send the session blindly is never right.
             message = _clip(f"the session's status is {status!r}, which is not known")
-            error = Error(ErrorType.UNEXPECTED_RESPONSE.value, message)
+            error = Error(ErrorType.AMBIGUOUS.value, message)
             return Settled(Outcome.FAILED, answer.status, _clip(status), error)
 
 
@@ -165,7 +166,8 @@ def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:
     if status in _REFUSALS:
         return Refused(error, status)
     if status >= 500 or status in _AMBIGUOUS_CLIENT_ERRORS or status < 200:
-        return Transient(error, True, status, parse_retry_after(reply.retry_after, now))
+        retry_after_s = parse_retry_after(reply.retry_after, now)
+        return Transient(error, ambiguous=True, http_status=status, retry_after_s=retry_after_s)
     return Settled(Outcome.FAILED, status, error=error)
 
 
