@@ -77,6 +77,14 @@ def test_every_example_ends_with_a_newline_and_speaks_of_no_key(path: Path) -> N
         assert not re.search(r"\b(live|test)_[A-Za-z0-9]{12}", text)
 
 
+def test_the_container_is_given_a_directory_made_for_it() -> None:
+    """With U it becomes another user's, whatever stands in it."""
+    text = text_of("Containerfile")
+    volume = re.search(r"--volume (\S+):/data:U", text)
+    assert volume
+    assert f"mkdir {volume[1]} " in text
+
+
 def crontab_entries() -> list[tuple[list[str], str]]:
     """The five fields of the time, and the command, of each entry."""
     lines = [line for line in text_of("crontab").splitlines() if re.match(r"[0-9*]", line)]

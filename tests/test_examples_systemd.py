@@ -77,6 +77,12 @@ def test_the_paths_fit_together() -> None:
     assert values(SERVICE, "ReadWritePaths") == [f"-{Path(METRICS_FILE).parent}"]
 
 
+def test_the_directory_that_the_condition_looks_into_is_made_before() -> None:
+    """The service manager makes it only after the condition has held."""
+    (user,), (mode,) = values(SERVICE, "User"), values(SERVICE, "StateDirectoryMode")
+    assert f"#   install -d -o {user} -g {user} -m {mode} {STATE}\n" in text_of(SERVICE)
+
+
 def test_the_key_comes_as_a_credential() -> None:
     (credential,) = values(SERVICE, "LoadCredential")
     (command,) = values(SERVICE, "ExecStart")
