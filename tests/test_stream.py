@@ -1,4 +1,4 @@
-"""Streams that break under the log, and what the log makes of a line on its way there."""
+"""Streams that break or get stuck under the log, and what becomes of its lines on their way."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import io
 import json
 import logging
 import os
+import pty
+import signal
 import subprocess
 import sys
+import termios
 import textwrap
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pytest
+from program import environment
+from program import started as started_program
 from rich.console import Console
+from run_desk import ids, records_in, sessions
 from sample_events import (
     HandClock,
     finished,
@@ -25,7 +31,11 @@ from sample_events import (
     started,
     survived_trouble,
 )
+from sandbox_caller import until
+from test_run import backlog, results
 
+from worker.api.sandbox.server import Sandbox
+from worker.observers import background
 from worker.observers.logs import LogObserver, configure
 from worker.observers.stream import QuietStream
 from worker.outcomes import Error, Outcome
@@ -85,10 +95,13 @@ def test_broken_stream_silences_the_log_and_raises_nothing(
     kind: str, through_console: bool
 ) -> None:
     stream = broken_stream(kind)
-    console = Console(file=stream, force_terminal=True) if through_console else None
-    observer = LogObserver(configure("console", "info", stream, console), 30.0, HandClock())
+    quiet = QuietStream(stream)
+    file = cast("IO[str]", quiet)
+    console = Console(file=file, force_terminal=True) if through_console else None
+    observer = LogObserver(configure("console", "info", quiet, console), 30.0, HandClock())
     for event in survived_trouble():
         observer.notice(event)
+    quiet.drain()
     # Nothing is stuck in its buffer, to fail once more when it is closed.
     stream.close()
 
@@ -114,10 +127,10 @@ def test_terminal_that_is_full_for_a_moment_does_not_silence_the_log() -> None:
             while os.write(writer, b"x" * 65536):
                 pass
         observer.notice(started())
-        os.read(reader, 1 << 20)
         observer.notice(finished())
-        assert json.loads(os.read(reader, 1 << 20).splitlines()[-1])["event"] == "run_finished"
-    os.close(reader)
+        with os.fdopen(reader, encoding="utf-8") as lines:
+            assert json.loads(lines.readline().lstrip("x"))["event"] == "run_started"
+            assert json.loads(lines.readline())["event"] == "run_finished"
 
 
 def test_stream_of_a_small_alphabet_gets_escapes() -> None:
@@ -126,6 +139,118 @@ def test_stream_of_a_small_alphabet_gets_escapes() -> None:
     logger = configure("console", "info", stream)
     LogObserver(logger, None, HandClock()).notice(retry_scheduled(Error("x", "né")))
     assert rb"message=n\xe9" in raw.getvalue()
+
+
+# --- a stream that is stuck -----------------------------------------------------------------------
+
+
+class Unread:
+    """A pipe that is full before anything is written to it, with a stream to write to it."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "pipe"
+        os.mkfifo(path)
+        self.reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        full = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        self.writer = os.open(path, os.O_WRONLY)
+        self.stream = os.fdopen(self.writer, "w", encoding="utf-8", closefd=False)
+        for size in (65536, 1):
+            with suppress(BlockingIOError):
+                while os.write(full, b"x" * size):
+                    pass
+        os.close(full)
+
+    def lines(self, count: int) -> list[str]:
+        """The next lines, once they have come."""
+        os.set_blocking(self.reader, True)
+        with os.fdopen(self.reader, encoding="utf-8", closefd=False) as lines:
+            return [lines.readline().lstrip("x").rstrip("\n") for _ in range(count)]
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+@pytest.fixture
+def unread(tmp_path: Path) -> Iterator[Unread]:
+    with closing(Unread(tmp_path)) as pipe:
+        yield pipe
+
+
+@pytest.fixture
+def held_terminal() -> Iterator[int]:
+    """A terminal on which Ctrl-S was pressed."""
+    keyboard, terminal = pty.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)
+    yield terminal
+    os.close(terminal)
+    os.close(keyboard)
+
+
+async def run_and_terminate(directory: Path, stderr: int, *options: str) -> None:
+    """It settles ids, and ends by the signal, with its own code and nothing unrecorded."""
+    some = ids(5000)
+    source = backlog(directory, *some)
+    env = environment(PACE_RATE="300")
+    async with Sandbox(sessions(some)) as sandbox:
+        command: list[str | Path] = ["run", source, "--base-url", sandbox.url, *options]
+        async with started_program(*command, env=env, stderr=stderr) as it:
+            await until(lambda: sandbox.sessions.triggered > 100)
+            it.signal(signal.SIGTERM)
+            assert (await it.ends()).code == 143
+        assert len(records_in(results(directory))) == sandbox.sessions.triggered
+
+
+@pytest.mark.parametrize("options", [(), ("-v", "--no-progress")])
+async def test_held_terminal_holds_up_neither_the_run_nor_its_end(
+    tmp_path: Path, held_terminal: int, options: tuple[str, ...]
+) -> None:
+    await run_and_terminate(tmp_path, held_terminal, *options)
+
+
+async def test_unread_pipe_holds_up_neither_the_run_nor_its_end(
+    tmp_path: Path, unread: Unread
+) -> None:
+    await run_and_terminate(tmp_path, unread.writer, "-v")
+
+
+async def test_error_that_nobody_reads_does_not_hold_up_the_exit(unread: Unread) -> None:
+    async with started_program("report", "missing", stderr=unread.writer) as it:
+        assert (await it.ends()).code == 2
+
+
+def test_what_is_written_while_nobody_reads_comes_whole_and_in_order(unread: Unread) -> None:
+    quiet = QuietStream(unread.stream)
+    for number in range(5000):
+        quiet.write(f"line {number}\n")
+    assert quiet.is_behind
+    assert unread.lines(5000) == [f"line {number}" for number in range(5000)]
+
+
+def test_lines_left_out_while_nobody_reads_are_counted_in_the_log(
+    unread: Unread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_MOST_WAITING", 3)
+    quiet = QuietStream(unread.stream)
+    log = configure("json", "info", quiet)
+    for number in range(8):
+        log.info("line", number=number)
+    kept = unread.lines(3)
+    quiet.drain()
+    log.info("line", number=8)
+    events = [json.loads(line) for line in (*kept, *unread.lines(2))]
+    assert [event.get("number") for event in events] == [0, 1, 2, None, 8]
+    assert events[3]["message"] == "nobody read this log: 5 lines were left out"
+
+
+def test_waiting_for_a_stuck_stream_has_an_end(
+    unread: Unread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_PATIENCE_S", 0.05)
+    quiet = QuietStream(unread.stream)
+    quiet.write("line\n")
+    quiet.drain()
+    assert quiet.is_behind
 
 
 def in_a_process(code: str, stderr: str = os.devnull) -> int:

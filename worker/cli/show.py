@@ -6,7 +6,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from worker.clock import Clock
 from worker.events import Observer, RunFinished
@@ -51,7 +51,9 @@ class Screen:
         self._console: Console | None = None
         wants_bar = is_terminal and not self._is_quiet if progress is None else progress
         self._bar = self._make_bar(clock) if wants_bar else None
-        self._log = logs.configure(self._format, settings.level, sys.stderr, self._console, secrets)
+        self._log = logs.configure(
+            self._format, settings.level, self._stream, self._console, secrets
+        )
         every_s = settings.progress_every if self._bar is None else None
         self._log_observer = logs.LogObserver(self._log, every_s, clock, command)
 
@@ -79,20 +81,21 @@ class Screen:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._stream.drain()
 
     def summarize(self, finished: RunFinished) -> None:
         """The summary in words where people read; elsewhere the log's last event holds it."""
         self.close()
         if self._format != "console" or (self._is_quiet and finished.needs_nobody):
             return
+        about = (self._command, self._secrets)
         if self._console is not None:
-            width = self._console.width
-            self._console.print(
-                summary.styled(finished, width, self._command, self._secrets), soft_wrap=True
-            )
-            return
-        width = shutil.get_terminal_size().columns
-        self._stream.write(summary.render(finished, width, self._command, self._secrets) + "\n")
+            text = summary.styled(finished, self._console.width, *about)
+            self._console.print(text, soft_wrap=True)
+        else:
+            width = shutil.get_terminal_size().columns
+            self._stream.write(summary.render(finished, width, *about) + "\n")
+        self._stream.drain()
 
     def _make_bar(self, clock: Clock) -> ProgressBar | None:
         """The bar, on the console that the log shares; none where no bar can be shown."""
@@ -100,5 +103,5 @@ class Screen:
 
         from worker.observers.progress import ProgressBar, can_show  # noqa: PLC0415 - the same
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=cast("IO[str]", self._stream))
         return ProgressBar(self._console, clock) if can_show(self._console) else None

@@ -32,4 +32,6 @@ def tell_all(text: str) -> None:
     from worker.settings import KEY_VARIABLE  # noqa: PLC0415 - only where there is something to say
 
     safe = redacted(text.removesuffix("\n"), [os.environ.get(KEY_VARIABLE, "")])
-    QuietStream(sys.stderr).write(safe + "\n")
+    stream = QuietStream(sys.stderr)
+    stream.write(safe + "\n")
+    stream.drain()

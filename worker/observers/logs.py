@@ -43,7 +43,7 @@ _NO_BREAKDOWN = frozenset(
 def configure(
     format: LogFormat,
     level: str,
-    stream: IO[str] | None,
+    stream: IO[str] | QuietStream | None,
     console: Console | None = None,
     secrets: Sequence[str] = (),
 ) -> FilteringBoundLogger:
@@ -51,11 +51,19 @@ def configure(
 
     They go to `stream`, or through `console` where one is given, so that they scroll above its
     bar. `secrets` never appear. Warnings that libraries log through `logging` come as `library`.
-    A stream that breaks ends the log, never the run.
+    A stream that breaks ends the log, never the run; where nobody reads it for long, lines are left
+    out, and the log says how many.
     """
-    writer = _writer(stream, console)
+    quiet = QuietStream.of(stream) if console is None else guard(console)
+    write = _writer(quiet, console)
+
+    def write_next(line: Any) -> None:
+        if left_out := quiet.take_left_out():
+            bound.warning("notice", message=f"nobody read this log: {left_out} lines were left out")
+        write(line)
+
     logger = structlog.wrap_logger(
-        _Lines(writer),
+        _Lines(write_next),
         processors=processors(format, secrets, styled=console is not None),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
@@ -71,15 +79,13 @@ class _Lines:
         self.debug = self.info = self.warning = self.error = write
 
 
-def _writer(stream: IO[str] | None, console: Console | None) -> Callable[[Any], None]:
+def _writer(stream: QuietStream, console: Console | None) -> Callable[[Any], None]:
     if console is None:
-        quiet = QuietStream(stream)
 
         def write(line: str) -> None:
-            quiet.write(line + "\n")
+            stream.write(line + "\n")
 
         return write
-    guard(console)
     # A line as wide as it is: the terminal breaks it, and it can be copied whole.
     return partial(console.print, soft_wrap=True, highlight=False, markup=False, emoji=False)
 

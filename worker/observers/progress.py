@@ -69,7 +69,7 @@ class ProgressBar:
     """
 
     def __init__(self, console: Console, clock: Clock) -> None:
-        guard(console)
+        self._stream = guard(console)
         self._clock = clock
         self._estimate = Estimate()
         self._view: View | None = None
@@ -131,7 +131,8 @@ class ProgressBar:
     def _show(self, snapshot: Snapshot, eta_s: float | None) -> None:
         if self._live is not None:
             self._view = View(snapshot, eta_s, self._patient_until, self._stop)
-            self._live.update(self._view, refresh=True)
+            # On a terminal that is held nobody sees the frames that pile up.
+            self._live.update(self._view, refresh=not self._stream.is_behind)
 
 
 # --- drawing, without a terminal ------------------------------------------------------------------
