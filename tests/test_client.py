@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from raw_server import PROCESSING, Answer, RawServer, Request, Sent, Then, always, response
 from run_desk import KEY, client_for, settings
+from virtual_time import in_virtual_time
 
 from worker import __version__
 from worker.api.client import MAX_BODY_BYTES, Client, proxy_for
@@ -260,6 +261,35 @@ async def test_a_connection_that_does_not_open_in_time_was_certainly_not_sent() 
                 reply = await it.complete("a")
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+@in_virtual_time
+async def test_a_long_time_to_connect_ends_before_the_requests_does_too() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            url = f"http://127.0.0.1:{port}/v1"
+            given = settings(api_base_url=url, api_connect_timeout="10s", api_timeout="6s")
+            async with client_for(given) as it:
+                reply = await it.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert loop.time() == pytest.approx(5.4, abs=0.01)
+
+
+async def test_what_a_proxy_refuses_to_connect_was_certainly_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusal = response(b"", status="407 Proxy Authentication Required")
+    async with RawServer(always(refusal)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        async with client("https://api.test/v1") as it:
+            reply = await it.complete("a")
+    assert proxy.methods == ["CONNECT"]
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert "407" in reply.error.message
 
 
 async def test_an_answer_to_nobody_is_not_taken_for_the_next_one() -> None:

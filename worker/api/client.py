@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
@@ -49,9 +50,11 @@ class Client:
         self._key = key
         self._tls = tls
         # Connecting must run out of its time before the request does: only then is it known that
-        # nothing was sent.
+        # nothing was sent. Rounded up to whole seconds, both might end in one instant.
         self._timeout = aiohttp.ClientTimeout(
-            total=timeout_s, connect=min(connect_timeout_s, 0.9 * timeout_s)
+            total=timeout_s,
+            connect=min(connect_timeout_s, 0.9 * timeout_s),
+            ceil_threshold=math.inf,
         )
 
     async def __aenter__(self) -> Self:
@@ -169,7 +172,11 @@ def _kind_of(error: Exception) -> tuple[ErrorType, bool]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return ErrorType.CERTIFICATE, False
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+        case (
+            aiohttp.ClientConnectorError()
+            | aiohttp.ConnectionTimeoutError()
+            | aiohttp.ClientHttpProxyError()
+        ):
             return ErrorType.CONNECT_FAILED, False
         case asyncio.TimeoutError():
             return ErrorType.TIMEOUT, True

@@ -161,9 +161,7 @@ async def _existing(queue: Queue) -> Queue:
 def longest_request_s(settings: Settings) -> float:
     """From the permit to the end of its request, whatever happens. Raises UsageError where leases
     are too short for it."""
-    # aiohttp rounds timeouts of more than 5 s up to whole seconds.
-    request_s = settings.api.connect_timeout + settings.api.timeout
-    request_s += _SLACK_S if request_s <= 5.0 else 1.0 + _SLACK_S
+    request_s = settings.api.connect_timeout + settings.api.timeout + _SLACK_S
     from worker.shared.shift import RENEWALS  # noqa: PLC0415 - Redis
 
     needed_s = request_s * RENEWALS / (RENEWALS - 1)
