@@ -118,6 +118,7 @@ async def test_ids_that_a_dead_run_may_have_sent_are_read_first(log: Path) -> No
         Standing.NEW,
     ]
     assert ledger.recovered == 1
+    assert ledger.routine == set(ledger.notes)
     assert ledger.notes == [
         "1 id may have been sent by a run that ended early (run-1): it is read first"
     ]
@@ -203,6 +204,7 @@ def test_what_was_mended_and_what_is_foreign_is_said(log: Path) -> None:
         f"The torn last line of the results log (11 bytes) was moved to {log}.torn",
         "2 lines of the results log are not records and were left in place: lines 1, 3",
     ]
+    assert ledger.routine == {ledger.notes[0]}
     assert ledger.standing(A) is Standing.SETTLED
     ledger.close()
     assert log.read_bytes() == b"?\n" + encode_line(record(A)) + b"\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_help import die
 from program import PROGRAM, PROJECT, environment, in_this_process, run, shell, started
 from run_desk import KEY, RunDesk, ids, journal_of, records_in, sessions
 from sandbox_caller import until
@@ -150,6 +151,25 @@ async def test_quiet_is_silent_when_all_is_well(tmp_path: Path) -> None:
         source = backlog(tmp_path, *ids(5))
         done = await run("run", source, "--base-url", sandbox.url, "-q")
         assert done == (0, "", "")
+
+
+async def test_quiet_is_silent_about_what_a_run_mends_by_itself(tmp_path: Path) -> None:
+    source, log = backlog(tmp_path, *ids(5)), results(tmp_path)
+    await die(log, entered=ids(2))
+    with log.open("a") as file:
+        file.write('{"id": "torn')
+    async with Sandbox(sessions(ids(5))) as sandbox:
+        done = await run("run", source, "--base-url", sandbox.url, "-q")
+    assert done == (0, "", "")
+
+
+async def test_quiet_tells_of_a_log_that_somebody_has_damaged(tmp_path: Path) -> None:
+    source = backlog(tmp_path, *ids(5))
+    results(tmp_path).write_text("no record\n")
+    async with Sandbox(sessions(ids(5))) as sandbox:
+        done = await run("run", source, "--base-url", sandbox.url, "-q")
+    [event] = done.events
+    assert "1 line of the results log is not a record" in event["message"]
 
 
 # --- the environment ---------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         ledger = Ledger.open(results, run, force=plan.force)
         stack.callback(ledger.close)
         for note in ledger.notes:
-            screen.warn(note)
+            tell = screen.note if note in ledger.routine else screen.warn
+            tell(note)
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
         work = _Work(plan, run, results, clock, source, ledger, observers)
         screen.open()

@@ -37,7 +37,14 @@ class Ledger(Past):
     """
 
     def __init__(self, past: Past, log: ResultsLog, journal: Journal) -> None:
-        super().__init__(past.memory, past.notes, past.recovered, past.settled, past.journal_age_s)
+        super().__init__(
+            past.memory,
+            past.notes,
+            past.recovered,
+            past.settled,
+            past.journal_age_s,
+            past.routine,
+        )
         self.path = log.path
         self._log = log
         self._journal = journal
@@ -68,8 +75,10 @@ class Ledger(Past):
         fd = open_locked(path, lambda: read_pid(journal_file))
         try:
             log = ResultsLog(path, fd)
-            notes = _note_on_names(log) + log.repair()
+            repairs = log.repair()
+            notes = _note_on_names(log) + repairs
             past = recall(log.blocks(), journal_file, notes, force=force, alone=True)
+            past.routine = past.routine.union(repairs)
             header = Header.of_this_process(run, past.memory.log_lines)
             journal = Journal(journal_file, header, past.memory.pending_ids())
         except BaseException:

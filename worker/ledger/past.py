@@ -17,7 +17,8 @@ class Past:
 
     `recovered`: ids that a run which died may have sent; each is read before it is sent.
     `settled`: ids that need nothing more. `journal_age_s`: how long ago that run wrote its journal
-    for the last time, by the wall clock; None where no journal was left.
+    for the last time, by the wall clock; None where no journal was left. `routine`: those of the
+    notes that call for nobody, as the run mends by itself what they tell of.
     """
 
     memory: Memory
@@ -25,6 +26,7 @@ class Past:
     recovered: int
     settled: int
     journal_age_s: float | None
+    routine: frozenset[str] = frozenset()
 
     def standing(self, session_id: str) -> Standing:
         """What to do with an id, which counts as asked for from now on."""
@@ -45,14 +47,16 @@ def recall(
         notes.append(str(bad_lines))
     if bad_lines.torn:
         notes.append("The last line of the results log is torn; a run moves it to a file beside it")
-    if left is not None:
-        notes += _notes_on(left, memory.pending)
+    routine = [] if left is None else [_note_on_run(left, memory.pending)]
+    damage = [] if left is None else _notes_on_damage(left)
+    notes += routine + damage
     return Past(
         memory,
         notes,
         recovered=memory.pending,
         settled=memory.settled(),
         journal_age_s=None if left is None else left.age_s,
+        routine=frozenset(routine),
     )
 
 
@@ -62,18 +66,20 @@ def _dead_run(left: Left | None) -> DeadRun | None:
     return DeadRun(left.header.run, left.header.log_lines)
 
 
-def _notes_on(left: Left, pending: int) -> list[str]:
+def _note_on_run(left: Left, pending: int) -> str:
     run = f" ({left.header.run})" if left.header is not None else ""
-    notes = []
+    if pending == 0:
+        return f"The last run{run} died, but the outcome of all that it sent is known"
     if pending == 1:
-        notes.append(f"1 id may have been sent by a run that ended early{run}: it is read first")
-    elif pending:
-        notes.append(
-            f"{pending} ids may have been sent by a run that ended early{run}: "
-            "each is read before it is sent"
-        )
-    else:
-        notes.append(f"The last run{run} died, but the outcome of all that it sent is known")
+        return f"1 id may have been sent by a run that ended early{run}: it is read first"
+    return (
+        f"{pending} ids may have been sent by a run that ended early{run}: "
+        "each is read before it is sent"
+    )
+
+
+def _notes_on_damage(left: Left) -> list[str]:
+    notes = []
     if left.header is None:
         notes.append("The journal has no readable header: every id in it counts as in doubt")
     if left.damaged:
