@@ -15,6 +15,8 @@ from test_run import backlog, results
 
 from worker.api.sandbox.faults import FaultKind, parse_faults
 from worker.api.sandbox.server import Sandbox
+from worker.cli.wiring import command_line
+from worker.settings.engine import secrets_of
 
 KEY = "live_R2tW/dU1SSk5+Z3F4==f3a9"
 WITH_KEY = environment(RETRY_MAX_ATTEMPTS="2") | {"COMPLYCUBE_API_KEY": KEY}
@@ -160,3 +162,10 @@ async def test_nobody_forges_a_line_of_the_log(tmp_path: Path) -> None:
     for text in (plain.err, console.err):
         assert all(line.isprintable() for line in text.split("\n"))
     assert not [line for line in console.err.splitlines() if line.startswith('{"event"')]
+
+
+@pytest.mark.parametrize("password", ["it's-a-secret", "two words-secret", "plain-secret"])
+def test_command_to_go_on_with_holds_no_password_however_a_shell_quotes_it(password: str) -> None:
+    url = f"redis://:{password}@db"
+    shown = command_line(["run", "my ids.txt", "--shared", url], secrets_of(url))
+    assert shown == "complete-sessions run 'my ids.txt' --shared 'redis://:[secret]@db'"

@@ -26,6 +26,7 @@ from worker.clock import Clock
 from worker.errors import ExitCode, WorkerError
 from worker.events import Event, Observer, RunFinished
 from worker.ledger import Ledger
+from worker.observers.wording import redacted
 from worker.pace.canary import first_probe
 from worker.pace.pacer import Pacer
 from worker.runner import Audience, Limits, Policy, Runner
@@ -59,13 +60,13 @@ class Plan(msgspec.Struct, frozen=True):
 def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
     clock = Clock()
-    command = shlex.join(["complete-sessions", *sys.argv[1:]])
+    hidden = [plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")]
     screen = Screen(
         plan.settings.log,
         plan.progress,
         clock=clock,
-        command=command,
-        secrets=[plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")],
+        command=command_line(sys.argv[1:], hidden),
+        secrets=hidden,
     )
     metrics = _metrics_file(plan.settings, screen, clock)
     try:
@@ -82,6 +83,11 @@ def carry_out(plan: Plan) -> int:
         screen.close()
     screen.summarize(finished)
     return int(finished.exit_code)
+
+
+def command_line(arguments: Sequence[str], hidden: Sequence[str]) -> str:
+    """What a shell takes, without any secret: quoting would rewrite one so that none finds it."""
+    return shlex.join(redacted(text, hidden) for text in ("complete-sessions", *arguments))
 
 
 def _exit_code_of(error: BaseException) -> ExitCode:
