@@ -160,13 +160,20 @@ def read_after(path: Path, clock: HandClock, code: ExitCode) -> Sample:
     return read(path)
 
 
-@pytest.mark.parametrize("code", [ExitCode.LOCKED, ExitCode.USAGE, ExitCode.DEFECT])
+@pytest.mark.parametrize("code", [ExitCode.LOG_UNWRITABLE, ExitCode.USAGE, ExitCode.DEFECT])
 def test_failure_before_any_run_is_told_too(path: Path, clock: HandClock, code: ExitCode) -> None:
     metrics_at(path, clock).write_failed(code)
     values = read(path)
     assert values["exit_code", ""] == int(code)
     assert values["run_end_timestamp_seconds", ""] == START.timestamp()
     assert values["outcomes_total", "processing"] == 0
+
+
+def test_run_that_another_one_locks_out_leaves_that_ones_file(path: Path, clock: HandClock) -> None:
+    metrics_at(path, clock).notice(started())
+    before = path.read_bytes()
+    metrics_at(path, clock).write_failed(ExitCode.LOCKED)
+    assert path.read_bytes() == before
 
 
 def test_crash_in_the_middle_keeps_what_was_counted(path: Path, clock: HandClock) -> None:

@@ -52,8 +52,12 @@ class MetricsFile:
                 self._finish(event)
 
     def write_failed(self, exit_code: ExitCode) -> None:
-        """Write that it ended with `exit_code`, whether or not a run had begun."""
-        self._end(exit_code)
+        """Write that it ended with `exit_code`, whether or not a run had begun.
+
+        Nothing where another run holds the results log: the file tells of that one.
+        """
+        if exit_code is not ExitCode.LOCKED:
+            self._end(exit_code)
 
     def _start(self, event: RunStarted) -> None:
         self._total = event.total
