@@ -70,6 +70,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which nothing runs."""
+        self._jumping.now += max(seconds, 1e-9)
+
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
@@ -94,6 +98,11 @@ class VirtualClock(Clock):
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def nap(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.skip(seconds)
 
     def utc(self) -> datetime:
         return EPOCH + timedelta(seconds=self.now())

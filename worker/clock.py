@@ -28,6 +28,10 @@ class Clock:
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
         return f"{self._prefix}{int((seconds - whole) * 1000):03d}Z"
 
+    def nap(self, seconds: float) -> None:
+        """Hold up the whole thread, for less than the event loop's timers can tell apart."""
+        time.sleep(seconds)
+
     async def wait(self, event: asyncio.Event, until: float | None = None) -> bool:
         """Park until `event` is set (True) or the clock shows `until` (False; None: for ever)."""
         if event.is_set():

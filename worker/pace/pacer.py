@@ -24,9 +24,10 @@ THROTTLED_AFTER: Final = 5
 
 _RETRY_INTERVAL_S: Final = 0.001
 
+_TIMER_STEP_S: Final = 0.001
 _TIMER_LATENESS_S: Final = 0.0005
-"""Event loops round timers up to a millisecond, which alone would cost 1 % of 10/s: the timer is
-set for so much earlier, and the rest is passed by yielding."""
+"""Event loops round timers to whole milliseconds, which alone would cost 1 % of 10/s: the timer is
+set for so much earlier, and the rest is slept through."""
 
 
 class Signal(Enum):
@@ -207,18 +208,13 @@ class Pacer:
         return self._outage.breaker.failures > 0 or self._throttle.breaker.failures > 0
 
     async def _park(self, now: float, due: float) -> None:
-        until = due - _TIMER_LATENESS_S
-        if until > now:
-            await self._wait(until)
-            return
-        while now < due:
-            before = now
-            await asyncio.sleep(0)
-            now = self._clock.now()
-            if now == before:
-                # Only timers move this clock on.
-                await self._wait(due)
-                return
+        timer = due - _TIMER_LATENESS_S
+        if self._spacing.makes_up_lateness(now):
+            await self._wait(max(due, now + _TIMER_STEP_S))
+        elif timer > now:
+            await self._wait(timer)
+        else:
+            self._clock.nap(due - now)
 
     async def _wait(self, until: float) -> None:
         await self._clock.wait(self._wake, None if until == math.inf else until)

@@ -40,6 +40,10 @@ class Spacing:
         margin = 1.0 if self._canary.is_tolerated else _MARGIN
         return self._last + gap_s * margin * self._canary.stretch
 
+    def makes_up_lateness(self, now: float) -> bool:
+        """Whether a request that is late by a millisecond costs nothing."""
+        return 1.0 / self._adaptive.rate(now) < _STRICT_GAP_S
+
     def left(self, now: float) -> None:
         """A request leaves now."""
         gap_s = 1.0 / self._adaptive.rate(now)
