@@ -7,6 +7,9 @@ import os
 import pytest
 from hypothesis import settings
 
+# What is started hundreds of times need not be compiled each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A busy machine is slow, not wrong.
 settings.register_profile("worker", deadline=None, max_examples=50)
 settings.load_profile("worker")
