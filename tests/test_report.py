@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from log_samples import FIRST_NIGHT, SECOND_NIGHT, at, hex_id, invoke, record, write_log
+from program import shell
 
 from worker.cli.report import report
 from worker.errors import ExitCode, UsageError
@@ -413,3 +414,18 @@ def test_reader_that_leaves_is_no_reason_to_complain(tmp_path: Path) -> None:
     finally:
         os.close(writer)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+@pytest.mark.parametrize("command", ["report", "ids", "check"])
+def test_closed_standard_stream_changes_nothing_but_what_is_shown(
+    tmp_path: Path, command: str, closed: str
+) -> None:
+    log = write_log(tmp_path / "a", record(outcome="failed", error="timeout"))
+    arguments = [command, "--rate", "nan"] if command == "check" else [command, log]
+    ended = subprocess.run(
+        [*shell(closed), *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == (ExitCode.USAGE if command == "check" else ExitCode.OK)
+    assert "Traceback" not in ended.stderr
+    assert bool(ended.stdout) == (closed == "2>&-")
