@@ -89,6 +89,7 @@ async def test_no_more_ids_are_taken_than_the_window_holds(tmp_path: Path) -> No
     run = asyncio.create_task(here.run(ids(100), client=client))
     await until(lambda: len(client.sent) == 2)
     assert here.runner.tally.input == 8
+    assert here.runner.snapshot().total == 100
     client.let_go.set()
     assert (await run).outcomes == {"processing": 100}
 

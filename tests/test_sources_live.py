@@ -206,16 +206,18 @@ def test_an_interrupt_ends_the_wait_but_not_the_reading(pipe: Pipe) -> None:
 
 def test_the_rest_of_a_pipe_is_what_is_in_it(pipe: Pipe) -> None:
     pipe.write(b"a\nb\n")
-    assert ids(pipe.source.take_rest(1)) == ["a"]
-    assert ids(pipe.source.take_rest(1)) == ["b"]
-    assert pipe.source.take_rest(1) == []
+    pipe.source.interrupt()
+    assert ids(pipe.source.take(1)) == ["a"]
+    assert ids(pipe.source.take(1)) == ["b"]
+    assert pipe.source.take(1) == []
 
 
 def test_the_rest_of_a_file_is_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"some-id\n" * 500_000)
     source = open_source(str(path))
-    taken = sum(len(items) for items in iter(lambda: source.take_rest(1000), []))
+    source.interrupt()
+    taken = sum(len(items) for items in iter(lambda: source.take(1000), []))
     assert taken == 500_000
     assert source.exhausted
     source.close()
@@ -225,7 +227,8 @@ def test_the_rest_of_an_endless_pipe_comes_to_an_end() -> None:
     with subprocess.Popen(["yes", "some-id"], stdout=subprocess.PIPE) as endless:
         source = open_source("-", stdin=endless.stdout)  # type: ignore[arg-type]
         assert len(source.take(5)) == 5
-        rest = sum(len(items) for items in iter(lambda: source.take_rest(1000), []))
+        source.interrupt()
+        rest = sum(len(items) for items in iter(lambda: source.take(1000), []))
         assert 0 < rest < 1_000_000
         assert not source.exhausted
         source.close()
@@ -298,6 +301,20 @@ async def test_a_take_cancelled_when_its_items_are_there_loses_none(
     assert ids(await reading.take(10)) == ["a"]
 
 
+async def test_what_the_thread_has_read_is_not_past_before_it_was_given(
+    pipe: Pipe, reading: AsyncSource
+) -> None:
+    taking = await waiting_take(reading)
+    pipe.write(b"a")
+    pipe.end()
+    while not pipe.source.exhausted:
+        with pipe.source._lock:
+            pass
+    assert not reading.exhausted
+    assert ids(await taking) == ["a"]
+    assert reading.exhausted
+
+
 async def test_an_async_take_gives_no_more_than_asked_for(pipe: Pipe, reading: AsyncSource) -> None:
     pipe.write(b"a\nb\nc\n")
     pipe.end()
@@ -348,5 +365,5 @@ async def test_it_passes_on_what_is_known_of_the_source(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_bytes(b"a\nb\n")
     source = AsyncSource(open_source(str(path)))
-    assert (source.name, source.total, source.is_terminal) == (str(path), 2, False)
+    assert (source.name, source.total) == (str(path), 2)
     source.close()

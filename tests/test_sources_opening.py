@@ -185,10 +185,9 @@ def test_a_stdin_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     os.close(fd)
 
 
-def test_a_terminal_is_known_as_one() -> None:
+def test_ids_can_be_typed() -> None:
     keyboard, terminal = pty.openpty()
     source = open_source("-", stdin=terminal)
-    assert source.is_terminal
     os.write(keyboard, b"typed\n")
     assert [item.id for item in source.take(1)] == ["typed"]
     source.close()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.tally import Histogram, Tally
+from worker.outcomes import Error, Outcome, Record, Via
+from worker.tally import OTHER_ERRORS, Histogram, Tally
 
 
 @given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=200), st.floats(0, 100))
@@ -41,6 +42,17 @@ def test_memory_does_not_grow_with_the_values() -> None:
     for value in range(1, 100_000):
         histogram.add(value)
     assert len(histogram.counts) < 300
+
+
+def test_memory_does_not_grow_with_the_names_that_errors_are_given() -> None:
+    tally = Tally()
+    for number in range(1000):
+        error = Error(f"type {number % 500}", "")
+        record = Record("a", Outcome.FAILED, None, 400, error, 1, Via.COMPLETE, 1.0, 1.0, "", "", 1)
+        tally.count([record])
+    assert len(tally.errors) == 201
+    assert tally.errors["type 0"] == 2
+    assert tally.errors[OTHER_ERRORS] == 600
 
 
 def test_a_line_that_went_nowhere_is_noticed() -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from worker.outcomes import Outcome, Record
 
 _BUCKETS_PER_DOUBLING = 16
 _SMALLEST = 1e-6
+
+_MAX_ERROR_TYPES = 200
+OTHER_ERRORS: Final = "(other types)"
+"""What those error types are counted as that are too many."""
 
 
 class Histogram:
@@ -81,7 +86,12 @@ class Tally:
         for record in records:
             self.outcomes[record.outcome] += 1
             if record.error is not None:
-                self.errors[record.error.type] += 1
+                self.errors[self._error_type(record.error.type)] += 1
+
+    def _error_type(self, name: str) -> str:
+        # The API's types are foreign text: if each is another, they must not fill the memory.
+        is_room = name in self.errors or len(self.errors) < _MAX_ERROR_TYPES
+        return name if is_room else OTHER_ERRORS
 
     @property
     def recorded(self) -> int:

@@ -50,8 +50,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Runner:
     """One run over one source. `run` is called once; `stop` and `abort` may be called meanwhile.
 
-    It sends nothing that the pacer has not permitted and the journal does not hold, and counts no
-    outcome that the ledger has not on disk.
+    It sends nothing without a permit of the pacer, no id that was not entered with the ledger, and
+    counts no outcome before the ledger has it on disk.
     """
 
     def __init__(
@@ -380,11 +380,12 @@ class Runner:
 
     def snapshot(self) -> Snapshot:
         now = self._clock.now()
+        intake = self._backlog.intake
         self.tally.paused_s = self._pacer.paused_s
         return Snapshot(
             tally=self.tally,
             elapsed_s=now - self._started_at,
-            total=self.tally.input if self._source.exhausted else self._source.total,
+            total=self.tally.input if intake.complete else self._source.total,
             in_flight=self.in_flight,
             waiting=self._backlog.waiting,
             rate_allowed=self._pacer.rate_allowed,

@@ -36,13 +36,9 @@ class AsyncSource:
         return self._source.total
 
     @property
-    def is_terminal(self) -> bool:
-        return self._source.is_terminal
-
-    @property
     def exhausted(self) -> bool:
         """Whether the end of the input was seen, and everything before it was taken."""
-        return self._source.exhausted and not self._kept
+        return self._source.exhausted and not self._asked and not self._kept
 
     async def take(self, most: int) -> list[Item]:
         """As `Source.take`."""
@@ -57,7 +53,7 @@ class AsyncSource:
         return [self._kept.popleft() for _ in range(min(most, len(self._kept)))]
 
     async def take_rest(self, most: int) -> list[Item]:
-        """As `Source.take_rest`."""
+        """As `take`, but never waits for a writer, from now on."""
         self.interrupt()
         return await self.take(most)
 

@@ -19,7 +19,6 @@ class Input(Protocol):
     """Read by one thread at a time; `stop_waiting` and `cancel` may be called from anywhere."""
 
     is_regular: bool
-    is_terminal: bool
 
     def read(self) -> bytes | None:
         """Some bytes, after a wait for them; b"" at the end; None where a wait may not be."""
@@ -47,7 +46,6 @@ class Descriptor:
 
     def __init__(self, fd: int, *, owned: bool) -> None:
         self.is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        self.is_terminal = os.isatty(fd)
         self._fd = fd
         self._owned = owned
         self._start = os.lseek(fd, 0, os.SEEK_CUR) if self.is_regular else 0
@@ -117,7 +115,6 @@ class Stream:
     """A file object without a descriptor, such as one in memory."""
 
     is_regular = False
-    is_terminal = False
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -19,9 +19,9 @@ _PROBED_CHUNKS = 64
 class Source:
     """Gives ids in the order of the input; constant memory, whatever the input.
 
-    `take` and `take_rest` are called by one thread at a time, `interrupt` and `close` from any
-    thread or signal handler. They raise UsageError where nothing of the input can be read, and
-    SourceError where no more of it can: once, after all that came before; then they return [].
+    `take` is called by one thread at a time, `interrupt` and `close` from any thread or signal
+    handler. It raises UsageError where nothing of the input can be read, and SourceError where no
+    more of it can: once, after all that came before; then it returns [].
     """
 
     def __init__(self, input: Input, *, name: str, format: str, field: str) -> None:
@@ -44,11 +44,6 @@ class Source:
         self._lock = threading.Lock()
 
     @property
-    def is_terminal(self) -> bool:
-        """Whether a person types the ids."""
-        return self._input.is_terminal
-
-    @property
     def exhausted(self) -> bool:
         """Whether the end of the input was seen, and everything before it was taken."""
         return self._ended and not self._items
@@ -66,11 +61,6 @@ class Source:
             failure, self._failure = self._failure, None
             raise failure
         return items
-
-    def take_rest(self, most: int) -> list[Item]:
-        """As `take`, but never waits for a writer, from now on."""
-        self.interrupt()
-        return self.take(most)
 
     def interrupt(self) -> None:
         """End a wait for a writer, and have none from now on. What is there can still be taken."""
