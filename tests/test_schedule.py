@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,11 +58,11 @@ def test_a_job_that_is_put_back_goes_first_again_and_is_as_fresh_as_it_was(is_re
             schedule.retry(name, 1.0)
         else:
             schedule.add(name)
-    counts = (schedule.fresh, schedule.waiting)
+    waiting = schedule.waiting
     assert schedule.take(1.0) == "a"
     schedule.put_back("a")
-    assert (schedule.fresh, schedule.waiting) == counts
-    assert [schedule.take(1.0), schedule.take(1.0)] == ["a", "b"]
+    assert schedule.waiting == waiting
+    assert [schedule.take(1.0) for _ in range(3)] == ["a", "b", None]
 
 
 def test_only_the_retry_that_was_taken_last_can_be_put_back() -> None:
@@ -71,13 +73,13 @@ def test_only_the_retry_that_was_taken_last_can_be_put_back() -> None:
         schedule.put_back("b")
 
 
-def test_clearing_tells_jobs_that_wait_for_a_retry_from_fresh_ones() -> None:
+def test_clearing_gives_up_all_and_tells_which_waited_for_a_retry() -> None:
     schedule = Schedule[str]()
     schedule.add("fresh")
     schedule.retry("second", 2.0)
     schedule.retry("first", 1.0)
-    assert schedule.clear() == (["first", "second"], ["fresh"])
-    assert (schedule.fresh, schedule.waiting, schedule.next_due) == (0, 0, None)
+    assert schedule.clear() == ["first", "second"]
+    assert (schedule.waiting, schedule.next_due) == (0, None)
     assert schedule.take(9.0) is None
 
 
@@ -115,6 +117,7 @@ def test_whatever_the_order_of_events_every_job_comes_out_once_and_none_too_earl
                 assert schedule.take(now) == taken
             retries = [retry for retry in retries if retry[1] != taken]
             fresh = [job for job in fresh if job != taken]
-        assert (schedule.fresh, schedule.waiting) == (len(fresh), len(retries))
+        assert schedule.waiting == len(retries)
         assert schedule.next_due == (min(retries)[0] if retries else None)
-    assert schedule.clear() == ([number for _, number in sorted(retries)], fresh)
+    assert schedule.clear() == [number for _, number in sorted(retries)]
+    assert schedule.take(math.inf) is None

@@ -54,7 +54,8 @@ class Throttled(Event, frozen=True):
 
 
 class OutageBegan(Event, frozen=True):
-    """Nothing new is sent until a probe is answered. `reason` is "outage" or "throttled"."""
+    """Nothing new is sent until a probe is answered. `reason` is "outage", "throttled", or "shared"
+    where it is Redis that is away."""
 
     name: ClassVar[str] = "outage_began"
     reason: str

@@ -57,7 +57,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     """One id as a source gave it.
 
     `line` counts from 1. `problem` is None, or says why the text cannot be an id; the text is then
-    cut at 200 characters. `check_first` asks that the session be read before it is completed.
+    cut at 200 characters. `check_first` says that the id may have been sent before: the session is
+    read before it is completed, unless the run is told to resend what is ambiguous.
     """
 
     id: str

@@ -22,11 +22,6 @@ class Schedule(Generic[T]):
         self._taken: tuple[float, int, T] | None = None
 
     @property
-    def fresh(self) -> int:
-        """How many jobs have not been tried yet."""
-        return len(self._fresh)
-
-    @property
     def waiting(self) -> int:
         """How many jobs wait for a retry, due or not."""
         return len(self._retries)
@@ -63,10 +58,9 @@ class Schedule(Generic[T]):
         heapq.heappush(self._retries, self._taken)
         self._taken = None
 
-    def clear(self) -> tuple[list[T], list[T]]:
-        """Give up all jobs: those that waited for a retry, by due time, and the fresh ones."""
+    def clear(self) -> list[T]:
+        """Give up all jobs; those that waited for a retry, by due time."""
         waiting = [job for _, _, job in sorted(self._retries, key=lambda entry: entry[:2])]
-        fresh = list(self._fresh)
         self._retries.clear()
         self._fresh.clear()
-        return waiting, fresh
+        return waiting

@@ -115,10 +115,9 @@ class Backlog:
         self._room.set()
 
     def clear(self) -> list[Job]:
-        """Give all jobs up; those that waited for a retry, or for their first request, are
-        returned."""
-        waiting, _ = self._schedule.clear()
-        return waiting
+        """Give all jobs up; those that waited for a retry are returned, and with them those of a
+        run that died which wait for their first request."""
+        return self._schedule.clear()
 
     def _offer(self, job: Job, recovered_due: float) -> None:
         """Ids of a run that died wait out its requests: the API may still be working on them."""

@@ -14,7 +14,7 @@ from worker.runner import causes
 from worker.runner.job import Job
 from worker.tally import Tally
 
-_MISDIRECTED_IN_A_ROW: Final = 5
+_MISDIRECTED_AT_FIRST: Final = 5
 
 
 class Health:
@@ -88,6 +88,6 @@ class Health:
 
     def _doubt_address(self, verdict: Misdirected) -> WorkerError | None:
         self._misdirected += 1
-        if self._misdirected < _MISDIRECTED_IN_A_ROW:
+        if self._misdirected < _MISDIRECTED_AT_FIRST:
             return None
         return causes.wrong_address(verdict, self._misdirected)

@@ -1,4 +1,4 @@
-"""Takes ids from the source and sorts them: to be sent, settled already, doubles, or no ids."""
+"""Takes ids from the source and sorts them: to be sent, settled already, duplicates, or no ids."""
 
 from __future__ import annotations
 

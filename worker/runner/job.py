@@ -1,4 +1,4 @@
-"""An id on its way to its outcome, and the decision what comes next for it. Pure."""
+"""An id on its way to its outcome, and the decision what comes next for it: no clock, no loop."""
 
 from __future__ import annotations
 
