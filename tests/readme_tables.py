@@ -1,4 +1,5 @@
-"""The README's tables that follow from the code; `python -m tests.readme_tables` renews them."""
+"""The README's tables and samples that follow from the code; `python -m tests.readme_tables`
+renews them."""
 
 from __future__ import annotations
 
@@ -11,9 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.cli import group
 from worker.errors import ExitCode
+from worker.events import RunFinished
 from worker.explain import EXIT_CODES
 from worker.observers.exposition import RunState, exposition
+from worker.observers.summary import render
+from worker.outcomes import ErrorType, Outcome
 from worker.settings import OPTIONS, Option
+from worker.tally import Tally
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -58,6 +63,29 @@ def metrics() -> str:
     return _table(("metric", "type", "meaning"), rows)
 
 
+def summary() -> str:
+    """What a run over 500 ids says at its end."""
+    tally = Tally()
+    tally.input = 500
+    tally.outcomes.update({Outcome.PROCESSING: 489, Outcome.NOT_FOUND: 10, Outcome.FAILED: 1})
+    tally.requests.update({"200": 489, "404": 10})
+    tally.errors.update({ErrorType.INVALID_ID.value: 1, "resource_not_found": 10})
+    for number in range(499):
+        tally.latency_ms.add(60.0 + number % 50)
+    finished = RunFinished(
+        run="20261123T010000Z-7f3a",
+        exit_code=ExitCode.SOME_FAILED,
+        reason="",
+        advice="",
+        tally=tally,
+        elapsed_s=62.5,
+        rate=8.0,
+        complete_input=True,
+    )
+    text = render(finished, 80, "complete-sessions run backlog.txt")
+    return f"```\n{text}\n```"
+
+
 def _metric_name(family: Metric) -> str:
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = {label for sample in family.samples for label in sample.labels} - {"le"}
@@ -65,6 +93,7 @@ def _metric_name(family: Metric) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "summary": summary,
     "commands": commands,
     "options": options,
     "exit codes": exit_codes,
@@ -74,10 +103,10 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def renewed(text: str) -> str:
     """The README's text with each generated table as it should be."""
-    for name, render in TABLES.items():
+    for name, make in TABLES.items():
         before, _, after = text.partition(f"<!-- {name} -->")
         after = after.split(f"<!-- /{name} -->")[-1]
-        text = f"{before}<!-- {name} -->\n{render()}\n<!-- /{name} -->{after}"
+        text = f"{before}<!-- {name} -->\n{make()}\n<!-- /{name} -->{after}"
     return text
 
 

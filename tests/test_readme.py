@@ -70,6 +70,15 @@ def test_every_command_line_it_shows_is_one() -> None:
         assert used <= known, f"{name}: {used - known}"
 
 
+def test_every_option_of_run_is_named() -> None:
+    command = group.get_command(click.Context(group), "run")
+    assert command is not None
+    section = TEXT.split("## Options")[1].split("\n## ")[0]
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert any(re.search(rf"`{flag}[ `/]", section) for flag in param.opts), param
+
+
 def test_every_relative_link_and_named_file_exists() -> None:
     root = Path(README).parent
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):

@@ -77,7 +77,7 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         f"{_SAME_COMMAND}: it goes on where this run stopped.",
     ),
     ExitCode.TERMINATED: Explanation(
-        "Interrupted by SIGTERM; what was in flight was finished and recorded.",
+        "Interrupted by SIGTERM or SIGHUP; what was in flight was finished and recorded.",
         f"{_SAME_COMMAND}: it goes on where this run stopped.",
     ),
 }
