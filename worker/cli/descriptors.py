@@ -14,8 +14,8 @@ _FILES: Final = 64
 def allow_connections(count: int) -> None:
     """See to it that so many connections can be open, or raise UsageError.
 
-    A connection that this process may not open would count as the API's failure; and a log that
-    could not be put away in the end, as a full disk.
+    Without room for its connections a run would blame the API for those that it cannot open, and
+    the disk for the journal that it cannot put away at its end.
     """
     needed = count + _FILES
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -100,7 +100,10 @@ def _parse(given: Given) -> Any:
 
 
 def _widen_window(values: dict[str, Any], origins: dict[str, str]) -> None:
-    """Who asks for more requests in flight, in a stronger place, need not know of the window."""
+    """Let the window follow a concurrency that a stronger source asks for.
+
+    `--concurrency 500` over a file with a smaller window is no mistake, but a wish for more.
+    """
     if values["pace.window"] < values["pace.concurrency"]:
         values["pace.window"] = values["pace.concurrency"]
         origins["pace.window"] += ", raised to pace.concurrency"
