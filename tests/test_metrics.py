@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from sample_events import START, HandClock, finished, started, tally, ticked
 
 from worker.errors import ExitCode, UsageError
+from worker.events import Event
+from worker.observers import background
+from worker.observers import metrics as metrics_module
 from worker.observers.exposition import last_success_in
 from worker.observers.metrics import MetricsFile
+from worker.observers.replacing import replace_file
 
 Sample = dict[tuple[str, str], float]
 
@@ -28,8 +33,16 @@ def clock() -> HandClock:
     return HandClock()
 
 
+class PromptFile(MetricsFile):
+    """Is written when `notice` returns."""
+
+    def notice(self, event: Event) -> None:
+        super().notice(event)
+        self.drain()
+
+
 def metrics_at(path: Path, clock: HandClock) -> MetricsFile:
-    return MetricsFile(path, pytest.fail, clock)
+    return PromptFile(path, pytest.fail, clock)
 
 
 def read(path: Path) -> Sample:
@@ -222,24 +235,80 @@ def test_reader_of_the_old_file_keeps_a_whole_one(path: Path, clock: HandClock) 
     assert read(path)["outcomes_total", "processing"] == 5
 
 
+def missing_directory(directory: Path) -> Path:
+    return directory / "missing" / "x.prom"
+
+
+def long_name(directory: Path) -> Path:
+    return directory / f"{'x' * 300}.prom"
+
+
+def link_to_itself(directory: Path) -> Path:
+    path = directory / "x.prom"
+    path.symlink_to(path)
+    return path
+
+
+def locked_directory(directory: Path) -> Path:
+    if os.geteuid() == 0:
+        pytest.skip("every directory is open to root")
+    directory.chmod(0o600)
+    return directory / "x.prom"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (missing_directory, "No such file"),
+        (long_name, "File name too long"),
+        (link_to_itself, "Too many levels of symbolic links"),
+        (locked_directory, "Permission denied"),
+    ],
+)
 def test_file_that_cannot_be_written_is_reported_once_and_ends_nothing(
-    tmp_path: Path, clock: HandClock
+    tmp_path: Path, clock: HandClock, place: Callable[[Path], Path], reason: str
 ) -> None:
     warnings: list[str] = []
-    metrics = MetricsFile(tmp_path / "missing" / "x.prom", warnings.append, clock)
+    metrics = MetricsFile(place(tmp_path), warnings.append, clock)
     metrics.notice(started())
     metrics.notice(finished())
     metrics.write_failed(ExitCode.DEFECT)
+    tmp_path.chmod(0o700)
     (warning,) = warnings
-    assert "the metrics file cannot be written" in warning
-    assert "missing" in warning
+    assert warning.startswith("the metrics file cannot be written: ")
+    assert reason in warning
+
+
+def test_share_that_hangs_holds_up_nothing_but_the_end(
+    path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hang(path: Path, content: bytes, *, mode: int) -> None:
+        goes_on.wait()
+        replace_file(path, content, mode=mode)
+
+    monkeypatch.setattr(metrics_module, "replace_file", hang)
+    monkeypatch.setattr(background, "_PATIENCE_S", 0.05)
+    warnings: list[str] = []
+    metrics = MetricsFile(path, warnings.append, clock)
+    metrics.notice(started())
+    for clock.seconds in (20.0, 40.0):
+        metrics.notice(ticked())
+    assert warnings == []
+    metrics.notice(finished())
+    assert warnings == [f"the metrics file cannot be written: {path} does not answer"]
+    monkeypatch.setattr(background, "_PATIENCE_S", 30.0)
+    goes_on.set()
+    assert metrics.drain()
+    assert read(path)["exit_code", ""] == 0
 
 
 def test_failed_rename_leaves_nothing_behind(path: Path, clock: HandClock) -> None:
     warnings: list[str] = []
     metrics = MetricsFile(path, warnings.append, clock)
     path.mkdir()
-    metrics.notice(started())
+    metrics.notice(finished())
     assert len(warnings) == 1
     assert list(path.parent.iterdir()) == [path]
 

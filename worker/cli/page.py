@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from worker.errors import UsageError
+from worker.observers.replacing import replace_file
 from worker.observers.report import Report
 from worker.observers.survey import Survey
 from worker.observers.wording import visible
 
 _EXTRA: Final = ("jinja2", "markupsafe", "matplotlib")
 _DOCTYPE: Final = b"<!doctype html>"
+_READABLE_BY_OWNER: Final = 0o600
 
 
 def check_page(target: Path) -> None:
@@ -33,7 +33,7 @@ def check_page(target: Path) -> None:
             "--html needs jinja2 and matplotlib, which are not installed",
             "pip install 'complete-sessions[report]'",
         ) from error
-    with _reported(target):
+    with _usage_errors(target):
         if target.exists():
             _check_replaceable(target)
         elif not target.parent.is_dir():
@@ -51,8 +51,8 @@ def write_page(target: Path, survey: Survey, report: Report, allowed_per_s: floa
     from worker.observers.report_page import render_page  # noqa: PLC0415 - see check_page
 
     page = render_page(survey, report, allowed_per_s).encode("utf-8", "backslashreplace")
-    with _reported(target):
-        _replace(Path(os.path.realpath(target)), page)
+    with _usage_errors(target):
+        replace_file(target, page, mode=_READABLE_BY_OWNER)
     return len(page)
 
 
@@ -69,21 +69,9 @@ def _check_replaceable(target: Path) -> None:
     )
 
 
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 @contextmanager
-def _reported(target: Path) -> Iterator[None]:
+def _usage_errors(target: Path) -> Iterator[None]:
+    """Errors of the file system as UsageErrors that name the page."""
     try:
         yield
     except OSError as error:

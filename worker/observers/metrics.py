@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.clock import Clock
 from worker.errors import ExitCode, UsageError
 from worker.events import Event, RunFinished, RunStarted, Snapshot, Ticked
+from worker.observers.background import Background
+from worker.observers.replacing import replace_file
 
 if TYPE_CHECKING:
     from worker.observers.exposition import RunState
 
 _WRITE_EVERY_S = 15.0
+# node_exporter is another user.
 _READABLE_BY_ALL = 0o644
 
 
 class MetricsFile:
     """Replaces `path` at the start, every 15 s and at the end; readers see a whole file or none.
 
-    A file that cannot be written is reported once through `warn` and ends nothing. The time of the
-    last success is carried over from the former file.
+    A file that cannot be written is reported once through `warn` and ends nothing; a share that
+    hangs holds up nothing but the end, for 2 s. The time of the last success is carried over from
+    the former file.
 
     Raises UsageError where prometheus-client is not installed, or `path` is no regular file.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], None], clock: Clock) -> None:
         self._exposition, last_success_in, new_state = _load_exposition()
-        # A link stays a link; and a rename onto /dev/null would replace the device.
-        self._path = path.resolve()
-        if self._path.exists() and not self._path.is_file():
+        # A rename onto /dev/null would replace the device.
+        if _is_something_else(path):
             raise UsageError(f"{path} is not a regular file", "Name a file for the metrics")
+        self._path = path
+        self._background = Background(self._replace)
+        self._problem = ""
         self._warn = warn
         self._clock = clock
         self._warned = False
         self._written_at = clock.now()
         self._total: int | None = None
         self._state = new_state(started_at=clock.utc().timestamp())
-        self._state.last_success_at = last_success_in(_text_of(self._path))
+        self._state.last_success_at = last_success_in(_text_of(path))
 
     def notice(self, event: Event) -> None:
+        self._warn_once()
         match event:
             case RunStarted():
                 self._start(event)
@@ -73,7 +79,8 @@ class MetricsFile:
         state.in_flight = snapshot.in_flight
         state.rate_allowed = snapshot.rate_allowed
         state.ids_left = self._ids_left()
-        if self._clock.now() - self._written_at >= _WRITE_EVERY_S:
+        is_due = self._clock.now() - self._written_at >= _WRITE_EVERY_S
+        if is_due and not self._background.is_behind:
             self._write()
 
     def _finish(self, event: RunFinished) -> None:
@@ -94,15 +101,30 @@ class MetricsFile:
         if exit_code is ExitCode.OK:
             state.last_success_at = state.ended_at
         self._write()
+        if not self.drain():
+            self._problem = self._problem or f"{self._path} does not answer"
+        self._warn_once()
+
+    def drain(self) -> bool:
+        """Wait until the file is written, for 2 s at most; whether it is."""
+        return self._background.drain()
 
     def _write(self) -> None:
         self._written_at = self._clock.now()
+        self._background.put(self._exposition(self._state))
+
+    def _replace(self, contents: Sequence[bytes]) -> int:
+        """Write the last of the contents: the others are old."""
         try:
-            _replace(self._path, self._exposition(self._state))
+            replace_file(self._path, contents[-1], mode=_READABLE_BY_ALL)
         except OSError as error:
-            if not self._warned:
-                self._warned = True
-                self._warn(f"the metrics file cannot be written: {error}")
+            self._problem = str(error)
+        return len(contents)
+
+    def _warn_once(self) -> None:
+        if self._problem and not self._warned:
+            self._warned = True
+            self._warn(f"the metrics file cannot be written: {self._problem}")
 
 
 def _load_exposition() -> tuple[
@@ -122,23 +144,15 @@ def _load_exposition() -> tuple[
     return exposition, last_success_in, RunState
 
 
+def _is_something_else(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # Beside the file, for the rename; not named *.prom, so that node_exporter passes it over.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp lets only the owner read; node_exporter is another user.
-            os.fchmod(file.fileno(), _READABLE_BY_ALL)
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
