@@ -215,6 +215,25 @@ def test_a_source_that_a_run_could_not_read_is_found(
     assert findings(check("backlog.csv", "--field", "other"))["source"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "told"),
+    [
+        ("worker.prom", 0, "worker.prom can be written"),
+        ("a-directory", 2, "a-directory is not a regular file"),
+        ("missing/worker.prom", 0, "cannot be written: a run says so, and goes on without"),
+        ("x" * 300, 0, "cannot be written: a run says so, and goes on without"),
+    ],
+)
+def test_a_metrics_file_is_tried_but_not_made(
+    check: Any, api: RawServer, tmp_path: Path, path: str, code: int, told: str
+) -> None:
+    (tmp_path / "a-directory").mkdir()
+    done = check("--base-url", api.url, "--metrics-file", path)
+    assert (done.code, findings(done)["metrics"]) == (code, "FAILED" if code else "ok")
+    assert told in done.out
+    assert [one.name for one in tmp_path.iterdir()] == ["a-directory"]
+
+
 def test_nothing_is_taken_from_a_pipe(check: Any, api: RawServer, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for source in ("pipe", "-"):

@@ -22,7 +22,7 @@ from worker.cli.options import (
     given_flags,
     settings_options,
 )
-from worker.cli.preflight import try_results, try_source
+from worker.cli.preflight import try_metrics, try_results, try_source
 from worker.cli.sharing import queue_option
 from worker.errors import (
     ExitCode,
@@ -108,6 +108,8 @@ def _findings(
     if source is not None:
         yield _try("source", lambda: try_source(source, settings))
     yield _try("results", lambda: try_results(source, settings))
+    if (metrics := settings.metrics_file) is not None:
+        yield _try("metrics", lambda: try_metrics(metrics))
     if settings.shared.url is not None or queue is not None:
         yield _try_shared(settings, queue)
 

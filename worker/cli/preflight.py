@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from worker.cli.paths import STDIN, names_stream, results_path
+from worker.clock import Clock
 from worker.errors import LedgerError
 from worker.ledger.files import open_regular, reported
 from worker.ledger.journal import journal_path, read_journal, read_pid
@@ -38,6 +39,19 @@ def try_results(source: str | None, settings: Settings) -> str:
     return f"{path} can be written"
 
 
+def try_metrics(path: Path) -> str:
+    """Look whether a metrics file can be made. Raises what a run would.
+
+    Where it cannot be written a run goes on without it, and so this does not fail.
+    """
+    from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
+
+    MetricsFile(path, lambda _: None, Clock())
+    if _is_replaceable(path):
+        return f"{path} can be written"
+    return f"{path} cannot be written: a run says so, and goes on without"
+
+
 def _try_log(path: Path) -> None:
     with reported("read the results log", path, "Name another with --results FILE"):
         try:
@@ -56,6 +70,17 @@ def _check_writable(path: Path, problem: str) -> None:
     needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
     if not os.access(path, needed):
         raise LedgerError(f"{problem} {path}", "Change its permissions or its owner")
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether a file can come to stand there by a rename, which is a matter of its directory."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def _is_stream(source: str) -> bool:
