@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import stat
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,18 @@ def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     """The program in this process, with a key."""
     monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
     return partial(in_this_process, monkeypatch=monkeypatch, capfd=capfd)
+
+
+@pytest.mark.parametrize("shard", [(), ("--shard", "1/2")], ids=["whole", "a shard"])
+def test_nobody_reads_the_source_when_the_run_has_ended(
+    tmp_path: Path, here: Any, shard: tuple[str, ...]
+) -> None:
+    before = set(threading.enumerate())
+    assert here("run", backlog(tmp_path, "# no ids"), *shard).code == 0
+    readers = {one for one in threading.enumerate() if one.name == "source"} - before
+    for reader in readers:
+        reader.join(10)
+        assert not reader.is_alive()
 
 
 @pytest.mark.parametrize("log", ["backlog.txt", "./backlog.txt", "link", "hard-link"])

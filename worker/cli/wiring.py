@@ -141,11 +141,12 @@ def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | Shard
     if plan.source is None:
         return None
     written = plan.settings.source
-    source = open_source(plan.source, format=written.format, field=written.field)
-    stack.callback(source.close)
+    source = AsyncSource(open_source(plan.source, format=written.format, field=written.field))
     if plan.shard is None:
-        return AsyncSource(source)
-    part = ShardedSource(AsyncSource(source), plan.shard)
+        stack.callback(source.close)
+        return source
+    part = ShardedSource(source, plan.shard)
+    stack.callback(part.close)
     stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
     return part
 
@@ -217,7 +218,8 @@ def _requests_ahead(work: _Work) -> int | None:
 
 def _note_on_shift(shift: Shift, screen: Screen) -> None:
     if shift.handed_over:
-        screen.note(f"{shift.handed_over} ids were taken over by other runs: their lease was over")
+        count = shift.handed_over
+        screen.note(f"{count} ids were let go: their lease was over, and others may have them")
 
 
 def make_pacer(
