@@ -49,6 +49,9 @@ class Block(NamedTuple):
     lines: list[bytes]
     torn: bool = False
 
+    def numbered(self) -> Iterator[tuple[int, bytes]]:
+        return enumerate(self.lines, self.first)
+
 
 def read_blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
     """The lines of what `read(size)` gives, until it gives nothing, in constant memory."""

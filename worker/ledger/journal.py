@@ -9,7 +9,6 @@ may have been sent in neither the old journal nor the new one.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -50,11 +49,10 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A journal that was found. `header` is None where it cannot be read; `age_s` is since the
-    last write to it; `damaged` counts lines that hold no id."""
+    """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
+    that hold no id."""
 
     header: Header | None
-    age_s: float
     damaged: int
 
 
@@ -80,8 +78,7 @@ def read_journal(path: Path, on_id: Callable[[str], None], *, alone: bool) -> Le
         try:
             if alone:
                 lock(fd, path, "journal", lambda: read_pid(path))
-            age_s = max(0.0, time.time() - os.fstat(fd).st_mtime)
-            return _read(fd, age_s, on_id)
+            return _read(fd, on_id)
         finally:
             os.close(fd)
 
@@ -158,7 +155,7 @@ def _checked(session_id: str) -> str:
     return session_id
 
 
-def _read(fd: int, age_s: float, on_id: Callable[[str], None]) -> Left:
+def _read(fd: int, on_id: Callable[[str], None]) -> Left:
     lines = _whole_lines(fd)
     first = next(lines, None)
     header = None if first is None else _header_of(first)
@@ -170,7 +167,7 @@ def _read(fd: int, age_s: float, on_id: Callable[[str], None]) -> Left:
             on_id(text)
         else:
             damaged += 1
-    return Left(header, age_s, damaged)
+    return Left(header, damaged)
 
 
 def _whole_lines(fd: int) -> Iterator[bytes]:

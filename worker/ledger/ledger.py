@@ -37,14 +37,7 @@ class Ledger(Past):
     """
 
     def __init__(self, past: Past, log: ResultsLog, journal: Journal) -> None:
-        super().__init__(
-            past.memory,
-            past.notes,
-            past.recovered,
-            past.settled,
-            past.journal_age_s,
-            past.routine,
-        )
+        super().__init__(past.memory, past.notes, past.recovered, past.settled, past.routine)
         self.path = log.path
         self._log = log
         self._journal = journal

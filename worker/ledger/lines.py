@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -78,13 +79,13 @@ def read_records(path: Path, on_bad: Callable[[int, bytes], None]) -> Iterator[R
     with reported("read the results log", path, advice=""), path.open("rb") as raw:
         compressed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
         source = _Gunzip(gzip.GzipFile(fileobj=raw)) if compressed else None
-        for block in read_blocks(source.read if source is not None else raw.read):
-            for number, line in enumerate(block.lines, block.first):
-                record = _record_of(line)
-                if record is None:
-                    on_bad(number, line)
-                else:
-                    yield record
+        blocks = read_blocks(source.read if source is not None else raw.read)
+        for number, line in chain.from_iterable(block.numbered() for block in blocks):
+            record = _record_of(line)
+            if record is None:
+                on_bad(number, line)
+            else:
+                yield record
     if source is not None and source.broken:
         on_bad(number + 1, b"")
 

@@ -94,7 +94,7 @@ class Memory:
         """Go through the log, after the journal: the last line of an id is its state."""
         bad = BadLines()
         for block in blocks:
-            for number, line in enumerate(block.lines, block.first):
+            for number, line in block.numbered():
                 trace = trace_of(line)
                 if trace is not None:
                     self._learn(trace, number, dead)

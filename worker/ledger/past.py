@@ -16,16 +16,14 @@ class Past:
     """The state of every id, and what was found on the way to it, in sentences (`notes`).
 
     `recovered`: ids that a run which died may have sent; each is read before it is sent.
-    `settled`: ids that need nothing more. `journal_age_s`: how long ago that run wrote its journal
-    for the last time, by the wall clock; None where no journal was left. `routine`: those of the
-    notes that call for nobody, as the run mends by itself what they tell of.
+    `settled`: ids that need nothing more. `routine`: those of the notes that call for nobody, as
+    the run mends by itself what they tell of.
     """
 
     memory: Memory
     notes: list[str]
     recovered: int
     settled: int
-    journal_age_s: float | None
     routine: frozenset[str] = frozenset()
 
     def standing(self, session_id: str) -> Standing:
@@ -55,7 +53,6 @@ def recall(
         notes,
         recovered=memory.pending,
         settled=memory.settled(),
-        journal_age_s=None if left is None else left.age_s,
         routine=frozenset(routine),
     )
 
