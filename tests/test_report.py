@@ -178,6 +178,16 @@ def test_best_minute_is_of_requests() -> None:
     assert run.best_minute_requests_per_s == pytest.approx(10, rel=0.02)
 
 
+def test_best_minute_of_an_old_run_is_that_of_its_own_minute() -> None:
+    old = [*steady(60, every_s=1), *steady(600, from_s=60)]
+    newer = [
+        record(hex_id(1), run=f"newer {number}", at=at(number * 3600.0))
+        for number in range(1, DETAILED_RUNS + 2)
+    ]
+    summary = report_of([*old, *newer]).runs[0]
+    assert summary.best_minute_requests_per_s == pytest.approx(10, rel=0.02)
+
+
 def test_long_run_is_kept_in_few_bins_and_nothing_is_lost() -> None:
     survey = survey_of([record(hex_id(n), at=at(n * 997.0)) for n in range(3000)])
     [run] = survey.runs
@@ -194,6 +204,22 @@ def test_old_runs_lose_their_detail_and_keep_their_sums() -> None:
     survey = survey_of(lines)
     assert [len(run.bins) > 2 for run in survey.runs] == [False] * 2 + [True] * DETAILED_RUNS
     assert [run.lines.total for run in summarise(survey).runs] == [100] * (DETAILED_RUNS + 2)
+
+
+@pytest.mark.parametrize("in_one_log", [True, False])
+@pytest.mark.parametrize("backwards", [True, False])
+def test_newest_runs_keep_their_detail_whatever_the_order(
+    backwards: bool, in_one_log: bool
+) -> None:
+    nights = range(2 * DETAILED_RUNS)
+    runs = [
+        [record(hex_id(n), run=f"{night:02}", at=at(night * 86_400 + n)) for n in range(100)]
+        for night in (reversed(nights) if backwards else nights)
+    ]
+    logs = [[line for lines in runs for line in lines]] if in_one_log else runs
+    survey = survey_of(*logs)
+    detailed = sorted(run.run for run in survey.runs if len(run.bins) > 2)
+    assert detailed == [f"{night:02}" for night in nights[-DETAILED_RUNS:]]
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-13-01T00:00:00Z", "\x1b[31m"])

@@ -51,6 +51,7 @@ class LogTrace:
     def __init__(self, name: str) -> None:
         self.name = name
         self.runs: list[RunTrace] = []
+        self.detailed: list[RunTrace] = []
         self.latest: Counter[int] = Counter()
         self.shelf = _Shelf()
         self.bad_lines = 0
@@ -77,6 +78,9 @@ class Survey:
         log.latest = latest.counts()
         self._merge(latest)
         self.logs.append(log)
+        # Not sooner: a run's beginning is known when all of its log has been read.
+        self._detailed += log.detailed
+        _keep_detail_of_newest(self._detailed)
         return log
 
     def _read_into(self, log: LogTrace, latest: Latest, records: Iterable[Record]) -> None:
@@ -96,14 +100,11 @@ class Survey:
                 log.shelf.failures.pop(key, None)
 
     def _begin_run(self, log: LogTrace, name: str) -> RunTrace:
+        _keep_detail_of_newest(log.detailed)
         run = RunTrace(log.name, name, len(self.runs))
         self.runs.append(run)
         log.runs.append(run)
-        self._detailed.append(run)
-        if len(self._detailed) > DETAILED_RUNS:
-            oldest = min(self._detailed[:-1], key=_beginning)
-            oldest.forget_detail()
-            self._detailed.remove(oldest)
+        log.detailed.append(run)
         return run
 
     def _merge(self, latest: Latest) -> None:
@@ -139,6 +140,14 @@ class Survey:
 
     def _is_latest(self, key: bytes | str, number: int) -> bool:
         return self.latest.states.get(key) == number
+
+
+def _keep_detail_of_newest(runs: list[RunTrace]) -> None:
+    """Leave those that began last in the list; the others forget their detail."""
+    runs.sort(key=_beginning)
+    for run in runs[:-DETAILED_RUNS]:
+        run.forget_detail()
+    del runs[:-DETAILED_RUNS]
 
 
 def _beginning(run: RunTrace) -> float:

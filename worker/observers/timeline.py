@@ -1,4 +1,8 @@
-"""A run over time, in bounded memory: what was recorded when, how fast, and where nothing was."""
+"""A run over time, in bounded memory: what was recorded when, how fast, and where nothing was.
+
+Lines are counted in bins, which become wider as a run grows longer; and the longest stretches
+without a line are kept.
+"""
 
 from __future__ import annotations
 
@@ -114,6 +118,7 @@ class RunTrace:
         self.undated = Bin()
         self.bins: dict[int, Bin] = {}
         self._width = 0
+        self._best_minute_per_s: float | None = None
         self._gaps: list[_Gap] = []
         self._last_gap: _Gap | None = None
 
@@ -153,8 +158,8 @@ class RunTrace:
     def best_minute_per_s(self) -> float | None:
         """Requests a second in the best minute (or bin, where bins are longer); None for a run
         of less than a minute."""
-        if self.duration_s < 60:
-            return None
+        if self._best_minute_per_s is not None or self.duration_s < 60:
+            return self._best_minute_per_s
         width_s = max(self.width_s, 60)
         requests: Counter[int] = Counter()
         for index, part in self.bins.items():
@@ -191,7 +196,8 @@ class RunTrace:
         raise AssertionError("the widest bins are always taken")
 
     def forget_detail(self) -> None:
-        """Keep one bin: what a run in a long history needs."""
+        """Keep one bin, and what it cannot tell: all that a run in a long history needs."""
+        self._best_minute_per_s = self.best_minute_per_s()
         while len(self.bins) > 1 and self._width < len(_WIDTHS_S) - 1:
             self._widen()
 
