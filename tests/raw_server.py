@@ -65,6 +65,7 @@ class RawServer:
         self._answer = answer
         self._tls = tls
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self.requests: list[Request] = []
         self.accepted = 0
         self.port = 0
@@ -76,6 +77,15 @@ class RawServer:
     @property
     def methods(self) -> list[str]:
         return [request.method for request in self.requests]
+
+    async def say(self, data: bytes) -> None:
+        """Send on every open connection what nobody has asked for, and see it arrive."""
+        for writer in self._writers:
+            if not writer.is_closing():
+                writer.write(data)
+                await writer.drain()
+        for _ in range(100):
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
@@ -99,6 +109,7 @@ class RawServer:
         assert task is not None
         self._connections.add(task)
         self.accepted += 1
+        self._writers.append(writer)
         try:
             await self._converse(reader, writer, self.accepted)
         except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):

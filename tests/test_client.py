@@ -13,7 +13,7 @@ from run_desk import KEY, client_for, settings
 from virtual_time import in_virtual_time
 
 from worker import __version__
-from worker.api.client import MAX_BODY_BYTES, Client, proxy_for
+from worker.api.client import MAX_BODY_BYTES, Client, proxy_for, without_key
 from worker.api.verdict import Answer as Answered
 from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
 from worker.outcomes import Outcome
@@ -59,6 +59,17 @@ async def test_a_check_is_one_get() -> None:
         ("GET", "/v1/workflowSessions?page=1&pageSize=1"),
     ]
     assert [request.headers["authorization"] for request in server.requests] == [KEY, KEY]
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_request_s() -> None:
+    def answer(request: Request) -> Sent:
+        return Sent(OK if "/first/" in request.path else response(b"{}", status="500 Oops"))
+
+    async with RawServer(answer) as server, client(server) as it:
+        assert await it.complete("first") == Answered(200, PROCESSING, None)
+        await server.say(OK)
+        assert await it.complete("second") == Answered(500, b"{}", None)
+    assert [request.connection for request in server.requests] == [1, 2]
 
 
 async def test_cookies_are_not_kept() -> None:
@@ -331,3 +342,28 @@ def test_the_environment_names_the_proxy(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert proxy_for(url) == proxy
+
+
+# --- the key ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "test_ab+cd/ef==",
+        "test_ab\\u002Bcd\\/ef\\u003d\\u003D",
+        "test_ab\\u002bcd\\u002fef==",
+        "test_ab%2Bcd%2fef%3D%3d",
+        "test_ab&#43;cd&#x2F;ef&#061;&#x3d;",
+        "\\u0074est_ab+cd/ef==",
+    ],
+)
+def test_the_key_is_taken_out_however_it_is_escaped(echo: str) -> None:
+    said = f'{{"message": "The key {echo} is 100% not valid & \\"so\\""}}'.encode()
+    hidden = b'{"message": "The key [secret] is 100% not valid & \\"so\\""}'
+    assert without_key("test_ab+cd/ef==", said) == hidden
+
+
+def test_what_only_looks_like_the_key_stays() -> None:
+    said = b'{"message": "test_ab\\u002Ccd &amp; 5 %"}'
+    assert without_key("test_ab+cd", said) == said

@@ -184,3 +184,22 @@ def test_every_answer_has_a_verdict_whose_words_are_bounded(
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     assert parse_retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize("odd", [None, 7, [], {}, ["id"], True])
+@pytest.mark.parametrize("field", ["message", "param"])
+def test_one_odd_field_of_an_error_hides_no_other(field: str, odd: Any) -> None:
+    body = {"type": "resource_not_found", "message": "Invalid", "param": "id"} | {field: odd}
+    verdict = judge_completion(answer(404, body))
+    assert isinstance(verdict, Settled)
+    assert verdict.outcome is Outcome.NOT_FOUND
+    refusal = judge_completion(answer(400, body | {"type": "invalid_request"}))
+    assert isinstance(refusal, Settled)
+    assert refusal.error is not None
+    assert refusal.error.type == "invalid_request"
+    assert isinstance(refusal.error.message, str)
+
+
+@pytest.mark.parametrize("odd", [None, 7, ["resource_not_found"], {}])
+def test_a_404_whose_type_is_no_text_is_not_the_apis_own(odd: Any) -> None:
+    assert isinstance(judge_completion(answer(404, {"type": odd, "message": "x"})), Misdirected)

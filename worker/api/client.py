@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -13,6 +15,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 from yarl import URL
@@ -25,6 +30,7 @@ from worker.settings import is_loopback
 MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
 _HIDDEN = b"[secret]"
+_ESCAPES = (b"\\", b"%", b"&")
 
 
 class Client:
@@ -59,7 +65,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0, ssl=True if self._tls is None else self._tls, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -117,6 +123,18 @@ class Client:
             return explain_failure(error, self._key())
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Gives no connection on which something came unasked for: aiohttp would take that for the
+    answer to the next request, which is another id's."""
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+
 class _Request(aiohttp.ClientRequest):
     """Takes the session's headers and the body as they are: to look for what else might belong to
     them costs every request a tenth of its time."""
@@ -155,9 +173,23 @@ async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:
 
 
 def without_key(key: str, content: bytes) -> bytes:
-    """What a server said, without the key that it may have echoed, plainly or in JSON."""
+    """What a server said, without the key that it may have echoed, plainly or escaped: in JSON, in
+    a URL or in HTML."""
     content = content.replace(key.encode(), _HIDDEN)
-    return content.replace(key.replace("/", "\\/").encode(), _HIDDEN) if "/" in key else content
+    if any(sign in content for sign in _ESCAPES):
+        content = _escaped(key).sub(_HIDDEN, content)
+    return content
+
+
+@lru_cache(maxsize=1)
+def _escaped(key: str) -> re.Pattern[bytes]:
+    """The key, each of its characters as it is or escaped."""
+    forms = []
+    for sign in key:
+        code = ord(sign)
+        html = rf"&#(?:0*{code}|x0*{code:x});"
+        forms.append(rf"(?:\\?{re.escape(sign)}|\\u{code:04x}|%{code:02x}|{html})")
+    return re.compile("".join(forms).encode(), re.IGNORECASE)
 
 
 def explain_failure(error: Exception, key: str) -> NoAnswer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
@@ -97,9 +98,11 @@ class _Session(msgspec.Struct):
 
 
 class _ApiError(msgspec.Struct):
-    type: str = ""
-    message: str = ""
-    param: str | None = None
+    """What should be texts, and what else a server may put there: one odd field hides no other."""
+
+    type: Any = None
+    message: Any = None
+    param: Any = None
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -191,9 +194,9 @@ def _api_error(answer: Answer) -> Error:
         described = _decode_error(answer.body)
     except _UNREADABLE:
         described = _ApiError()
-    message = described.message or _text(answer.body)
-    param = None if described.param is None else _clip(described.param)
-    return Error(_clip(described.type) or f"http_{answer.status}", _clip(message), param)
+    kind = _clipped(described.type) or f"http_{answer.status}"
+    message = _clipped(described.message) or _clip(_text(answer.body))
+    return Error(kind, message, _clipped(described.param))
 
 
 def _unexpected(answer: Answer) -> Error:
@@ -209,6 +212,10 @@ def _text(body: bytes) -> str:
 
 def _clip(text: str) -> str:
     return text[:MAX_MESSAGE_LENGTH]
+
+
+def _clipped(value: Any) -> str | None:
+    return _clip(value) if isinstance(value, str) else None
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
