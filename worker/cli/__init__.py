@@ -18,7 +18,7 @@ PROGRAM: Final = "complete-sessions"
 
 _COMMANDS: Final = {
     "run": "Complete every id of a file or of standard input.",
-    "check": "Try the settings, the key, the API and the results path; changes nothing.",
+    "check": "Try the settings, the key, the API and the files of a run; changes nothing.",
     "report": "Show what a results log says, as a table, a page or JSON.",
     "ids": "Print ids by their latest outcome, to pipe into `run -`.",
     "explain": "Say what an exit code or an error type means, and what to do.",

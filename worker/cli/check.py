@@ -53,7 +53,7 @@ class Finding(msgspec.Struct, frozen=True):
 @queue_option(required=False)
 @config_option
 def check(source: str | None, queue: str | None, config: Path | None, **values: Any) -> int:
-    """Try the settings, the key, the API and the results path, without changing anything.
+    """Try the settings, the key, the API and the files of a run, without changing anything.
 
     Settings are given as to `run`. With SOURCE it is tried too, and the results log beside it; with
     --shared whether Redis answers, with --queue whether the queue is there and safe in it. The exit
