@@ -119,6 +119,18 @@ def test_not_found_stands_behind_what_failed() -> None:
     assert made.errors[1].outcome is Outcome.NOT_FOUND
 
 
+@pytest.mark.parametrize("outcomes", [("failed", "not_found"), ("not_found", "failed")])
+def test_error_of_several_outcomes_counts_as_failed(outcomes: tuple[str, ...]) -> None:
+    lines = [record(hex_id(n), outcome, "gone") for n, outcome in enumerate(outcomes)]
+    [error] = report_of(lines).errors
+    assert error.outcome is Outcome.FAILED
+
+
+def test_failed_without_an_error_stays_failed_whatever_else_has_none() -> None:
+    made = report_of([record(hex_id(1), "failed"), record(hex_id(2)), record(hex_id(3))])
+    assert [(error.type, error.outcome) for error in made.errors] == [(NO_TYPE, Outcome.FAILED)]
+
+
 def test_types_without_end_are_put_together() -> None:
     made = report_of([record(hex_id(n), "failed", f"type{n}") for n in range(1000)])
     assert len(made.errors) <= 201
@@ -404,6 +416,34 @@ def test_history_over_several_logs_names_them_and_goes_by_time(tmp_path: Path) -
     old = write_log(tmp_path / "old", record(outcome="failed", error="timeout"))
     shown = invoke(report, new, old, "--id", hex_id(1)).stdout
     assert shown.index(f"run first of {old}") < shown.index(f"run second of {new}")
+
+
+def test_history_and_tables_agree_on_what_counts(tmp_path: Path) -> None:
+    early, late = hex_id(2), hex_id(3)
+    first = write_log(
+        tmp_path / "first",
+        record(early, run="a", at=at(0)),
+        record(hex_id(1), "processing", run="a", at=at(7200)),
+    )
+    second = write_log(
+        tmp_path / "second",
+        record(late, run="b", at=at(3600)),
+        record(hex_id(1), "failed", "timeout", run="b", at=at(5400)),
+    )
+    for logs in ((first, second), (second, first)):
+        table = json.loads(invoke(report, "--json", *logs).stdout)
+        history = json.loads(invoke(report, "--json", *logs, "--id", hex_id(1)).stdout)
+        assert table["total"]["ids"]["failed"] == 1
+        assert [line["outcome"] for line in history] == ["processing", "failed"]
+
+
+def test_log_whose_name_is_no_utf8_is_named_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path / "b") + b"\xff")
+    write_log(Path(name), record())
+    made = json.loads(invoke(report, "--json", name).stdout)
+    assert made["logs"][0]["name"] == f"{tmp_path}/b\\xff"
+    history = json.loads(invoke(report, "--json", name, "--id", hex_id(1)).stdout)
+    assert history[0]["log"] == f"{tmp_path}/b\\xff"
 
 
 def test_history_for_machines_holds_the_records(tmp_path: Path) -> None:

@@ -308,6 +308,12 @@ def test_options_that_say_nothing_together_are_wrong_usage(log: str, arguments: 
         invoke(report, log, *arguments)
 
 
+@pytest.mark.parametrize("rate", ["inf", "-inf", "nan", "0", "-1"])
+def test_rate_that_no_account_has_is_wrong_usage(tmp_path: Path, log: str, rate: str) -> None:
+    with pytest.raises(UsageError, match="--rate"):
+        invoke(report, log, "--html", str(tmp_path / "page.html"), "--rate", rate)
+
+
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_missing_extra_says_what_to_install(
     tmp_path: Path, log: str, library: str, monkeypatch: pytest.MonkeyPatch

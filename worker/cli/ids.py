@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from worker.cli.explain import complete_error_type
-from worker.cli.reading import Reading, find_logs, logs_argument, print_text
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
 from worker.errors import UsageError
 from worker.observers.survey import Survey
 from worker.observers.wording import count, visible
@@ -57,7 +57,7 @@ def ids(
     """
     survey = Survey()
     for path in find_logs(results):
-        survey.read(str(path), Reading(path))
+        survey.read(name_of(path), Reading(path))
     names = [trace.run for trace in survey.runs]
     if run is not None and run not in names:
         raise UsageError(f"there is no run {run!r} in the logs", _name_runs(names))

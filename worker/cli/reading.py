@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -47,6 +48,11 @@ def find_logs(paths: tuple[Path, ...]) -> list[Path]:
             )
         found.setdefault((status.st_dev, status.st_ino), path)
     return list(found.values())
+
+
+def name_of(path: Path) -> str:
+    """The log's name as text: a byte of it that is not UTF-8 is shown as an escape."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class Reading:

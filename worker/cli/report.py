@@ -5,19 +5,27 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
 from worker.cli.page import check_page, write_page
-from worker.cli.reading import Reading, find_logs, logs_argument, print_text
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
 from worker.errors import ExitCode, UsageError
 from worker.observers.report import Report, summarise
 from worker.observers.report_history import Entry, describe
 from worker.observers.report_text import render_colour, render_plain
 from worker.observers.survey import Survey
 from worker.observers.wording import count, visible
+from worker.outcomes import Record
+
+
+def _rate(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is None or 0 < value < math.inf:
+        return value
+    raise UsageError(f"--rate is {value:g}", "It must be a number greater than 0")
 
 
 @click.command(short_help="Show what a results log says, as a table, a page or JSON.")
@@ -32,8 +40,9 @@ from worker.observers.wording import count, visible
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     metavar="R",
+    callback=_rate,
     help="With --html: the rate that was allowed, to compare with (logs do not hold it).",
 )
 @click.option("--id", "wanted", metavar="ID", help="The whole history of one id, in words.")
@@ -74,7 +83,7 @@ def _survey(logs: list[Path]) -> Survey:
     survey = Survey()
     for path in logs:
         reading = Reading(path)
-        survey.read(str(path), reading).bad_lines = reading.bad_lines
+        survey.read(name_of(path), reading).bad_lines = reading.bad_lines
     return survey
 
 
@@ -91,11 +100,7 @@ def _show_tables(summary: Report) -> None:
 
 
 def _show_history(logs: list[Path], wanted: str, as_json: bool) -> int:
-    entries = [
-        Entry(str(path), record) for path in logs for record in Reading(path) if record.id == wanted
-    ]
-    if len(logs) > 1:
-        entries.sort(key=lambda entry: entry.record.at)
+    entries = _history(logs, wanted)
     if not entries:
         where = ", ".join(visible(str(path)) for path in logs)
         click.echo(f"{visible(wanted)} is not in {where}", err=True)
@@ -105,6 +110,26 @@ def _show_history(logs: list[Path], wanted: str, as_json: bool) -> int:
     else:
         print_text("\n".join(describe(wanted, entries)) + "\n")
     return ExitCode.OK
+
+
+def _history(logs: list[Path], wanted: str) -> list[Entry]:
+    """The id's lines; the last one counts, by the same rule as in whatever else is shown."""
+    if len(logs) == 1:
+        return [Entry(name_of(logs[0]), line) for line in Reading(logs[0]) if line.id == wanted]
+    survey, entries = Survey(), list[Entry]()
+    for path in logs:
+        lines: list[Record] = []
+        survey.read(name_of(path), _noting(wanted, Reading(path), lines))
+        entries += [Entry(name_of(path), line) for line in lines]
+    ranks = {(run.log, run.run): rank for rank, run in enumerate(survey.runs_by_time())}
+    return sorted(entries, key=lambda entry: ranks[entry.log, entry.record.run])
+
+
+def _noting(wanted: str, records: Iterable[Record], noted: list[Record]) -> Iterator[Record]:
+    for record in records:
+        if record.id == wanted:
+            noted.append(record)
+        yield record
 
 
 def _json(value: object) -> str:

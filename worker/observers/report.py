@@ -204,10 +204,17 @@ def _summarise_total(survey: Survey, total: Bin) -> LogSummary:
 def _errors_by_type(numbers: Counter[int], states: Sequence[State]) -> Counter[str]:
     errors: Counter[str] = Counter()
     for number, count in numbers.items():
-        state = states[number]
-        if state.error_type is not None or state.outcome is Outcome.FAILED:
-            errors[state.error_type or NO_TYPE] += count
+        kind = _error_type(states[number])
+        if kind is not None:
+            errors[kind] += count
     return errors
+
+
+def _error_type(state: State) -> str | None:
+    """None for what is no error; failed is one also where the line does not say which."""
+    if state.error_type is None and state.outcome is not Outcome.FAILED:
+        return None
+    return state.error_type or NO_TYPE
 
 
 def _summarise_errors(survey: Survey, total: Bin) -> list[ErrorSummary]:
@@ -215,7 +222,7 @@ def _summarise_errors(survey: Survey, total: Bin) -> list[ErrorSummary]:
     states = survey.states.known
     now = _errors_by_type(survey.latest.counts(), states)
     ever = _errors_by_type(total.states, states)
-    outcomes = {state.error_type or NO_TYPE: state.outcome for state in states}
+    outcomes = _outcomes_by_type(states)
     summaries = []
 
     def place(kind: str) -> tuple[bool, int, int, str]:
@@ -236,6 +243,16 @@ def _summarise_errors(survey: Survey, total: Bin) -> list[ErrorSummary]:
             )
         )
     return summaries
+
+
+def _outcomes_by_type(states: Iterable[State]) -> dict[str, Outcome]:
+    """What each error type led to: failed, where it led to several outcomes."""
+    outcomes: dict[str, Outcome] = {}
+    for state in states:
+        kind = _error_type(state)
+        if kind is not None and outcomes.get(kind) is not Outcome.FAILED:
+            outcomes[kind] = state.outcome
+    return outcomes
 
 
 def _summarise_example(record: Record) -> Example:
