@@ -225,6 +225,50 @@ def test_a_quote_that_is_never_closed_spoils_its_own_line_only(rows_after: int) 
     assert others[-1].line == rows_after + 2
 
 
+def test_a_quote_that_closes_amid_the_text_of_another_line_spoils_its_own_line_only() -> None:
+    amiss, b1, unclosed, d1 = read(b'id,note\nA1,"hello\nB1,x\nC1,"bye\nD1,y\n')
+    assert (amiss.id, amiss.line) == ('A1,"hello', 2)
+    assert "where it closes, lines below, text follows" in (amiss.problem or "")
+    assert "not closed" in (unclosed.problem or "")
+    assert (b1, d1) == (Item("B1", 3), Item("D1", 5))
+
+
+def test_a_quote_amid_the_text_of_one_line_does_no_harm() -> None:
+    data = b'id,note\nA1,27" wide\nB1,"27" wide"\nC1,"a "b" c",x\nD1,"two\nlines"\n'
+    assert ids_of(data) == ["A1", "B1", "C1", "D1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "taken", "reported"),
+    [
+        (b'id,n\nA1,"27 in\nB1,x\nC1,ok"\nD1,y\n', [("A1", 2), ("D1", 5)], [3, 4]),
+        (b'id,n\nA1,x"\nB1,"a\nC1,"\nD1,1\n', [("A1", 2), ("B1", 3), ("D1", 5)], [4]),
+        (b'n,id\n"x,A1\ny,B1\nz",C1\n', [("C1", 2)], [2, 3]),
+        (b'id,"n\nA1,x\nB1,"\nC1,y\n', [("C1", 4)], [2, 3]),
+        (b'id,n\n"A1\nB1,x\n",y\nC1,z\n', [("C1", 5)], [2, 3]),
+    ],
+)
+def test_a_row_that_a_stray_quote_has_swallowed_is_reported_and_not_taken(
+    data: bytes, taken: list[tuple[str, int]], reported: list[int]
+) -> None:
+    items = read(data)
+    assert [(item.id, item.line) for item in items if not item.problem] == taken
+    assert [item.line for item in items if item.problem] == reported
+
+
+def test_a_swallowed_row_names_the_line_where_its_quote_opens() -> None:
+    _, swallowed = read(b'id,note\nA1,"27 inch\nB1,ok"\n')
+    assert (swallowed.id, swallowed.line) == ('B1,ok"', 3)
+    assert swallowed.problem == (
+        "It stands within a quoted cell of the row that begins on line 2: mend the quotes"
+    )
+
+
+def test_lines_of_a_note_that_only_resemble_rows_are_no_rows() -> None:
+    data = b'id,note\nA1,"Dear Ann,\nA1, yours, is done,\nlonger, alas\nB1\n"\nC1,x\n'
+    assert ids_of(data) == ["A1", "C1"]
+
+
 def test_a_header_that_never_ends_is_an_error() -> None:
     with pytest.raises(UsageError, match="line 1 is not the header of a CSV file"):
         read(b'"id,name\na,b\n', "csv")
@@ -330,7 +374,7 @@ def test_garbage_after_a_gzip_is_no_silent_end() -> None:
 def test_no_input_breaks_it_and_every_item_can_be_recorded(data: bytes, format: str) -> None:
     items, _ = outcome(source_of(data, format))
     lines = [item.line for item in items]
-    assert lines == sorted(set(lines))
+    assert lines == sorted(lines)
     for item in items:
         assert msgspec.json.decode(msgspec.json.encode(item), type=Item) == item
         assert len(item.id) <= 200
@@ -366,7 +410,36 @@ def test_ids_survive_every_format(written: list[str]) -> None:
     assert ids_of(objects, "jsonl") == written
 
 
-@given(st.lists(st.tuples(IDS, st.text())), st.sampled_from(",;\t|"))
+NOTES = st.sampled_from(
+    ["x", "", '"', '""', '"""', '"hello', 'bye"', '27" wide', '"27" wide"', '"ok"', '"a,b"', ' "c']
+)
+
+
+@given(st.lists(NOTES, max_size=12), st.booleans(), st.sampled_from(["", "\n", "\n\n# x\n"]))
+def test_no_row_of_a_table_is_lost_wherever_quotes_stand(
+    notes: list[str], id_first: bool, between: str
+) -> None:
+    ids = [f"{chr(ord('A') + number)}1" for number in range(len(notes))]
+    cells = [("id", "note"), *zip(ids, notes, strict=True)]
+    rows = [",".join(pair if id_first else pair[::-1]) for pair in cells]
+    items = read(f"\n{between}".join(rows).encode())
+    step = 1 + between.count("\n")
+    taken = {item.id for item in items if item.problem is None}
+    reported = {item.line for item in items if item.problem}
+    assert len(taken) == sum(item.problem is None for item in items)
+    assert taken <= set(ids)
+    for number, written in enumerate(ids, 1):
+        assert written in taken or 1 + number * step in reported
+
+
+def _has_a_line_like_a_row(note: str) -> bool:
+    return re.search(r"[\r\n].*[,;\t|]", note) is not None
+
+
+@given(
+    st.lists(st.tuples(IDS, st.text().filter(lambda note: not _has_a_line_like_a_row(note)))),
+    st.sampled_from(",;\t|"),
+)
 def test_ids_survive_beside_any_other_cells(rows: list[tuple[str, str]], delimiter: str) -> None:
     table = io.StringIO(newline="")
     writer = csv.writer(table, delimiter=delimiter, quoting=csv.QUOTE_ALL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, Literal
 
 from worker.errors import UsageError
 from worker.outcomes import Item, is_valid_id
@@ -16,6 +17,10 @@ DELIMITERS: Final = ",;\t|"
 _MAX_ROW_LINES: Final = 1000
 _MAX_COLUMNS_SHOWN: Final = 20
 _NEVER_CLOSED: Final = "A quote opens in this row and is not closed"
+_SWALLOWED: Final = (
+    "It stands within a quoted cell of the row that begins on line {}: mend the quotes"
+)
+_CLOSED_AMISS: Final = "A quote opens in this row, and where it closes, lines below, text follows"
 
 
 def cells_of(header: str, delimiter: str) -> list[str]:
@@ -39,7 +44,9 @@ class Table:
     """One id a row, in the column `field` of the header.
 
     Blank rows, and rows whose line begins with '#', are skipped. A quote that is not closed within
-    1,000 lines or 1 MiB spoils its own line only: the lines after it are rows of their own.
+    1,000 lines or 1 MiB, or is closed on another line amid text, spoils its own line only: the
+    lines after it are rows of their own. A line within a quoted cell that reads like a row may have
+    been swallowed by a stray quote: it is no row, and it is reported.
     """
 
     header_lines = 1
@@ -70,17 +77,61 @@ class Table:
         while feed.begin_row():
             try:
                 row = next(reader, None)
-                if row is not None and feed.is_open and is_last:
-                    raise _RowError(_NEVER_CLOSED)
+                self._check_quotes(feed, is_last=is_last)
             except (_RowError, csv.Error) as error:
                 items.append(self._spoilt(feed.row_text, first + feed.start, str(error)))
                 feed.give_up_row()
                 continue
             if row is None or feed.is_open:
                 break
-            items += self._parse_row(row, feed, first)
+            found = self._parse_row(row, feed, first)
+            items += found
+            if feed.row_spans_lines:
+                items += self._swallowed(feed.row_lines, first + feed.start, found)
         self._open = lines[feed.start :] if feed.is_open else []
         return items
+
+    def _check_quotes(self, feed: _RowFeed, *, is_last: bool) -> None:
+        """Raise _RowError for a row over several lines that no program would have written so."""
+        if feed.is_open:
+            if is_last:
+                raise _RowError(_NEVER_CLOSED)
+        elif feed.row_spans_lines:
+            try:
+                next(self._cells(feed.row_lines, strict=True), None)
+            except csv.Error:
+                raise _RowError(_CLOSED_AMISS) from None
+
+    def _cells(
+        self,
+        lines: Sequence[str],
+        *,
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL,
+        strict: bool = False,
+    ) -> Iterator[list[str]]:
+        return csv.reader(
+            lines, delimiter=self._delimiter, skipinitialspace=True, quoting=quoting, strict=strict
+        )
+
+    def _swallowed(self, lines: Sequence[str], first: int, found: Sequence[Item]) -> list[Item]:
+        """Reports of those lines of a row that read like rows of their own."""
+        own = next((item.id for item in found if item.problem is None), None)
+        # Where the row has no id of its own, an item stands for its first line already.
+        return [
+            problem_item(text, line, _SWALLOWED.format(first))
+            for line, text in enumerate(lines, first)
+            if self._reads_like_row(text, own) and (own is not None or line > first)
+        ]
+
+    def _reads_like_row(self, text: str, own: str | None) -> bool:
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            cells = next(self._cells([text], quoting=quoting), [])
+            if self._column is None or len(cells) != self._width:
+                continue
+            found = cells[self._column].strip(BLANKS + '"')
+            if is_valid_id(found) and found != own and (own is None or len(found) == len(own)):
+                return True
+        return False
 
     def _spoilt(self, text: str, line: int, problem: str) -> Item:
         if self._column is None:
@@ -174,6 +225,14 @@ class _RowFeed:
     @property
     def row_text(self) -> str:
         return self._lines[self.start]
+
+    @property
+    def row_spans_lines(self) -> bool:
+        return self._next - self.start > 1
+
+    @property
+    def row_lines(self) -> list[str]:
+        return self._lines[self.start : self._next]
 
     def _check_open_row(self, text: str) -> None:
         self._size += len(text)
