@@ -65,7 +65,7 @@ def ids(
         state.outcome.value in outcomes
         and (not error_types or state.error_type in error_types)
         and (run is None or names[state.run] == run)
-        for state in survey.states.known
+        for state in survey.states
     ]
     left_out = _print_ids(survey, wanted)
     if left_out:
@@ -78,7 +78,7 @@ def ids(
 
 def _print_ids(survey: Survey, wanted: Sequence[bool]) -> int:
     """Print the ids in the wanted states; gives how many were left out."""
-    invalid = [state.error_type == ErrorType.INVALID_ID for state in survey.states.known]
+    invalid = [state.error_type == ErrorType.INVALID_ID for state in survey.states]
     sendable = [want and not bad for want, bad in zip(wanted, invalid, strict=True)]
     left_out = sum(
         number

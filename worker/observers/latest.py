@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from worker.outcomes import Outcome, Record
 
 _MAX_ERROR_TYPES = 200
 OTHER_ERRORS = "(other types)"
+
+Kind = TypeVar("Kind")
 
 
 class State(NamedTuple):
@@ -21,12 +23,32 @@ class State(NamedTuple):
 
 
 class States:
-    """Numbers the states that occur: few, so that an id's state costs one pointer."""
+    """Numbers the states that occur: few, so that an id's state costs one pointer.
+
+    Goes through them in the order of their numbers.
+    """
 
     def __init__(self) -> None:
-        self.known: list[State] = []
+        self._known: list[State] = []
         self._numbers: dict[tuple[int, Outcome, str | None], int] = {}
         self._error_types: set[str] = set()
+
+    def __getitem__(self, number: int) -> State:
+        return self._known[number]
+
+    def __iter__(self) -> Iterator[State]:
+        return iter(self._known)
+
+    def count_by(
+        self, numbers: Counter[int], what: Callable[[State], Kind | None]
+    ) -> Counter[Kind]:
+        """What was counted by its state's number, by what the state is; None is left out."""
+        counts: Counter[Kind] = Counter()
+        for number, count in numbers.items():
+            kind = what(self._known[number])
+            if kind is not None:
+                counts[kind] += count
+        return counts
 
     def number(self, run: int, record: Record) -> int:
         error_type = record.error.type if record.error is not None else None
@@ -41,8 +63,8 @@ class States:
             self._error_types.add(error_type)
         state = State(run, outcome, error_type)
         if state not in self._numbers:
-            self._numbers[state] = len(self.known)
-            self.known.append(state)
+            self._numbers[state] = len(self._known)
+            self._known.append(state)
         return self._numbers[state]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from worker.explain import explain_error
-from worker.observers.latest import State
+from worker.observers.latest import State, States
 from worker.observers.survey import LogTrace, Survey
 from worker.observers.timeline import Bin, Pause, RunTrace, format_time
 from worker.outcomes import Outcome, Record
@@ -110,19 +110,19 @@ class Report(msgspec.Struct, frozen=True):
     attempts: dict[int, int]
     latency_ms: Percentiles
 
+    @property
+    def log_rows(self) -> list[LogSummary]:
+        """Each log, and where there are several their total."""
+        return self.logs if len(self.logs) == 1 else [*self.logs, self.total]
+
 
 def summarise(survey: Survey) -> Report:
     """The numbers of all that a survey has read."""
-    total = Bin()
-    runs = []
-    for run in survey.runs_by_time():
-        part = run.total()
-        runs.append(_summarise_run(run, part, survey.states.known))
-        total.pour_in(part)
+    total = survey.total()
     return Report(
-        logs=[_summarise_log(log, survey.states.known) for log in survey.logs],
+        logs=[_summarise_log(log, survey.states) for log in survey.logs],
         total=_summarise_total(survey, total),
-        runs=runs,
+        runs=[_summarise_run(run, survey.states) for run in survey.runs_by_time()],
         errors=_summarise_errors(survey, total),
         requests=total.requests,
         checks=sum(run.checks for run in survey.runs),
@@ -131,16 +131,8 @@ def summarise(survey: Survey) -> Report:
     )
 
 
-def count_outcomes(numbers: Counter[int], states: Sequence[State]) -> Counter[Outcome]:
-    """Outcomes of what was counted by its state's number."""
-    outcomes: Counter[Outcome] = Counter()
-    for number, count in numbers.items():
-        outcomes[states[number].outcome] += count
-    return outcomes
-
-
-def _counts(numbers: Counter[int], states: Sequence[State]) -> Counts:
-    outcomes = count_outcomes(numbers, states)
+def _counts(numbers: Counter[int], states: States) -> Counts:
+    outcomes = states.count_by(numbers, lambda state: state.outcome)
     return Counts(
         total=outcomes.total(),
         processing=outcomes[Outcome.PROCESSING],
@@ -149,7 +141,8 @@ def _counts(numbers: Counter[int], states: Sequence[State]) -> Counts:
     )
 
 
-def _summarise_run(run: RunTrace, total: Bin, states: Sequence[State]) -> RunSummary:
+def _summarise_run(run: RunTrace, states: States) -> RunSummary:
+    total = run.total()
     pauses = run.pauses()
     seconds = run.duration_s
     return RunSummary(
@@ -159,7 +152,7 @@ def _summarise_run(run: RunTrace, total: Bin, states: Sequence[State]) -> RunSum
         ended=format_time(run.ended),
         seconds=round(seconds, 1),
         lines=_counts(total.states, states),
-        errors=dict(_errors_by_type(total.states, states).most_common()),
+        errors=dict(states.count_by(total.states, _error_type).most_common()),
         requests=total.requests,
         checks=run.checks,
         attempts=_in_order(run.attempts),
@@ -177,7 +170,7 @@ def _summarise_pause(pause: Pause) -> PauseSummary:
     )
 
 
-def _summarise_log(log: LogTrace, states: Sequence[State]) -> LogSummary:
+def _summarise_log(log: LogTrace, states: States) -> LogSummary:
     return LogSummary(
         name=log.name,
         ids=_counts(log.latest, states),
@@ -192,22 +185,13 @@ def _summarise_log(log: LogTrace, states: Sequence[State]) -> LogSummary:
 def _summarise_total(survey: Survey, total: Bin) -> LogSummary:
     return LogSummary(
         name="total",
-        ids=_counts(survey.latest.counts(), survey.states.known),
+        ids=_counts(survey.latest.counts(), survey.states),
         lines=total.lines,
         bad_lines=sum(log.bad_lines for log in survey.logs),
         runs=len(survey.runs),
         began=format_time(_first(run.began for run in survey.runs)),
         ended=format_time(_last(run.ended for run in survey.runs)),
     )
-
-
-def _errors_by_type(numbers: Counter[int], states: Sequence[State]) -> Counter[str]:
-    errors: Counter[str] = Counter()
-    for number, count in numbers.items():
-        kind = _error_type(states[number])
-        if kind is not None:
-            errors[kind] += count
-    return errors
 
 
 def _error_type(state: State) -> str | None:
@@ -219,9 +203,9 @@ def _error_type(state: State) -> str | None:
 
 def _summarise_errors(survey: Survey, total: Bin) -> list[ErrorSummary]:
     """Error types: those that most ids have failed with first, those of not_found last."""
-    states = survey.states.known
-    now = _errors_by_type(survey.latest.counts(), states)
-    ever = _errors_by_type(total.states, states)
+    states = survey.states
+    now = states.count_by(survey.latest.counts(), _error_type)
+    ever = states.count_by(total.states, _error_type)
     outcomes = _outcomes_by_type(states)
     summaries = []
 

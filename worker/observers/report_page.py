@@ -17,12 +17,11 @@ from typing import Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.observers.report import LogSummary, PauseSummary, Report, RunSummary
+from worker.observers.report import PauseSummary, Report, RunSummary
 from worker.observers.report_overview import MAX_RUNS_IN_HISTORY, draw_history, draw_latency
 from worker.observers.report_plots import draw_run
 from worker.observers.report_wording import NOTHING, listing, milliseconds, moment, share
 from worker.observers.survey import DETAILED_RUNS, Failure, Survey
-from worker.observers.timeline import Bin
 from worker.observers.wording import count, duration, rate, shorten, visible
 
 MAX_ROWS: Final = 5_000
@@ -55,7 +54,7 @@ def render_page(survey: Survey, report: Report, allowed_per_s: float | None = No
         report=report,
         total=report.total,
         logs=report.logs,
-        log_rows=_log_rows(report),
+        log_rows=report.log_rows,
         errors=report.errors,
         failures=failures,
         failure_types=_types(failures),
@@ -141,10 +140,6 @@ def _story(report: Report) -> str:
     return f"{asked} in {count(report.total.runs, 'run')} {period}: {listing(parts)}."
 
 
-def _log_rows(report: Report) -> list[LogSummary]:
-    return report.logs if len(report.logs) == 1 else [*report.logs, report.total]
-
-
 def _types(failures: Sequence[Failure]) -> list[str]:
     return sorted({failure.record.error.type for failure in failures if failure.record.error})
 
@@ -158,7 +153,7 @@ def _details(survey: Survey, report: Report, allowed_per_s: float | None) -> Ite
     """The newest runs, the newest first; those too short to plot are left out."""
     pairs = list(zip(survey.runs_by_time(), report.runs, strict=True))[-DETAILED_RUNS:]
     for trace, run in reversed(pairs):
-        plot = draw_run(trace, survey.states.known, allowed_per_s, f"run{trace.number}")
+        plot = draw_run(trace, survey.states, allowed_per_s, f"run{trace.number}")
         if plot is None:
             continue
         longest = sorted(run.pauses, key=lambda pause: -pause.seconds)[:_MAX_PAUSES]
@@ -189,10 +184,7 @@ def _caption(run: RunSummary, allowed_per_s: float | None) -> str:
 
 def _overall_plots(survey: Survey, report: Report) -> dict[str, object]:
     """The latency of all runs together, and their history where there is more than one."""
-    total = Bin()
-    for run in survey.runs:
-        total.pour_in(run.total())
-    latency = draw_latency(total.latency_ms, "latency")
+    latency = draw_latency(survey.total().latency_ms, "latency")
     history = draw_history(report.runs, "history") if len(report.runs) > 1 else None
     return {
         "latency_plot": None if latency is None else Markup(latency),  # noqa: S704 - numbers only

@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worker.observers.latest import State
-from worker.observers.report import count_outcomes
+from worker.observers.latest import States
 from worker.observers.report_canvas import (
     LOOKS,
     Canvas,
@@ -34,9 +33,7 @@ _HEADROOM = 1.15
 _FEWEST_BINS = 3
 
 
-def draw_run(
-    run: RunTrace, states: Sequence[State], allowed_per_s: float | None, salt: str
-) -> str | None:
+def draw_run(run: RunTrace, states: States, allowed_per_s: float | None, salt: str) -> str | None:
     """Outcomes, requests and latency over time with the pauses; None for too short a run."""
     if len(run.bins) < _FEWEST_BINS:
         return None
@@ -63,7 +60,7 @@ def _series(run: RunTrace, at_most: int) -> _Series:
 
 
 def _run_figure(
-    run: RunTrace, states: Sequence[State], allowed_per_s: float | None, canvas: Canvas
+    run: RunTrace, states: States, allowed_per_s: float | None, canvas: Canvas
 ) -> Figure:
     series = _series(run, canvas.bins)
     figure = Figure(figsize=(canvas.width, 6.4), layout="constrained")
@@ -82,8 +79,8 @@ def _run_figure(
     return figure
 
 
-def _plot_outcomes(axes: Axes, series: _Series, states: Sequence[State]) -> None:
-    counts = [count_outcomes(part.states, states) for part in series.bins]
+def _plot_outcomes(axes: Axes, series: _Series, states: States) -> None:
+    counts = [states.count_by(part.states, lambda state: state.outcome) for part in series.bins]
     base = [0] * len(counts)
     for outcome, label, colour, hatch in LOOKS:
         top = [lower + counted[outcome] for lower, counted in zip(base, counts, strict=True)]

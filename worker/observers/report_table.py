@@ -74,7 +74,6 @@ def headline(report: Report) -> str:
 
 
 def _outcomes_table(report: Report) -> Table:
-    logs = report.logs if len(report.logs) == 1 else [*report.logs, report.total]
     columns = (
         Column("log"),
         Column("ids", True),
@@ -92,7 +91,7 @@ def _outcomes_table(report: Report) -> Table:
             count(log.bad_lines),
             count(log.runs),
         ]
-        for log in logs
+        for log in report.log_rows
     ]
     return Table("Ids by their latest outcome", columns, rows)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from worker.observers.latest import Latest, States, pack_id
-from worker.observers.timeline import RunTrace
+from worker.observers.timeline import Bin, RunTrace
 from worker.outcomes import Outcome, Record
 
 MAX_FAILURES: Final = 5_000
@@ -95,7 +95,7 @@ class Survey:
             latest.states[key] = number
             run.add(record, number)
             if record.error is not None:
-                log.shelf.put(key, number, states.known[number].error_type or "", record)
+                log.shelf.put(key, number, states[number].error_type or "", record)
             elif log.shelf.failures:
                 log.shelf.failures.pop(key, None)
 
@@ -112,7 +112,14 @@ class Survey:
             self.latest = latest
             return
         began = [_beginning(run) for run in self.runs]
-        self.latest.merge(latest, [began[state.run] for state in self.states.known])
+        self.latest.merge(latest, [began[state.run] for state in self.states])
+
+    def total(self) -> Bin:
+        """All lines of all runs in one."""
+        total = Bin()
+        for run in self.runs:
+            total.pour_in(run.total())
+        return total
 
     def runs_by_time(self) -> list[RunTrace]:
         """The runs of all logs, the one that began last at the end."""
