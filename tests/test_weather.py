@@ -126,11 +126,14 @@ def test_an_outage_costs_time_and_few_requests(tmp_path: Path, answer: Reply) ->
     assert set(api.completed.values()) == {1}
 
 
+@pytest.mark.parametrize("down_s", [1.5, 2.0, 3.0])
 @pytest.mark.parametrize("answer", [DOWN, NOBODY], ids=["503", "refused"])
-def test_an_api_that_comes_and_goes_costs_no_session(tmp_path: Path, answer: Reply) -> None:
-    api = Api(lambda now: answer if 20 < now < 80 and now % 4 < 2 else None)
-    finished = run(tmp_path, 400, api)
-    assert finished.tally.outcomes == {Outcome.PROCESSING: 400}
+def test_an_api_that_comes_and_goes_costs_no_session(
+    tmp_path: Path, answer: Reply, down_s: float
+) -> None:
+    api = Api(lambda now: answer if 20 < now < 80 and now % (2 * down_s) < down_s else None)
+    finished = run(tmp_path, 500, api)
+    assert finished.tally.outcomes == {Outcome.PROCESSING: 500}
     assert set(api.completed.values()) == {1}
 
 

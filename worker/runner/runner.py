@@ -34,6 +34,9 @@ from worker.runner.ports import Client, Ledger, Source
 from worker.tally import Tally
 
 _COUNT_REST_S = 5.0
+_PARDONS = 4
+"""How often an id is pardoned the beginning of an outage, for each of its attempts: an API that
+comes and goes makes such a beginning every few seconds."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -92,7 +95,8 @@ class Runner:
             on_invalid=self._record_invalid,
         )
         self._backlog = Backlog(intake, window=limits.window, clock=clock)
-        self._health = Health(pacer, self.tally, self._notify, pardons=policy.max_attempts)
+        pardons = _PARDONS * policy.max_attempts
+        self._health = Health(pacer, self.tally, self._notify, pardons=pardons)
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
         self._in_flight: dict[str, Job] = {}
