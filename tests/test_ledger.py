@@ -706,7 +706,8 @@ class AnyOrder(RuleBasedStateMachine):
         entering = entering[: round(len(entering) * journal_cut)]
         self.entered |= set(UNIVERSE[: entering.count("\n")])
         with self.log.open("ab") as log, journal_path(self.log).open("a") as journal:
-            log.write(left or foreign)
+            # A file that holds nothing but foreign lines is no log, and is refused.
+            log.write(left or (foreign if self.on_disk else b""))
             journal.write(entering)
         self.in_doubt = self.doubt_left_by_a_crash()
         self.start()

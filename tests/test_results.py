@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ledger_help import A, B, C, name_of, python, record, records_in
 
 from worker.errors import ExitCode, LedgerError
-from worker.ledger import read_records
+from worker.ledger import Ledger, read_records
 from worker.ledger.files import CHUNK_BYTES, MAX_LINE_BYTES, Block, read_blocks
 from worker.ledger.lines import encode_line, trace_of
 from worker.ledger.lock import open_locked
@@ -150,12 +150,12 @@ def test_a_line_without_end_does_not_fill_the_memory() -> None:
 
 def test_line_numbers_go_on_from_chunk_to_chunk() -> None:
     line = b"x" * 999 + b"\n"
-    blocks = blocks_of(line * 3000 + b"torn")
+    blocks = blocks_of(line * 3000 + TORN)
     firsts = [block.first for block in blocks]
     assert firsts == [
         1 + sum(len(before.lines) for before in blocks[:n]) for n in range(len(firsts))
     ]
-    assert blocks[-1] == Block(3001, [b"torn"], torn=True)
+    assert blocks[-1] == Block(3001, [TORN], torn=True)
 
 
 def test_a_byte_order_mark_does_not_cost_a_record(path: Path) -> None:
@@ -227,8 +227,14 @@ TAILS = [
 ]
 
 
-@pytest.mark.parametrize("tail", TAILS, ids=lambda tail: str(tail[:9]))
-@pytest.mark.parametrize("head", [b"", LINES[0]], ids=["alone", "behind a record"])
+BEGUN = [LINES[0][:-2], LINES[0][:9], b"{", b"\0" * 5000, b"\0\0" + LINES[0][:30]]
+
+
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [*((LINES[0], tail) for tail in TAILS), *((b"", tail) for tail in BEGUN)],
+    ids=lambda part: str(part[:9]),
+)
 def test_a_torn_tail_is_saved_and_cut_off(path: Path, head: bytes, tail: bytes) -> None:
     path.write_bytes(head + tail)
     [note] = repair(path)
@@ -261,18 +267,21 @@ def test_wherever_a_crash_cuts_the_log_the_next_record_stands_on_a_line_of_its_o
     assert path.read_bytes() == b"".join(whole) + LINES[0]
 
 
+TORN = LINES[0][:20]
+
+
 def test_a_torn_tail_that_cannot_be_saved_is_not_cut_off(path: Path) -> None:
-    path.write_bytes(b"torn")
+    path.write_bytes(TORN)
     torn_of(path).symlink_to("/dev/full")
     with pytest.raises(LedgerError, match="not a regular file"):
         repair(path)
-    assert path.read_bytes() == b"torn"
+    assert path.read_bytes() == TORN
 
 
 def test_a_torn_tail_is_saved_on_disk_before_it_is_cut_off(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path.write_bytes(b"torn")
+    path.write_bytes(TORN)
     synced: list[str] = []
     fsync, ftruncate = os.fsync, os.ftruncate
 
@@ -308,6 +317,38 @@ def test_a_compressed_log_is_not_appended_to(path: Path) -> None:
     with pytest.raises(LedgerError, match="is compressed"):
         repair(path)
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \r\n", b"garbage\n" + LINES[0], b"x\n" + LINES[0][:9]]
+)
+def test_a_log_may_be_blank_or_damaged(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    repair(path)
+    assert path.read_bytes() == content.removesuffix(LINES[0][:9])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"test_OTHERKEY12345678",
+        b"pace: {rate: 100}",
+        b"5eb2b61e02df0a0008f1cf2b\n5eb2b61e02df0a0008f1cf2c\n",
+        b'{"id":"5eb2b61e02df0a0008f1cf2b"}\n',
+        b'{"ids": [',
+        b"\0\0data\n",
+        b"x" * (2 * CHUNK_BYTES + 1),
+    ],
+    ids=lambda content: str(content[:9]),
+)
+def test_a_file_that_is_no_log_is_not_touched(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(LedgerError, match="is not a results log"):
+        repair(path)
+    with pytest.raises(LedgerError, match="is not a results log"):
+        Ledger.preview(path)
+    assert path.read_bytes() == content
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 # Appending
@@ -456,10 +497,10 @@ def test_on_a_full_disk_what_was_counted_stays_and_nothing_torn(small_disk: Path
 
 def test_a_torn_tail_on_a_full_disk_is_not_cut_off(small_disk: Path) -> None:
     path = small_disk / "results.jsonl"
-    path.write_bytes(b"t" * 40_000)
+    path.write_bytes(tail := TORN.ljust(40_000, b"t"))
     with pytest.raises(LedgerError, match="Cannot save the torn end"):
         repair(path)
-    assert path.read_bytes() == b"t" * 40_000
+    assert path.read_bytes() == tail
 
 
 def test_a_read_only_file_system_is_an_error(small_disk: Path) -> None:

@@ -13,7 +13,7 @@ from worker.errors import LedgerError
 from worker.ledger.files import open_regular, reported
 from worker.ledger.journal import journal_path, read_journal, read_pid
 from worker.ledger.lock import lock
-from worker.ledger.results import locate, refuse_compressed
+from worker.ledger.results import locate, refuse_foreign
 from worker.settings import Settings
 from worker.sources import open_source
 
@@ -59,7 +59,7 @@ def _try_log(path: Path) -> None:
         except FileNotFoundError:
             return
         try:
-            refuse_compressed(fd, path)
+            refuse_foreign(fd, path)
             lock(fd, path, "results log", lambda: read_pid(journal_path(path)))
         finally:
             os.close(fd)

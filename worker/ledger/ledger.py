@@ -16,7 +16,7 @@ from worker.ledger.journal import Header, Journal, journal_path, read_pid
 from worker.ledger.lines import encode_line
 from worker.ledger.lock import holder, open_locked
 from worker.ledger.past import Past, recall
-from worker.ledger.results import ResultsLog, locate, refuse_compressed
+from worker.ledger.results import ResultsLog, locate, refuse_foreign
 from worker.outcomes import Record
 
 _Args = TypeVarTuple("_Args")
@@ -92,7 +92,7 @@ class Ledger(Past):
             except FileNotFoundError:
                 return recall((), journal_path(path), [], force=force, alone=False)
             try:
-                refuse_compressed(fd, path)
+                refuse_foreign(fd, path)
                 notes = _note_on_holder(fd)
                 blocks = read_from_start(fd)
                 return recall(blocks, journal_path(path), notes, force=force, alone=False)

@@ -15,6 +15,8 @@ from worker.ledger.files import MAX_LINE_BYTES, read_blocks, reported
 from worker.outcomes import Error, Outcome, Record
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+RECORD_HEAD: Final = b'{"id":"'
+"""With which every line that `encode_line` makes begins."""
 
 _encode: Final = msgspec.json.Encoder().encode
 # Characters that split lines for some readers, or steer a terminal that shows the log. JSON need

@@ -19,9 +19,11 @@ from worker.ledger.files import (
     sync_directory,
     write_all,
 )
-from worker.ledger.lines import GZIP_MAGIC, trace_of
+from worker.ledger.lines import GZIP_MAGIC, RECORD_HEAD, trace_of
 
 TORN_SUFFIX: Final = ".torn"
+_FILLING: Final = b"\0 \t\r"
+"""What stands for nothing; zeros are what a power cut leaves of lines that were not synced."""
 
 
 def locate(results: Path) -> Path:
@@ -44,13 +46,30 @@ def locate(results: Path) -> Path:
     return path
 
 
-def refuse_compressed(fd: int, path: Path) -> None:
-    """Raise LedgerError where the open log is a gzip file."""
+def refuse_foreign(fd: int, path: Path) -> None:
+    """Raise LedgerError where the open file is a gzip file, or holds anything but a log."""
     if os.pread(fd, len(GZIP_MAGIC), 0) == GZIP_MAGIC:
         raise LedgerError(
             f"{path} is compressed: lines appended to it would be lost",
             "Uncompress it, or give this run another log with --results",
         )
+    if not _may_be_log(read_from_start(fd)):
+        raise LedgerError(
+            f"{path} is not a results log: none of its lines is a record",
+            "Nothing was changed in it. Name another file with --results",
+        )
+
+
+def _may_be_log(blocks: Iterator[Block]) -> bool:
+    """Whether there is a record or the beginning of one, or nothing but blanks."""
+    is_blank = True
+    for block in blocks:
+        for text in filter(None, (line.strip(_FILLING) for line in block.lines)):
+            is_begun = block.torn and RECORD_HEAD.startswith(text[: len(RECORD_HEAD)])
+            if is_begun or trace_of(text) is not None:
+                return True
+            is_blank = False
+    return is_blank
 
 
 class ResultsLog(AppendFile):
@@ -66,7 +85,7 @@ class ResultsLog(AppendFile):
         beside the log before it is cut off.
         """
         with reported("repair the results log", self.path):
-            refuse_compressed(self._fd, self.path)
+            refuse_foreign(self._fd, self.path)
             # Lines of a run that was killed may be in the page cache only. What they settle leaves
             # the journal next, so they must not be lost to a power cut after that.
             os.fsync(self._fd)
