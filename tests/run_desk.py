@@ -235,7 +235,8 @@ def methods(sandbox: Sandbox) -> dict[str, int]:
 class Held:
     """A client whose requests stay in flight until they are let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, reply: Reply = DONE) -> None:
+        self._reply = reply
         self.sent: list[str] = []
         self.most_at_once = 0
         self.let_go = asyncio.Event()
@@ -247,7 +248,7 @@ class Held:
         self.most_at_once = max(self.most_at_once, self._at_once)
         await self.let_go.wait()
         self._at_once -= 1
-        return DONE
+        return self._reply
 
     async def check(self, id: str) -> Reply:
         raise AssertionError(f"nobody asked to read {id}")

@@ -217,6 +217,33 @@ async def test_at_the_deadline_no_more_ids_are_taken(tmp_path: Path) -> None:
         assert (await here.run(pace_rate="10000")).outcomes == {"processing": 300}
 
 
+@pytest.mark.parametrize(
+    ("answer", "code"), [(DONE, ExitCode.OK), (Answer(422, b"{}"), ExitCode.SOME_FAILED)]
+)
+async def test_a_deadline_that_passes_while_the_last_ids_are_in_flight_stops_nothing(
+    tmp_path: Path, answer: Reply, code: ExitCode
+) -> None:
+    client = Held(answer)
+    here = RunDesk(tmp_path, stop_max_duration="50ms")
+    run = asyncio.create_task(here.run([*ids(3), ids(1)[0]], client=client))
+    await until(lambda: len(client.sent) == 3 and here.runner.stopping)
+    client.let_go.set()
+    ended = await run
+    assert (ended.code, ended.finished.reason, ended.finished.advice) == (code, "", "")
+    assert (ended.outcomes.total(), ended.finished.complete_input) == (3, True)
+
+
+async def test_a_deadline_that_keeps_an_id_back_is_told(tmp_path: Path) -> None:
+    client = Held()
+    here = RunDesk(tmp_path, stop_max_duration="50ms", pace_concurrency=3)
+    run = asyncio.create_task(here.run(ids(4), client=client))
+    await until(lambda: len(client.sent) == 3 and here.runner.stopping)
+    client.let_go.set()
+    ended = await run
+    assert (ended.code, ended.outcomes) == (ExitCode.STOPPED, {"processing": 3})
+    assert "--max-duration" in ended.finished.reason
+
+
 class Late:
     """The first id is throttled for an hour; the second is answered after that."""
 

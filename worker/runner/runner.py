@@ -103,6 +103,7 @@ class Runner:
         self._causes: dict[ExitCode, WorkerError] = {}
         self._defects: list[Exception] = []
         self._aborted = False
+        self._given_up = False
         self._tasks: list[asyncio.Task[None]] = []
         self._meter = RateMeter()
         self._sent = 0
@@ -317,6 +318,7 @@ class Runner:
         """Account for everything that is left, and make it durable."""
         now = self._clock.now()
         for job in self._backlog.clear():
+            self._given_up = True
             if job.first_sent_at is not None and (job.attempts or job.unresolved):
                 self._record(job, give_up(job), now)
         try:
@@ -348,6 +350,9 @@ class Runner:
         tally = self.tally
         for error in self._audience.defects[:1]:
             self._causes.setdefault(ExitCode.DEFECT, causes.defect(error))
+        if self._is_all_settled():
+            # A deadline or a limit that came with the last ids has kept nothing back.
+            self._causes.pop(ExitCode.STOPPED, None)
         code = causes.exit_code(self._causes, tally)
         cause = self._causes.get(code)
         finished = RunFinished(
@@ -362,6 +367,10 @@ class Runner:
         )
         self._notify(finished)
         return finished
+
+    def _is_all_settled(self) -> bool:
+        is_rest = self.tally.not_attempted or self._given_up
+        return self._backlog.intake.complete and not is_rest
 
     # --- what is shown --------------------------------------------------------------------------
 
