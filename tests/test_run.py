@@ -158,7 +158,7 @@ async def test_quiet_is_silent_about_what_a_run_mends_by_itself(tmp_path: Path) 
     source, log = backlog(tmp_path, *ids(5)), results(tmp_path)
     await die(log, entered=ids(2))
     with log.open("a") as file:
-        file.write('{"id": "torn')
+        file.write('{"id":"torn')
     async with Sandbox(sessions(ids(5))) as sandbox:
         done = await run("run", source, "--base-url", sandbox.url, "-q")
     assert done == (0, "", "")
@@ -166,7 +166,8 @@ async def test_quiet_is_silent_about_what_a_run_mends_by_itself(tmp_path: Path) 
 
 async def test_quiet_tells_of_a_log_that_somebody_has_damaged(tmp_path: Path) -> None:
     source = backlog(tmp_path, *ids(5))
-    results(tmp_path).write_text("no record\n")
+    record = '{"id":"a","outcome":"failed","error":null,"run":"r"}'
+    results(tmp_path).write_text(f"{record}\nno record\n")
     async with Sandbox(sessions(ids(5))) as sandbox:
         done = await run("run", source, "--base-url", sandbox.url, "-q")
     [event] = done.events
