@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from program import Finished, environment, in_this_process, run, started
@@ -142,6 +143,37 @@ def test_no_command_says_the_key(
 ) -> None:
     monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
     done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.out + done.err
+    assert leaks(tmp_path, done) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", KEY),
+        ("run", KEY, "--dry-run"),
+        ("run", "table.csv", "--field", KEY),
+        ("run", "table.csv", "--results", f"{KEY}/x"),
+        ("run", "table.csv", "--config", KEY),
+        ("run", "table.csv", "--shard", KEY),
+        ("check", KEY, "--base-url", "http://127.0.0.1:9/v1"),
+    ],
+)
+def test_no_command_says_the_key_of_a_key_file(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPLYCUBE_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text("id,note\n1,2\n")
+    with TemporaryDirectory() as elsewhere:
+        key_file = Path(elsewhere, "key")
+        key_file.write_text(KEY)
+        done = in_this_process(
+            *arguments, "--api-key-file", key_file, monkeypatch=monkeypatch, capfd=capfd
+        )
     assert done.out + done.err
     assert leaks(tmp_path, done) == []
 

@@ -32,7 +32,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.observers.wording import redacted, visible
-from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
+from worker.settings import ApiKey, Settings, known_keys, load, load_key, resolve_rate
 
 _MARK_WIDTH: Final = 8
 _SUBJECT_WIDTH: Final = 10
@@ -78,7 +78,7 @@ def _rows(finding: Finding, width: int) -> list[str]:
 def _row(mark: str, subject: str, text: str, width: int) -> str:
     head = f"{mark:<{_MARK_WIDTH}}{subject:<{_SUBJECT_WIDTH}}"
     return textwrap.fill(
-        visible(text),
+        redacted(visible(text), known_keys()),
         width,
         initial_indent=head,
         subsequent_indent=" " * len(head),

@@ -73,8 +73,8 @@ def rehearse(
     source_name: str, settings: Settings, *, force: bool, shard: Shard | None = None
 ) -> int:
     """Print the forecast of a run; sends, locks and changes nothing."""
-    results = results_path(source_name, settings, shard)
     rate = _rate(settings)
+    results = results_path(source_name, settings, shard)
     forecast = Forecast(settings.stop.limit, shard, check_first=settings.retry.check_first)
     with closing(
         open_source(source_name, format=settings.source.format, field=settings.source.field)

@@ -35,13 +35,10 @@ def tell(text: str) -> None:
 
 
 def tell_all(text: str) -> None:
-    """Write lines of our own to the standard error, if that can be written to.
+    """Write lines of our own to the standard error, if that can be written to; never the key."""
+    from worker.settings import known_keys  # noqa: PLC0415 - only where there is something to say
 
-    A key in the environment is left out; whoever has it from elsewhere leaves it out before.
-    """
-    from worker.settings import KEY_VARIABLE  # noqa: PLC0415 - only where there is something to say
-
-    safe = redacted(text.removesuffix("\n"), [os.environ.get(KEY_VARIABLE, "")])
+    safe = redacted(text.removesuffix("\n"), known_keys())
     stream = QuietStream(sys.stderr)
     stream.write(safe + "\n")
     stream.drain()

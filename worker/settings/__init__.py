@@ -3,9 +3,9 @@
 from worker.settings.address import is_loopback
 from worker.settings.durations import format_duration, parse_duration
 from worker.settings.key import (
-    KEY_VARIABLE,
     ApiKey,
     KeyKind,
+    known_keys,
     load_key,
     resolve_rate,
 )
@@ -19,7 +19,6 @@ from worker.settings.options import OPTION_BY_PATH, OPTIONS, Option
 from worker.settings.show import print_settings
 
 __all__ = [
-    "KEY_VARIABLE",
     "OPTIONS",
     "OPTION_BY_PATH",
     "ApiKey",
@@ -31,6 +30,7 @@ __all__ = [
     "Settings",
     "format_duration",
     "is_loopback",
+    "known_keys",
     "load",
     "load_key",
     "parse_duration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +26,10 @@ AUTO_SHARE: Final = 0.8
 _LARGEST_FILE: Final = 4096
 _SHORTEST_TO_HINT_AT: Final = 12
 _HINT_LENGTH: Final = 4
+_SHORTEST_TO_HIDE: Final = 4
 _FILE_ADVICE: Final = "api.key_file must name a file that holds the API key and nothing else"
 _has_assignment: Final = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*\s*=").match
+_loaded: Final[set[str]] = set()
 
 
 class ApiKey:
@@ -85,6 +88,11 @@ def load_key(settings: Settings, environ: Mapping[str, str]) -> ApiKey:
     return ApiKey(_checked(text, KEY_VARIABLE), _prefix_warnings(text, KEY_VARIABLE))
 
 
+def known_keys() -> list[str]:
+    """What no message may hold: every key that this process has loaded, and the environment's."""
+    return [*_loaded, os.environ.get(KEY_VARIABLE, "")]
+
+
 def _key_from_file(path: Path) -> ApiKey:
     where = f"the key file {shown(str(path))}"
     try:
@@ -104,6 +112,9 @@ def _checked(text: str, where: str) -> str:
     problem = _problem(text)
     if problem:
         raise UsageError(f"{where} {problem}", "Give the key alone, as the dashboard shows it")
+    # Shorter words would blot out other text.
+    if len(text) >= _SHORTEST_TO_HIDE:
+        _loaded.add(text)
     return text
 
 
