@@ -282,6 +282,52 @@ def test_the_source_cannot_be_the_log(tmp_path: Path, here: Any, log: str) -> No
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("metrics", "what"),
+    [
+        ("backlog.txt", "the source"),
+        ("sub/../backlog.txt", "the source"),
+        ("key", "the key file"),
+        ("backlog.results.jsonl", "the results log"),
+        ("link", "the results log"),
+        ("hard-link", "the results log"),
+        ("backlog.results.jsonl.inflight", "the journal of the results log"),
+        ("backlog.results.jsonl.torn", "the torn end of the results log"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_metrics_file_cannot_be_a_file_that_the_run_needs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: Any,
+    command: str,
+    metrics: str,
+    what: str,
+) -> None:
+    source, log = backlog(tmp_path, *ids(2)), results(tmp_path)
+    log.write_text('{"id":"a","outcome":"failed","error":null,"run":"r"}\n')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "link").symlink_to(log.name)
+    (tmp_path / "hard-link").hardlink_to(log)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    given = ("--metrics-file", metrics, "--api-key-file", "key")
+    done = here(command, source, *given, "--base-url", "http://127.0.0.1:9/v1")
+    assert done.code == (2 if command == "run" else 4)
+    assert f"{metrics} is {what} and the metrics file at once" in done.err + done.out
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_the_metrics_file_cannot_be_a_log_that_is_not_there_yet(tmp_path: Path, here: Any) -> None:
+    source, log = backlog(tmp_path, *ids(2)), results(tmp_path)
+    (tmp_path / "link").symlink_to(log.name)
+    for metrics in (log, tmp_path / "link"):
+        assert here("run", source, "--metrics-file", metrics).code == 2
+    assert not log.exists()
+
+
 async def test_the_log_cannot_be_the_standard_input(tmp_path: Path) -> None:
     source = backlog(tmp_path, *ids(2))
     before = source.read_bytes()

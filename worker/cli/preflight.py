@@ -7,7 +7,7 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
-from worker.cli.paths import STDIN, names_stream, results_path
+from worker.cli.paths import STDIN, check_metrics_path, names_stream, results_path
 from worker.clock import Clock
 from worker.errors import LedgerError
 from worker.ledger.files import open_regular, reported
@@ -39,13 +39,14 @@ def try_results(source: str | None, settings: Settings) -> str:
     return f"{path} can be written"
 
 
-def try_metrics(path: Path) -> str:
+def try_metrics(path: Path, source: str | None, settings: Settings) -> str:
     """Look whether a metrics file can be made. Raises what a run would.
 
     Where it cannot be written a run goes on without it, and so this does not fail.
     """
     from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
 
+    check_metrics_path(source, settings)
     MetricsFile(path, lambda _: None, Clock())
     if _is_replaceable(path):
         return f"{path} can be written"

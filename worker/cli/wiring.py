@@ -19,7 +19,7 @@ import msgspec
 from worker.api.client import Client
 from worker.cli.descriptors import allow_connections
 from worker.cli.loop import loop_factory
-from worker.cli.paths import STDIN, results_path
+from worker.cli.paths import STDIN, check_metrics_path, results_path
 from worker.cli.show import Screen
 from worker.cli.signals import stop_on_signals
 from worker.clock import Clock
@@ -59,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
+    check_metrics_path(plan.source, plan.settings, plan.shard)
     clock = Clock()
     hidden = [plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")]
     screen = Screen(
