@@ -206,5 +206,5 @@ def test_shards_share_one_budget_and_complete_every_id_once(desk: Desk) -> None:
 
 
 def test_workers_and_redis_may_die_and_every_id_is_completed_once(tmp_path: Path) -> None:
-    row = Row("everything", everything, rate=100.0)
+    row = Row("everything", everything, rate=50.0)
     assert play(row, 150, tmp_path, down_s=0.5).problems == []
