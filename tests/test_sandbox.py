@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -224,6 +225,28 @@ async def test_the_statistics_need_no_key_and_do_not_count_themselves() -> None:
             "by_method": {"POST": 2},
             "by_status": {"200": 1, "404": 1},
         }
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["chunks", "gzip"],
+)
+async def test_a_garbled_body_costs_its_connection_and_is_no_defect(
+    rest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(UNLIMITED) as caller:
+        reader, writer = await asyncio.open_connection("127.0.0.1", caller.sandbox.port)
+        path = f"/v1/workflowSessions/{ONE}/complete"
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n{rest}".encode())
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        assert caller.sandbox.sessions.triggered == 0
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_port_that_is_taken_is_a_usage_error() -> None:

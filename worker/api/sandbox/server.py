@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import sys
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.api.sandbox import answers
 from worker.api.sandbox.answers import Response
@@ -25,6 +27,15 @@ HOST: Final = "127.0.0.1"
 STATS_PATH: Final = "/sandbox/stats"
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 1.0
+
+
+def _is_of_server(record: logging.LogRecord) -> bool:
+    """Not where a client has garbled its request: that is answered, and no defect."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_logger: Final = logging.getLogger(__name__)
+_logger.addFilter(_is_of_server)
 
 
 class Sandbox:
@@ -61,7 +72,9 @@ class Sandbox:
         return self.service.stats(full=full)
 
     async def __aenter__(self) -> Self:
-        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._server = web.Server(
+            self._handle, handler_cancellation=True, access_log=None, logger=_logger
+        )
         self._reserved = self._bind()
         try:
             await self._listen()
@@ -143,7 +156,7 @@ class Sandbox:
 
     async def _serve(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         if request.can_read_body:
-            await request.read()
+            await _read(request)
         if self.outage is OutageMode.BLACKHOLE:
             await asyncio.sleep(HANG_S)
             raise dropped(request)
@@ -194,3 +207,11 @@ def _explain_bind(error: OSError, port: int) -> UsageError:
     return UsageError(
         f"cannot listen on port {port}: {error.strerror}", "Choose another one with --port, or 0"
     )
+
+
+async def _read(request: web.BaseRequest) -> None:
+    try:
+        await request.read()
+    except web.RequestPayloadError:
+        # Where the next request begins cannot be told.
+        raise dropped(request) from None
