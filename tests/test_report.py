@@ -353,6 +353,19 @@ def test_lines_that_are_no_records_are_reported_with_their_number(tmp_path: Path
     assert "1 id" in shown.stdout
 
 
+def test_a_blank_line_and_compressed_data_that_breaks_off_are_told_apart(tmp_path: Path) -> None:
+    log = Path(write_log(tmp_path / "a", record()))
+    blank, whole = log.read_bytes() + b"\n \n", gzip.compress(log.read_bytes() * 99)
+    log.write_bytes(blank)
+    shown = invoke(report, str(log)).stderr
+    assert [line.rpartition(": ")[2] for line in shown.splitlines()] == ["it is blank"] * 2
+    log.write_bytes(whole[:-9])
+    assert "the compressed data breaks off" in invoke(report, str(log)).stderr
+    log.write_bytes(b"\n\n")
+    with pytest.raises(UsageError, match="none of its lines is a record"):
+        invoke(report, str(log))
+
+
 def test_many_bad_lines_are_summed_up(tmp_path: Path) -> None:
     log = Path(write_log(tmp_path / "a", record()))
     log.write_bytes(log.read_bytes() + b"x\n" * 50)

@@ -94,8 +94,8 @@ class Reading:
         if self.bad_lines > _BAD_LINES_SHOWN:
             return
         text = line[: 4 * _BAD_LINE_LENGTH].decode("utf-8", "replace")
-        shown = shorten(visible(text), _BAD_LINE_LENGTH) if text else "compressed data breaks off"
-        self._say(f"line {number} is not a record: {shown}")
+        shown = shorten(visible(text.strip()), _BAD_LINE_LENGTH)
+        self._say(f"line {number} is not a record: {shown or 'it is blank'}")
 
     def _conclude(self) -> None:
         if self.bad_lines > _BAD_LINES_SHOWN:

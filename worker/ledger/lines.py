@@ -25,6 +25,7 @@ _ESCAPES: Final = {
     code: f"\\u{code:04x}"
     for code in (*range(0x80, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
+_BREAKS_OFF: Final = b"the compressed data breaks off"
 _MAX_TEXT_LENGTH: Final = 500
 _NO_RECORD: Final = (ValueError, RecursionError)
 
@@ -74,7 +75,7 @@ def read_records(path: Path, on_bad: Callable[[int, bytes], None]) -> Iterator[R
     """The records of a log, plain or gzipped, in their order; takes no lock and changes nothing.
 
     Lines that are not records, a torn last one among them, go to `on_bad` with their number, long
-    ones cut; so does, with no text, the place where compressed data breaks off. Raises LedgerError
+    ones cut; so does, in words, the place where compressed data breaks off. Raises LedgerError
     where the file cannot be read.
     """
     number = 0
@@ -89,7 +90,7 @@ def read_records(path: Path, on_bad: Callable[[int, bytes], None]) -> Iterator[R
             else:
                 yield record
     if source is not None and source.broken:
-        on_bad(number + 1, b"")
+        on_bad(number + 1, _BREAKS_OFF)
 
 
 class _Gunzip:
