@@ -183,6 +183,8 @@ async def test_quiet_tells_of_a_log_that_somebody_has_damaged(tmp_path: Path) ->
         {},
         {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         {"TERM": "dumb", "COLUMNS": "1", "TZ": "Nowhere/Nothing"},
+        {"TZ": "XXX-24:00"},
+        {"TZ": "XXX+23:30YYY+24:30"},
     ],
 )
 async def test_a_bare_environment_suffices(tmp_path: Path, variables: dict[str, str]) -> None:

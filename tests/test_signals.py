@@ -164,6 +164,28 @@ async def test_a_signal_at_the_very_start_is_not_lost(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_hang_up_before_the_run_has_its_code(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr("worker.cli.run.load", lambda **_: os.kill(os.getpid(), signal.SIGHUP))
+    try:
+        done = in_this_process("run", "x", monkeypatch=monkeypatch, capfd=capfd)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done.code == 143
+    assert done.err == (
+        "complete-sessions: SIGHUP was received. Run the same command again to go on\n"
+    )
+
+
+async def test_after_the_run_signals_do_what_they_did_before() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    with stop_on_signals(lambda cause: None, lambda cause: None):
+        assert signal.getsignal(signal.SIGHUP) != before[signal.SIGHUP]
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
 def test_an_interrupt_before_the_run_has_its_code(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

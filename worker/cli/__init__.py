@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from worker import __version__
 from worker.cli.streams import hold_standard_streams, tell, tell_all
+from worker.cli.surroundings import heed_hang_up, hold_time_zone
 from worker.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "complete-sessions"
@@ -79,6 +80,8 @@ def group() -> None:
 def main() -> None:
     """Run a command; every error that was foreseen says what to do, and has its exit code."""
     hold_standard_streams()
+    hold_time_zone()
+    heed_hang_up()
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -54,7 +54,8 @@ def stop_on_signals(
             os._exit(cause.exit_code)
         (stop if received == 1 else abort)(cause)
 
-    handled = [number for number in _CODES if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in _CODES}
+    handled = [number for number in _CODES if before[number] is not signal.SIG_IGN]
     for number in handled:
         loop.add_signal_handler(number, handle, number)
     try:
@@ -62,3 +63,4 @@ def stop_on_signals(
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number] or signal.SIG_DFL)
