@@ -22,7 +22,7 @@ from worker.outcomes import Record
 _Args = TypeVarTuple("_Args")
 _AGAIN: Final = "Run the same command again"
 
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.03
 """How long a line waits for others to be synced with; with the sync it stays below 50 ms."""
 
 BATCH_LINES: Final = 256
