@@ -10,6 +10,7 @@ from bench.process import KEY, Command, python
 
 UVLOOP = "complete-sessions (uvloop)"
 ASYNCIO = "complete-sessions (asyncio)"
+TIMETABLE = "a timetable, aiohttp"
 PEERS = Path(__file__).resolve().parent / "peers"
 CONCURRENCY = "32"
 
@@ -108,7 +109,7 @@ def paced(longest_s: float) -> list[Contender]:
         Contender("curl --rate", curl(rated=True), ("curl",)),
         Contender("GNU parallel --delay, curl", parallel, ("parallel", "curl")),
         Contender("asyncio-throttle, gather", peer("throttle_gather", rated=True)),
-        Contender("a timetable, aiohttp", peer("timetable", rated=True)),
+        Contender(TIMETABLE, peer("timetable", rated=True)),
         Contender(
             "official client, sleep",
             peer("official_client", "1", rated=True),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import ASYNCIO, UVLOOP, Contender, Job, paced, write_ids
+from bench.contenders import ASYNCIO, TIMETABLE, UVLOOP, Contender, Job, paced, write_ids
 from bench.effort import Effort
 from bench.figures import accepted_per_s, ratios, refused_share
 from bench.nginx import nginx
@@ -26,7 +26,9 @@ _COLUMNS = (
     Column("cpu_s", "CPU, s", places=2),
     Column("requests", "requests"),
 )
-_CORE = Column("core", "of a core while pacing", places=2, percent=True)
+_CORE = Column("core", "of a core, start left out", places=2, percent=True)
+_BEYOND = Column("beyond", "beyond an aiohttp loop that sleeps", places=2, percent=True)
+_ON_A_CORE = (UVLOOP, ASYNCIO, TIMETABLE)
 _MOST_REFUSED = 1 / 300
 
 
@@ -40,9 +42,10 @@ class Limit:
 
 
 def pacing_10(effort: Effort, directory: Path) -> Table:
-    columns = (*_COLUMNS, _CORE)
+    """What pacing, log and journal cost is what the program takes beyond a bare loop's requests."""
+    columns = (*_COLUMNS, _CORE, _BEYOND)
     table = _measure("pacing-10", Limit(10), effort.slow_ids, columns, effort, directory)
-    targets = [Target(name, "core", "<", 0.01) for name in (UVLOOP, ASYNCIO)]
+    targets = [Target(name, "beyond", "<", 0.01) for name in (UVLOOP, ASYNCIO)]
     return _with_targets(table, targets)
 
 
@@ -77,7 +80,7 @@ def _measure(
 
     def measure(contender: Contender, row: Row, own: Path) -> None:
         finished = _send(contender, row, limit, ids, own, window_s)
-        if knows_core and contender.name in (UVLOOP, ASYNCIO):
+        if knows_core and contender.name in _ON_A_CORE:
             start = _send(contender, Row(""), limit, one_id, own / "start", window_s)
             row.add(core=(finished.cpu_s - start.cpu_s) / window_s)
 
@@ -108,6 +111,10 @@ def _send(
 
 def _compare(rows: Sequence[Row]) -> None:
     own = next((row for row in rows if row.name in (UVLOOP, ASYNCIO) and row.is_measured), None)
+    bare = next((row for row in rows if row.name == TIMETABLE and row.is_measured), None)
     for row in rows:
         if own is not None and row.is_measured:
             row.add_all("ratio", ratios(row.figures["share"], own.figures["share"]))
+        if bare is not None and row.name in (UVLOOP, ASYNCIO) and "core" in row.figures:
+            own_core, bare_core = row.figures["core"], bare.figures["core"]
+            row.add_all("beyond", [a - b for a, b in zip(own_core, bare_core, strict=True)])

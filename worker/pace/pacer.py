@@ -25,9 +25,8 @@ THROTTLED_AFTER: Final = 5
 _RETRY_INTERVAL_S: Final = 0.001
 
 _TIMER_STEP_S: Final = 0.001
-_TIMER_LATENESS_S: Final = 0.0005
-"""Event loops round timers to whole milliseconds, which alone would cost 1 % of 10/s: the timer is
-set for so much earlier, and the rest is slept through."""
+"""Event loops round timers to whole milliseconds. To be late by one each time would cost 1 % of
+10/s: the timer is set for so much earlier, and the rest is slept through."""
 
 
 class Signal(Enum):
@@ -208,7 +207,7 @@ class Pacer:
         return self._outage.breaker.failures > 0 or self._throttle.breaker.failures > 0
 
     async def _park(self, now: float, due: float) -> None:
-        timer = due - _TIMER_LATENESS_S
+        timer = due - _TIMER_STEP_S
         if self._spacing.makes_up_lateness(now):
             await self._wait(max(due, now + _TIMER_STEP_S))
         elif timer > now:
