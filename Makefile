@@ -23,7 +23,7 @@ help: ## list the targets
 ## Try it and use it
 
 .PHONY: demo
-demo: $(INSTALLED) ## rehearse a whole run against a local stand-in of the API (20 seconds)
+demo: $(INSTALLED) ## rehearse a whole run against a local stand-in of the API (half a minute)
 	@$(BIN)/python config/demo.py
 
 .PHONY: run
