@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from worker.settings import key
 
 # What is started hundreds of times need not be compiled each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Under nohup the program, and so what it is tested for, would be deaf to it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine is slow, not wrong.
 settings.register_profile("worker", deadline=None, max_examples=50)
