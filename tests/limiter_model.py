@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -51,12 +50,6 @@ class Log:
 
     def accepted_per_s(self, since: float, until: float) -> float:
         return sum(since <= at < until for at in self.accepted) / (until - since)
-
-    def first_at_rate(self, rate: float, since: float) -> float:
-        """From when on it went at `rate` or faster, to the end."""
-        pairs = pairwise(self.sent)
-        slow = [later for earlier, later in pairs if later > since and later - earlier > 1 / rate]
-        return max(slow, default=since)
 
 
 @dataclass

@@ -344,6 +344,19 @@ def test_the_environment_names_the_proxy(
     assert proxy_for(url) == proxy
 
 
+async def test_a_name_that_is_not_found_was_certainly_not_sent_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    async with client("https://api.example.org/v1") as it:
+        reply = await it.complete("abc")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
 # --- the key ------------------------------------------------------------------------------------
 
 

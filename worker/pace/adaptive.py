@@ -18,8 +18,8 @@ _PLATEAU_SHARE: Final = 0.98
 _DOUBLING_S: Final = 21.0
 """Seconds from the plateau's beginning until the rate has doubled."""
 
-_FULL_SPEED_SHARE: Final = 0.97
-_FULL_SPEED_AFTER_S: Final = 3.0
+_STRAY_SHARE: Final = 0.97
+_STRAY_AFTER_S: Final = 3.0
 _STRAY_RECOVERY_S: Final = 1.5
 """A 429 after seconds of full speed is jitter between two requests, rarely a neighbour, who would
 refuse again at once: it costs a short dip."""
@@ -52,18 +52,14 @@ class AdaptiveRate:
             return False
         refused = self.rate(now)
         through = min(self._mean(now), refused)
-        is_stray = may_be_stray and self.is_at_full_speed(now)
+        was_steady = self._age_s(now) >= _STRAY_AFTER_S and refused >= self._ceiling * _STRAY_SHARE
+        is_stray = may_be_stray and was_steady
         self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
         self._start = max(refused * _CUT, self._floor)
         plateau = self._ceiling if is_stray else through * _PLATEAU_SHARE
         self._plateau = max(plateau, self._start)
         self._cut_at = now
         return True
-
-    def is_at_full_speed(self, now: float) -> bool:
-        """Whether it has been long enough since the last cut for the rate to be back."""
-        has_settled = self._age_s(now) >= _FULL_SPEED_AFTER_S
-        return has_settled and self.rate(now) >= self._ceiling * _FULL_SPEED_SHARE
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""

@@ -46,8 +46,9 @@ class Canary:
     def __init__(self, round_size: int = 0, first_probe: int | None = None) -> None:
         self.is_tolerated = False
         self._round = (2.6, *[1.0] * (round_size - 3), _EARLY, _EARLY)
-        has_probe = first_probe is not None and round_size >= _SMALLEST_ROUND
-        self._until_probe = first_probe if has_probe and first_probe else math.inf
+        self._until_probe = math.inf
+        if first_probe is not None and round_size >= _SMALLEST_ROUND:
+            self._until_probe = first_probe
         self._ahead: list[float] = []
         self._probing: set[float] = set()
         self._passed = 0
@@ -87,4 +88,5 @@ class Canary:
         if self._until_probe <= 0:
             self._until_probe = _NEXT_PROBE_AFTER
             self._passed = 0
+            self._probing.clear()
             self._ahead = [*reversed(_PROBE)]

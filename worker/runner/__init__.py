@@ -2,6 +2,7 @@
 
 from worker.runner.audience import Audience
 from worker.runner.job import Policy
-from worker.runner.runner import Limits, Runner
+from worker.runner.limits import Limits
+from worker.runner.runner import Runner
 
 __all__ = ["Audience", "Limits", "Policy", "Runner"]

@@ -7,8 +7,6 @@ import math
 from collections.abc import Coroutine, Sequence
 from random import Random
 
-import msgspec
-
 from worker.api.verdict import Reply, Settled, Verdict, judge_check, judge_completion
 from worker.clock import Clock
 from worker.errors import ExitCode, WorkerError
@@ -29,6 +27,7 @@ from worker.runner.backlog import Backlog
 from worker.runner.health import Health
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
+from worker.runner.limits import Limits
 from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
 from worker.tally import Tally
@@ -37,17 +36,6 @@ _COUNT_REST_S = 5.0
 _PARDONS = 4
 """How often an id is pardoned the beginning of an outage, for each of its attempts: an API that
 comes and goes makes such a beginning every few seconds."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
-
-    concurrency: int = 32
-    window: int = 256
-    limit: int | None = None
-    deadline: float | None = None
-    deadline_name: str = ""
-    tick_s: float = 1.0
 
 
 class Runner:

@@ -1,0 +1,16 @@
+"""What a run was told to keep to."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
+
+    concurrency: int = 32
+    window: int = 256
+    limit: int | None = None
+    deadline: float | None = None
+    deadline_name: str = ""
+    tick_s: float = 1.0
