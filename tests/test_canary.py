@@ -48,9 +48,9 @@ async def test_a_probe_of_which_one_is_refused_leaves_gaps_and_rate_as_they_were
         early += sent - last < 0.05
         is_refused = sent - last < 0.05 and early == refused
         desk.hear(Signal.THROTTLED if is_refused else Signal.ANSWERED, sent)
+        assert desk.pacer.rate_allowed == 10.0
         last = sent
     assert early == 3
-    assert desk.pacer.rate_allowed == 10.0
 
 
 @in_virtual_time

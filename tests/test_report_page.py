@@ -11,6 +11,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -310,8 +311,15 @@ def test_options_that_say_nothing_together_are_wrong_usage(log: str, arguments: 
 
 @pytest.mark.parametrize("rate", ["inf", "-inf", "nan", "0", "-1"])
 def test_rate_that_no_account_has_is_wrong_usage(tmp_path: Path, log: str, rate: str) -> None:
-    with pytest.raises(UsageError, match="--rate"):
+    with pytest.raises(click.BadParameter) as refused:
         invoke(report, log, "--html", str(tmp_path / "page.html"), "--rate", rate)
+    assert refused.value.param is not None
+    assert refused.value.param.name == "rate"
+
+
+def test_page_is_not_written_to_a_file_called_dash(log: str) -> None:
+    with pytest.raises(UsageError, match="--html"):
+        invoke(report, log, "--html", "-")
 
 
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from worker.cli.options import FiniteRange, parse_file
 from worker.cli.page import check_page, write_page
 from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
 from worker.errors import ExitCode, UsageError
@@ -22,27 +23,20 @@ from worker.observers.wording import count, visible
 from worker.outcomes import Record
 
 
-def _rate(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is None or 0 < value < math.inf:
-        return value
-    raise UsageError(f"--rate is {value:g}", "It must be a number greater than 0")
-
-
 @click.command(short_help="Show what a results log says, as a table, a page or JSON.")
 @logs_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    callback=parse_file,
     metavar="FILE",
     help="Also write a page with plots. It holds ids: only you can read it.",
 )
 @click.option(
     "--rate",
-    type=float,
+    type=FiniteRange(min=0, min_open=True),
     metavar="R",
-    callback=_rate,
     help="With --html: the rate that was allowed, to compare with (logs do not hold it).",
 )
 @click.option("--id", "wanted", metavar="ID", help="The whole history of one id, in words.")
