@@ -57,11 +57,11 @@ coverage: $(INSTALLED) ## run the tests and say which lines they never reach
 
 .PHONY: torture
 torture: $(INSTALLED) ## kill and restart whole runs, and count what was lost (minutes)
-	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.proofs.torture
 
 .PHONY: crash-matrix
 crash-matrix: $(INSTALLED) ## kill runs and the Redis that they share, and count (half an hour)
-	$(BIN)/python tests/crash_matrix.py
+	$(BIN)/python -m tests.proofs.crash_matrix
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure pace and cost against other clients (minutes)

@@ -16,17 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.cost import cost
-from bench.effort import FULL, QUICK, Effort
-from bench.neighbour import neighbour
-from bench.outage import outage
-from bench.pacing import pacing_10, pacing_500
-from bench.plot import draw
-from bench.process import ROOT, BenchError
-from bench.rounds import report
-from bench.scale import scale
-from bench.table import Table, render
-from bench.tools import find, install_missing, why_missing
+from tests.bench.cost import cost
+from tests.bench.effort import FULL, QUICK, Effort
+from tests.bench.neighbour import neighbour
+from tests.bench.outage import outage
+from tests.bench.pacing import pacing_10, pacing_500
+from tests.bench.plot import draw
+from tests.bench.process import ROOT, BenchError
+from tests.bench.rounds import report
+from tests.bench.scale import scale
+from tests.bench.table import Table, render
+from tests.bench.tools import find, install_missing, why_missing
 
 OUTPUT = ROOT / ".bench"
 SHARED = "shared"

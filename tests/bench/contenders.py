@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import KEY, Command, python
+from tests.bench.process import KEY, Command, python
 
 UVLOOP = "complete-sessions (uvloop)"
 ASYNCIO = "complete-sessions (asyncio)"

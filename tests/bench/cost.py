@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import (
+from tests.bench.contenders import (
     ASYNCIO,
     CONCURRENCY,
     UVLOOP,
@@ -18,12 +18,12 @@ from bench.contenders import (
     peer,
     write_ids,
 )
-from bench.effort import Effort
-from bench.figures import Cost, cpu_us_per_id, ids_per_s, ratios
-from bench.nginx import nginx
-from bench.process import BenchError, run
-from bench.rounds import in_turn
-from bench.table import Column, Row, Table, Target
+from tests.bench.effort import Effort
+from tests.bench.figures import Cost, cpu_us_per_id, ids_per_s, ratios
+from tests.bench.nginx import nginx
+from tests.bench.process import BenchError, run
+from tests.bench.rounds import in_turn
+from tests.bench.table import Column, Row, Table, Target
 
 _RATE = 10_000
 _SMALL_SHARE = 6

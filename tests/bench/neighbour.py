@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import PEERS, UVLOOP, Contender, Job, complete_sessions, curl, write_ids
-from bench.effort import Effort
-from bench.figures import Request, accepted_per_s, recovery_s, refused_share, within
-from bench.nginx import nginx
-from bench.process import BenchError, Command, python, run, started
-from bench.table import Column, Row, Table, Target
-from bench.tools import why_missing
+from tests.bench.contenders import PEERS, UVLOOP, Contender, Job, complete_sessions, curl, write_ids
+from tests.bench.effort import Effort
+from tests.bench.figures import Request, accepted_per_s, recovery_s, refused_share, within
+from tests.bench.nginx import nginx
+from tests.bench.process import BenchError, Command, python, run, started
+from tests.bench.table import Column, Row, Table, Target
+from tests.bench.tools import why_missing
 
 _LIMIT = 10
 _CUSTOMERS = 4

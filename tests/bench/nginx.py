@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from bench.figures import Request
-from bench.process import BenchError
-from bench.tools import find
+from tests.bench.figures import Request
+from tests.bench.process import BenchError
+from tests.bench.tools import find
 
 _START_S = 10.0
 _DONE = '{"status":"processing"}'

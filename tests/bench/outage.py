@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.contenders import Job, complete_sessions, write_ids
-from bench.effort import Effort
-from bench.figures import next_success_s
-from bench.process import BenchError, Command, python, run, started
-from bench.table import Column, Row, Table, Target
+from tests.bench.contenders import Job, complete_sessions, write_ids
+from tests.bench.effort import Effort
+from tests.bench.figures import next_success_s
+from tests.bench.process import BenchError, Command, python, run, started
+from tests.bench.table import Column, Row, Table, Target
 
 _RATE = 10
 _FLAP_S = 2.0

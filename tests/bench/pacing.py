@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import ASYNCIO, TIMETABLE, UVLOOP, Contender, Job, paced, write_ids
-from bench.effort import Effort
-from bench.figures import accepted_per_s, ratios, refused_share
-from bench.nginx import nginx
-from bench.process import Finished, run
-from bench.rounds import in_turn
-from bench.table import Column, Row, Table, Target
-from worker.errors import ExitCode
+from tests.bench.contenders import ASYNCIO, TIMETABLE, UVLOOP, Contender, Job, paced, write_ids
+from tests.bench.effort import Effort
+from tests.bench.figures import accepted_per_s, ratios, refused_share
+from tests.bench.nginx import nginx
+from tests.bench.process import Finished, run
+from tests.bench.rounds import in_turn
+from tests.bench.table import Column, Row, Table, Target
+from worker.core.errors import ExitCode
 
 _SPARE_S = 2.0
 _KILL_AFTER_S = 2.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures import spread
-from bench.table import Table
+from tests.bench.figures import spread
+from tests.bench.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

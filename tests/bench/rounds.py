@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.contenders import Contender
-from bench.process import BenchError
-from bench.table import Row
-from bench.tools import why_missing
+from tests.bench.contenders import Contender
+from tests.bench.process import BenchError
+from tests.bench.table import Row
+from tests.bench.tools import why_missing
 
 Measure = Callable[[Contender, Row, Path], None]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bench.contenders import Job, complete_sessions, made_up_ids, write_ids
-from bench.effort import Effort
-from bench.figures import bytes_per_id
-from bench.nginx import nginx
-from bench.process import Command, Finished, python, resident_bytes, run, started
-from bench.rounds import report
-from bench.table import Column, Row, Table, Target
+from tests.bench.contenders import Job, complete_sessions, made_up_ids, write_ids
+from tests.bench.effort import Effort
+from tests.bench.figures import bytes_per_id
+from tests.bench.nginx import nginx
+from tests.bench.process import Command, Finished, python, resident_bytes, run, started
+from tests.bench.rounds import report
+from tests.bench.table import Column, Row, Table, Target
 
 _MIB = 2**20
 _LONGEST_S = 300.0

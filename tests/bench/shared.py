@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from redis_server import SERVER, RedisServer, redis_server
-
-from bench.nginx import nginx
-from bench.process import ROOT, BenchError, Command, python, run, started
-from bench.tools import find
+from tests.bench.nginx import nginx
+from tests.bench.process import ROOT, BenchError, Command, python, run, started
+from tests.bench.tools import find
+from tests.support.redis_server import SERVER, RedisServer, redis_server
 
 _FULL_IDS = 20_000
 _QUICK_IDS = 1_000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.figures import spread
+from tests.bench.figures import spread
 
 
 @dataclass(frozen=True)

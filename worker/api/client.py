@@ -24,8 +24,8 @@ from yarl import URL
 
 from worker import __version__
 from worker.api.verdict import Answer, NoAnswer, Reply
-from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
-from worker.settings import is_loopback
+from worker.core.addresses import is_loopback
+from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
 
 MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
@@ -38,8 +38,8 @@ class Client:
 
     `key` is sent as it is, without a scheme. `connect_timeout_s` bounds opening a connection, TLS
     included; `timeout_s` bounds a whole request, to its answer's last byte. Redirects are never
-    followed, cookies never kept. Ids must have passed `worker.outcomes.is_valid_id`: they are put
-    into the path unquoted.
+    followed, cookies never kept. Ids must have passed `worker.core.outcomes.is_valid_id`: they are
+    put into the path unquoted.
     """
 
     def __init__(

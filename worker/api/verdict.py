@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
+from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

@@ -11,9 +11,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from worker import __version__
-from worker.cli.streams import hold_standard_streams, tell, tell_all
-from worker.cli.surroundings import heed_hang_up, hold_time_zone
-from worker.errors import ExitCode, WorkerError
+from worker.app.process.environment import heed_hang_up, hold_time_zone
+from worker.app.process.streams import hold_standard_streams, tell, tell_all
+from worker.core.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "complete-sessions"
 
@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "completion": "Print the script that completes commands and options in a shell.",
 }
 
-_WRITERS: Final = frozenset({"click.utils", "worker.cli.streams"})
+_WRITERS: Final = frozenset({"click.utils", "worker.app.process.streams"})
 """The modules that write to the standard output."""
 
 
@@ -61,7 +61,7 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            from worker.cli.mistakes import unknown_command  # noqa: PLC0415 - rarely needed
+            from worker.cli.usage_errors import unknown_command  # noqa: PLC0415 - rarely needed
 
             raise unknown_command(name, _COMMANDS, PROGRAM)
         return super().resolve_command(ctx, args)
@@ -88,7 +88,7 @@ def main() -> None:
         tell_all(error.format_message())
         code = ExitCode.USAGE
     except click.ClickException as error:
-        from worker.cli.mistakes import from_click  # noqa: PLC0415 - rarely needed
+        from worker.cli.usage_errors import from_click  # noqa: PLC0415 - rarely needed
 
         tell(f"{PROGRAM}: {from_click(error)}")
         code = ExitCode.USAGE

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
+from worker.app.preflight import try_metrics, try_results, try_source
 from worker.cli.options import (
     SectionedCommand,
     complete_file,
@@ -22,16 +23,15 @@ from worker.cli.options import (
     given_flags,
     settings_options,
 )
-from worker.cli.preflight import try_metrics, try_results, try_source
-from worker.cli.sharing import queue_option
-from worker.errors import (
+from worker.cli.queue_options import queue_option
+from worker.core.errors import (
     ExitCode,
     RefusedError,
     UnavailableError,
     UsageError,
     WorkerError,
 )
-from worker.observers.wording import redacted, visible
+from worker.core.text import redacted, visible
 from worker.settings import ApiKey, Settings, known_keys, load, load_key, resolve_rate
 
 _MARK_WIDTH: Final = 8
@@ -115,7 +115,7 @@ def _findings(
 
 
 def _try_shared(settings: Settings, queue: str | None) -> Finding:
-    from worker.cli.sharing import describe  # noqa: PLC0415 - Redis
+    from worker.app.cluster_session import describe  # noqa: PLC0415 - Redis
 
     try:
         answer, lacks = asyncio.run(describe(settings, queue))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from worker.cli.options import complete_file, config_option, settings_options
-from worker.cli.sharing import ask_queue, queue_option
-from worker.errors import ExitCode
-from worker.observers.wording import count, visible
+from worker.cli.queue_options import ask_queue, queue_option
+from worker.core.errors import ExitCode
+from worker.core.text import count, visible
 from worker.settings import Settings
 from worker.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from worker.shared.queue import Queue
+    from worker.cluster.queue import Queue
 
 _AT_ONCE: Final = 1000
 _SHOWN: Final = 5

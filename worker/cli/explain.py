@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from worker.errors import ExitCode, UsageError
-from worker.explain import (
+from worker.core.errors import ExitCode, UsageError
+from worker.core.explanations import (
     ERROR_TYPES,
     EXIT_CODES,
     Explanation,

@@ -11,10 +11,10 @@ import click
 
 from worker.cli.explain import complete_error_type
 from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
-from worker.errors import UsageError
-from worker.observers.survey import Survey
-from worker.observers.wording import count, visible
-from worker.outcomes import ErrorType, Outcome, is_valid_id
+from worker.core.errors import UsageError
+from worker.core.outcomes import ErrorType, Outcome, is_valid_id
+from worker.core.text import count, visible
+from worker.report.aggregation import Aggregator
 
 _IDS_AT_ONCE: Final = 10_000
 
@@ -55,19 +55,19 @@ def ids(
       complete-sessions ids night.results.jsonl --error-type timeout |
         complete-sessions run - --results night.results.jsonl
     """
-    survey = Survey()
+    aggregator = Aggregator()
     for path in find_logs(results):
-        survey.read(name_of(path), Reading(path))
-    names = [trace.run for trace in survey.runs]
+        aggregator.read(name_of(path), Reading(path))
+    names = [trace.run for trace in aggregator.runs]
     if run is not None and run not in names:
         raise UsageError(f"there is no run {run!r} in the logs", _name_runs(names))
     wanted = [
         state.outcome.value in outcomes
         and (not error_types or state.error_type in error_types)
         and (run is None or names[state.run] == run)
-        for state in survey.states
+        for state in aggregator.states
     ]
-    left_out = _print_ids(survey, wanted)
+    left_out = _print_ids(aggregator, wanted)
     if left_out:
         click.echo(
             f"left out, as they cannot be sent: {count(left_out, 'line')} of the input that "
@@ -76,16 +76,16 @@ def ids(
         )
 
 
-def _print_ids(survey: Survey, wanted: Sequence[bool]) -> int:
+def _print_ids(aggregator: Aggregator, wanted: Sequence[bool]) -> int:
     """Print the ids in the wanted states; gives how many were left out."""
-    invalid = [state.error_type == ErrorType.INVALID_ID for state in survey.states]
+    invalid = [state.error_type == ErrorType.INVALID_ID for state in aggregator.states]
     sendable = [want and not bad for want, bad in zip(wanted, invalid, strict=True)]
     left_out = sum(
         number
-        for state, number in survey.latest.counts().items()
+        for state, number in aggregator.latest.counts().items()
         if wanted[state] and invalid[state]
     )
-    ids = survey.latest.ids(sendable.__getitem__)
+    ids = aggregator.latest.ids(sendable.__getitem__)
     while batch := list(islice(ids, _IDS_AT_ONCE)):
         # A log that was edited by hand may hold anything, and a newline would forge an id.
         valid = [text for text in batch if is_valid_id(text)]

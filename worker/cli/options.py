@@ -10,9 +10,9 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
+from worker.core.secrets import shown
 from worker.settings import OPTIONS, Option, syntax
-from worker.settings.redact import shown
 
 Command = Callable[..., Any]
 

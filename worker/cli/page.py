@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from worker.errors import UsageError
-from worker.observers.replacing import replace_file
-from worker.observers.report import Report
-from worker.observers.survey import Survey
-from worker.observers.wording import visible
+from worker.core.errors import UsageError
+from worker.core.files import replace_file
+from worker.core.text import visible
+from worker.report.aggregation import Aggregator
+from worker.report.model import Report
 
 _EXTRA: Final = ("jinja2", "markupsafe", "matplotlib")
 _DOCTYPE: Final = b"<!doctype html>"
@@ -25,7 +25,7 @@ def check_page(target: Path) -> None:
     """
     try:
         # Heavy, and an extra: imported only where a page is asked for.
-        import worker.observers.report_page  # noqa: F401, PLC0415
+        import worker.report.page  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
@@ -43,14 +43,16 @@ def check_page(target: Path) -> None:
             )
 
 
-def write_page(target: Path, survey: Survey, report: Report, allowed_per_s: float | None) -> int:
+def write_page(
+    target: Path, aggregator: Aggregator, report: Report, allowed_per_s: float | None
+) -> int:
     """Put the page in place of `target`, readable by its owner alone; gives its size in bytes.
 
     Raises UsageError where that cannot be done; what stood there then stands there still.
     """
-    from worker.observers.report_page import render_page  # noqa: PLC0415 - see check_page
+    from worker.report.page import render_page  # noqa: PLC0415 - see check_page
 
-    page = render_page(survey, report, allowed_per_s).encode("utf-8", "backslashreplace")
+    page = render_page(aggregator, report, allowed_per_s).encode("utf-8", "backslashreplace")
     with _usage_errors(target):
         replace_file(target, page, mode=_READABLE_BY_OWNER)
     return len(page)

@@ -10,14 +10,14 @@ import click
 import msgspec
 
 from worker.cli.options import config_option, settings_options
-from worker.cli.sharing import ask_queue, queue_option
-from worker.errors import UsageError
-from worker.observers.wording import count, duration
-from worker.outcomes import Outcome
+from worker.cli.queue_options import ask_queue, queue_option
+from worker.core.errors import UsageError
+from worker.core.outcomes import Outcome
+from worker.core.text import count, duration
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.shared.queue import Queue, Status
+    from worker.cluster.queue import Queue, Status
 
 _is_stream_id: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?").fullmatch
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import click
 
-from worker.errors import LedgerError, UsageError
+from worker.core.errors import LedgerError, UsageError
+from worker.core.outcomes import Record
+from worker.core.text import count, shorten, visible
 from worker.ledger.lines import read_records
-from worker.observers.wording import count, shorten, visible
-from worker.outcomes import Record
 
 _BAD_LINES_SHOWN: Final = 10
 _BAD_LINE_LENGTH: Final = 60

@@ -14,13 +14,13 @@ import msgspec
 from worker.cli.options import FiniteRange, parse_file
 from worker.cli.page import check_page, write_page
 from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
-from worker.errors import ExitCode, UsageError
-from worker.observers.report import Report, summarise
-from worker.observers.report_history import Entry, describe
-from worker.observers.report_text import render_colour, render_plain
-from worker.observers.survey import Survey
-from worker.observers.wording import count, visible
-from worker.outcomes import Record
+from worker.core.errors import ExitCode, UsageError
+from worker.core.outcomes import Record
+from worker.core.text import count, visible
+from worker.report.aggregation import Aggregator
+from worker.report.history import Entry, describe
+from worker.report.model import Report, summarise
+from worker.report.terminal import render_colour, render_plain
 
 
 @click.command(short_help="Show what a results log says, as a table, a page or JSON.")
@@ -61,24 +61,24 @@ def report(
         check_page(page)
     if wanted is not None:
         return _show_history(logs, wanted, as_json)
-    survey = _survey(logs)
-    summary = summarise(survey)
+    aggregator = _aggregator(logs)
+    summary = summarise(aggregator)
     if as_json:
         print_text(_json(summary))
     else:
         _show_tables(summary)
     if page is not None:
-        size = write_page(page, survey, summary, rate)
+        size = write_page(page, aggregator, summary, rate)
         click.echo(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
     return ExitCode.OK
 
 
-def _survey(logs: list[Path]) -> Survey:
-    survey = Survey()
+def _aggregator(logs: list[Path]) -> Aggregator:
+    aggregator = Aggregator()
     for path in logs:
         reading = Reading(path)
-        survey.read(name_of(path), reading).bad_lines = reading.bad_lines
-    return survey
+        aggregator.read(name_of(path), reading).bad_lines = reading.bad_lines
+    return aggregator
 
 
 def _show_tables(summary: Report) -> None:
@@ -110,12 +110,12 @@ def _history(logs: list[Path], wanted: str) -> list[Entry]:
     """The id's lines; the last one counts, by the same rule as in whatever else is shown."""
     if len(logs) == 1:
         return [Entry(name_of(logs[0]), line) for line in Reading(logs[0]) if line.id == wanted]
-    survey, entries = Survey(), list[Entry]()
+    aggregator, entries = Aggregator(), list[Entry]()
     for path in logs:
         lines: list[Record] = []
-        survey.read(name_of(path), _noting(wanted, Reading(path), lines))
+        aggregator.read(name_of(path), _noting(wanted, Reading(path), lines))
         entries += [Entry(name_of(path), line) for line in lines]
-    ranks = {(run.log, run.run): rank for rank, run in enumerate(survey.runs_by_time())}
+    ranks = {(run.log, run.run): rank for rank, run in enumerate(aggregator.runs_by_time())}
     return sorted(entries, key=lambda entry: ranks[entry.log, entry.record.run])
 
 

@@ -15,10 +15,10 @@ from worker.cli.options import (
     given_flags,
     settings_options,
 )
-from worker.cli.sharing import queue_option, warnings
-from worker.errors import UsageError
+from worker.cli.queue_options import queue_option, warnings
+from worker.core.errors import UsageError
+from worker.core.secrets import shown
 from worker.settings import Settings, load, load_key, print_settings
-from worker.settings.redact import shown
 from worker.sources.shard import Shard
 
 _EPILOG = """
@@ -98,11 +98,11 @@ def run(
     elif source is None:
         raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
     elif dry_run:
-        from worker.cli.rehearsal import rehearse  # noqa: PLC0415 - imported where used
+        from worker.app.forecast import rehearse  # noqa: PLC0415 - imported where used
 
         return rehearse(source, loaded.settings, force=force, shard=shard)
     key = load_key(loaded.settings, os.environ)
-    from worker.cli.wiring import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
+    from worker.app.run import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
 
     return carry_out(
         Plan(

@@ -10,13 +10,13 @@ from typing import Any
 import click
 import msgspec
 
-from worker.api.sandbox.config import OutageMode, SandboxConfig
-from worker.api.sandbox.faults import BEFORE, FaultKind, parse_faults
-from worker.api.sandbox.sessions import read_sessions
-from worker.cli.loop import loop_factory
+from worker.app.process.loop import loop_factory
 from worker.cli.options import FiniteRange
-from worker.errors import UsageError
-from worker.settings.durations import parse_duration
+from worker.core.durations import parse_duration
+from worker.core.errors import UsageError
+from worker.sandbox.config import OutageMode, SandboxConfig
+from worker.sandbox.faults import BEFORE, FaultKind, parse_faults
+from worker.sandbox.sessions import read_sessions
 
 
 class _Span(click.ParamType[tuple[float, float]]):
@@ -201,7 +201,7 @@ def sandbox(
 
 
 async def _serve(config: SandboxConfig) -> dict[str, Any]:
-    from worker.api.sandbox.server import Sandbox  # noqa: PLC0415 - heavy, and not for --help
+    from worker.sandbox.server import Sandbox  # noqa: PLC0415 - heavy, and not for --help
 
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from worker.core.outcomes import is_valid_id
 from worker.ledger.files import (
     AppendFile,
     open_regular,
@@ -27,7 +28,6 @@ from worker.ledger.files import (
     write_all,
 )
 from worker.ledger.lock import lock
-from worker.outcomes import is_valid_id
 
 JOURNAL_SUFFIX: Final = ".inflight"
 _TEMPORARY_SUFFIX: Final = ".tmp"

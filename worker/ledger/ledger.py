@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeVarTuple
 
-from worker.errors import LedgerError
+from worker.core.errors import LedgerError
+from worker.core.outcomes import Record
 from worker.ledger.files import open_regular, read_from_start, reported
 from worker.ledger.journal import Header, Journal, journal_path, read_pid
 from worker.ledger.lines import encode_line
 from worker.ledger.lock import holder, open_locked
 from worker.ledger.past import Past, recall
 from worker.ledger.results import ResultsLog, locate, refuse_foreign
-from worker.outcomes import Record
 
 _Args = TypeVarTuple("_Args")
 _AGAIN: Final = "Run the same command again"

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
+from worker.core.outcomes import Error, Outcome, Record
 from worker.ledger.files import MAX_LINE_BYTES, read_blocks, reported
-from worker.outcomes import Error, Outcome, Record
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 RECORD_HEAD: Final = b'{"id":"'

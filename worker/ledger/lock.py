@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from worker.errors import LedgerError, LockedError
+from worker.core.errors import LedgerError, LockedError
 from worker.ledger.files import open_regular, reported
 
 _MAX_TRIES: Final = 10

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
+from worker.core.outcomes import ErrorType, Outcome
 from worker.ledger.files import Block
 from worker.ledger.lines import Trace, trace_of
-from worker.outcomes import ErrorType, Outcome
 
 _SETTLED: Final = 1
 _AMBIGUOUS: Final = 2

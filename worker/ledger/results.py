@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from worker.errors import LedgerError
+from worker.core.errors import LedgerError
 from worker.ledger.files import (
     CHUNK_BYTES,
     MAX_LINE_BYTES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 
-from worker.clock import Clock
-from worker.events import Snapshot
+from worker.core.clock import Clock
+from worker.core.events import Snapshot
 
 _WINDOW_S = 60.0
 _ENOUGH_S = 5.0

@@ -15,9 +15,9 @@ from prometheus_client.core import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from worker.errors import ExitCode
-from worker.outcomes import Outcome
-from worker.tally import Histogram, Tally
+from worker.core.errors import ExitCode
+from worker.core.outcomes import Outcome
+from worker.core.tally import Histogram, Tally
 
 PREFIX = "complete_sessions"
 

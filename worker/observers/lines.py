@@ -12,7 +12,7 @@ from rich.text import Text
 from structlog.processors import TimeStamper, add_log_level
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.observers.wording import duration, redacted, visible
+from worker.core.text import duration, redacted, visible
 
 LogFormat = Literal["console", "json"]
 

@@ -12,9 +12,9 @@ import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from worker.clock import Clock
-from worker.errors import ExitCode
-from worker.events import (
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode
+from worker.core.events import (
     Event,
     OutageBegan,
     OutageEnded,
@@ -25,10 +25,10 @@ from worker.events import (
     StopRequested,
     Ticked,
 )
+from worker.core.outcomes import Outcome, Record
 from worker.observers.estimate import Estimate, moment_in
 from worker.observers.lines import LogFormat, processors
 from worker.observers.stream import QuietStream, guard
-from worker.outcomes import Outcome, Record
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.clock import Clock
-from worker.errors import ExitCode, UsageError
-from worker.events import Event, RunFinished, RunStarted, Snapshot, Ticked
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode, UsageError
+from worker.core.events import Event, RunFinished, RunStarted, Snapshot, Ticked
+from worker.core.files import replace_file
 from worker.observers.background import Background
-from worker.observers.replacing import replace_file
 
 if TYPE_CHECKING:
     from worker.observers.exposition import RunState

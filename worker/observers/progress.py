@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
-from worker.clock import Clock
-from worker.errors import ExitCode
-from worker.events import (
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode
+from worker.core.events import (
     Event,
     OutageBegan,
     OutageEnded,
@@ -23,10 +23,10 @@ from worker.events import (
     StopRequested,
     Ticked,
 )
+from worker.core.outcomes import Outcome
+from worker.core.text import duration, rate, visible
 from worker.observers.estimate import Estimate, moment_in
 from worker.observers.stream import guard
-from worker.observers.wording import duration, rate, visible
-from worker.outcomes import Outcome
 
 _SEPARATOR = " · "
 _SHORTEST_BAR = 10

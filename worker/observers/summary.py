@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from worker.errors import ExitCode
-from worker.events import RunFinished
-from worker.explain import EXIT_CODES
-from worker.observers.wording import count, duration, rate, redacted, shorten, visible
-from worker.outcomes import Outcome
-from worker.tally import Histogram, Tally
+from worker.core.errors import ExitCode
+from worker.core.events import RunFinished
+from worker.core.explanations import EXIT_CODES
+from worker.core.outcomes import Outcome
+from worker.core.tally import Histogram, Tally
+from worker.core.text import count, duration, rate, redacted, shorten, visible
 
 _LABEL_WIDTH = 11
 _NARROWEST_TEXT = 20

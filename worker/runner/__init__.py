@@ -1,8 +1,8 @@
 """The asyncio runner: ids from a source through a client into a ledger, at a pacer's word."""
 
-from worker.runner.audience import Audience
+from worker.runner.event_dispatcher import EventDispatcher
 from worker.runner.job import Policy
 from worker.runner.limits import Limits
 from worker.runner.runner import Runner
 
-__all__ = ["Audience", "Limits", "Policy", "Runner"]
+__all__ = ["EventDispatcher", "Limits", "Policy", "Runner"]

@@ -6,8 +6,8 @@ import asyncio
 import math
 from typing import Final
 
-from worker.clock import Clock
-from worker.pace.schedule import Schedule
+from worker.core.clock import Clock
+from worker.pacing.schedule import Schedule
 from worker.runner.intake import Intake
 from worker.runner.job import Job
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.api.verdict import Misdirected, Refused
-from worker.errors import EXIT_PRECEDENCE, ExitCode, RefusedError, UnavailableError, WorkerError
-from worker.outcomes import Outcome
-from worker.tally import Tally
+from worker.core.errors import (
+    EXIT_PRECEDENCE,
+    ExitCode,
+    RefusedError,
+    UnavailableError,
+    WorkerError,
+)
+from worker.core.outcomes import Outcome
+from worker.core.tally import Tally
 
 
 class StoppedError(WorkerError):

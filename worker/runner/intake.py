@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from worker.errors import WorkerError
+from worker.core.errors import WorkerError
+from worker.core.outcomes import Item
+from worker.core.tally import Tally
 from worker.ledger import Standing
-from worker.outcomes import Item
 from worker.runner.job import Job, Policy
 from worker.runner.ports import Ledger, Source
-from worker.tally import Tally
 
 _CHUNK = 1024
 """Ids read ahead, so that a long row of settled ones costs few trips to the reader."""

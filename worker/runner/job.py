@@ -16,8 +16,8 @@ from worker.api.verdict import (
     Unfinished,
     Verdict,
 )
-from worker.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
-from worker.pace.backoff import throttle_delay, transient_delay
+from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
+from worker.pacing.backoff import throttle_delay, transient_delay
 
 
 class Policy(msgspec.Struct, frozen=True):

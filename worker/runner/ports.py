@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from worker.api.verdict import Reply
+from worker.core.outcomes import Item, Record
 from worker.ledger import Standing
-from worker.outcomes import Item, Record
 
 
 class Source(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Coroutine, Sequence
 from random import Random
 
 from worker.api.verdict import Reply, Settled, Verdict, judge_check, judge_completion
-from worker.clock import Clock
-from worker.errors import ExitCode, WorkerError
-from worker.events import (
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode, WorkerError
+from worker.core.events import (
     OutcomesRecorded,
     RetryScheduled,
     RunFinished,
@@ -19,18 +19,18 @@ from worker.events import (
     StopRequested,
     Ticked,
 )
-from worker.outcomes import Error, ErrorType, Item, Outcome, Record
-from worker.pace.pacer import Pacer
+from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record
+from worker.core.tally import Tally
+from worker.pacing.pacer import Pacer
 from worker.runner import causes
-from worker.runner.audience import Audience
 from worker.runner.backlog import Backlog
-from worker.runner.health import Health
+from worker.runner.event_dispatcher import EventDispatcher
+from worker.runner.failures import FailureAttribution
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
 from worker.runner.limits import Limits
 from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
-from worker.tally import Tally
 
 _COUNT_REST_S = 5.0
 _PARDONS = 4
@@ -54,7 +54,7 @@ class Runner:
         client: Client,
         pacer: Pacer,
         ledger: Ledger,
-        audience: Audience,
+        dispatcher: EventDispatcher,
         clock: Clock,
         policy: Policy,
         limits: Limits,
@@ -67,8 +67,8 @@ class Runner:
         self._client = client
         self._pacer = pacer
         self._ledger = ledger
-        self._audience = audience
-        self._notify = audience.notice
+        self._dispatcher = dispatcher
+        self._notify = dispatcher.notice
         self._clock = clock
         self._policy = policy
         self._limits = limits
@@ -84,7 +84,7 @@ class Runner:
         )
         self._backlog = Backlog(intake, window=limits.window, clock=clock)
         pardons = _PARDONS * policy.max_attempts
-        self._health = Health(pacer, self.tally, self._notify, pardons=pardons)
+        self._failures = FailureAttribution(pacer, self.tally, self._notify, pardons=pardons)
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
         self._in_flight: dict[str, Job] = {}
@@ -110,7 +110,7 @@ class Runner:
     @property
     def defects(self) -> list[Exception]:
         """The exceptions that nobody foresaw."""
-        return [*self._defects, *self._audience.defects]
+        return [*self._defects, *self._dispatcher.defects]
 
     def stop(self, cause: WorkerError) -> None:
         """Send nothing new, finish what is in flight, and end with the cause's exit code."""
@@ -206,7 +206,7 @@ class Runner:
 
     def _judge_end(self) -> None:
         """Everything that was admitted is settled: was that all?"""
-        cause = self._health.at_the_end()
+        cause = self._failures.at_the_end()
         if cause is not None:
             self.stop(cause)
         intake = self._backlog.intake
@@ -262,12 +262,12 @@ class Runner:
         self.tally.latency_ms.add(latency_ms)
 
     def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
-        cause = self._health.heed(job, verdict)
+        cause = self._failures.heed(job, verdict)
         if cause is not None:
             self.stop(cause)
         step = next_step(job, verdict, self._policy, now=now, random=self._random)
         if isinstance(step, Settled):
-            self._health.gave_up(verdict)
+            self._failures.gave_up(verdict)
             self._record(job, step, now)
         else:
             self._schedule_again(job, step, now)
@@ -336,7 +336,7 @@ class Runner:
 
     def _finish(self) -> RunFinished:
         tally = self.tally
-        for error in self._audience.defects[:1]:
+        for error in self._dispatcher.defects[:1]:
             self._causes.setdefault(ExitCode.DEFECT, causes.defect(error))
         if self._is_all_settled():
             # A deadline or a limit that came with the last ids has kept nothing back.

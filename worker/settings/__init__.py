@@ -1,7 +1,7 @@
 """Settings and the API key: what a run is told, from wherever it is told."""
 
-from worker.settings.address import is_loopback
-from worker.settings.durations import format_duration, parse_duration
+from worker.core.addresses import is_loopback
+from worker.core.durations import format_duration, parse_duration
 from worker.settings.key import (
     ApiKey,
     KeyKind,

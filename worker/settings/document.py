@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 import yaml
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
+from worker.core.secrets import HIDDEN, may_be_key, shown
 from worker.settings.reading import UnreadableError, read_small
-from worker.settings.redact import HIDDEN, may_be_key, shown
 
 _LARGEST_FILE: Final = 1024 * 1024
 _TAG: Final = "tag:yaml.org,2002:"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, NoReturn, SupportsIndex
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
+from worker.core.secrets import shown
 from worker.settings.model import Settings
 from worker.settings.reading import UnreadableError, read_small
-from worker.settings.redact import shown
 
 KeyKind = Literal["live", "test", "unknown"]
 

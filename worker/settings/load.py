@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
+from worker.core.secrets import shown
 from worker.settings.model import Settings
 from worker.settings.options import OPTION_BY_PATH, OPTIONS
 from worker.settings.reading import may_exist
-from worker.settings.redact import shown
 from worker.settings.sources import (
     Given,
     given_in_environment,

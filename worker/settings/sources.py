@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
+from worker.core.secrets import shown
 from worker.settings.options import ENV_PREFIX, OPTION_BY_PATH, OPTIONS, Option
-from worker.settings.redact import shown
 
 _SECTIONS: Final = tuple(
     dict.fromkeys(path.split(".")[0] for path in OPTION_BY_PATH if "." in path)

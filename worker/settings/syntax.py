@@ -10,11 +10,11 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from worker.settings.address import ALLOWED_ADDRESS, parse_base_url
-from worker.settings.durations import format_duration, parse_duration
-from worker.settings.engine import ALLOWED_ENGINE, parse_engine_url, show_engine_url
+from worker.core.addresses import ALLOWED_ADDRESS, parse_base_url
+from worker.core.durations import format_duration, parse_duration
+from worker.core.redis_url import ALLOWED_ENGINE, parse_engine_url, show_engine_url
+from worker.core.secrets import may_be_key
 from worker.settings.reading import may_exist
-from worker.settings.redact import may_be_key
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})

@@ -5,7 +5,7 @@ A line becomes an item whatever stands in it; only what ends the reading is an e
 
 from __future__ import annotations
 
-from worker.errors import SourceError
+from worker.core.errors import SourceError
 from worker.sources.asynchronous import AsyncSource
 from worker.sources.opening import open_source
 from worker.sources.shard import Shard, ShardedSource

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections import deque
 
-from worker.outcomes import Item
+from worker.core.outcomes import Item
 from worker.sources.source import Source
 
 _BATCH = 1024

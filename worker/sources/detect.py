@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
 from worker.sources.items import BLANKS
 from worker.sources.parsers import COMMENT, JsonLines, Lines, Parser
 from worker.sources.table import DELIMITERS, Table, cells_of, delimiter_of

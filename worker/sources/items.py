@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.outcomes import MAX_ID_LENGTH, MAX_INVALID_ID_LENGTH, Item, is_valid_id
+from worker.core.outcomes import MAX_ID_LENGTH, MAX_INVALID_ID_LENGTH, Item, is_valid_id
 from worker.sources.text import MAX_LINE
 
 BLANKS: Final = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from worker.errors import UsageError
+from worker.core.errors import UsageError
 from worker.sources.detect import FORMATS, format_by_name
 from worker.sources.inputs import Descriptor, Input, Stream
 from worker.sources.source import Source

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from worker.outcomes import Item, is_valid_id
+from worker.core.outcomes import Item, is_valid_id
 from worker.sources.items import BLANKS, TOO_LONG, decode, is_too_long, item_of, problem_item
 from worker.sources.text import MAX_LINE
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Final, NamedTuple, Self
 
-from worker.outcomes import Item
+from worker.core.outcomes import Item
 from worker.sources.asynchronous import AsyncSource
 
 _match: Final = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})").fullmatch

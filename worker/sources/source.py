@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from worker.errors import SourceError, UsageError, WorkerError
-from worker.outcomes import Item
+from worker.core.errors import SourceError, UsageError, WorkerError
+from worker.core.outcomes import Item
 from worker.sources.detect import is_skipped, parser_for
 from worker.sources.inputs import Input
 from worker.sources.items import decode

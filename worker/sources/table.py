@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final, Literal
 
-from worker.errors import UsageError
-from worker.outcomes import Item, is_valid_id
+from worker.core.errors import UsageError
+from worker.core.outcomes import Item, is_valid_id
 from worker.sources.items import BLANKS, TOO_LONG, decode, is_too_long, item_of, problem_item
 from worker.sources.parsers import COMMENT
 from worker.sources.text import MAX_LINE

@@ -1,0 +1,97 @@
+"""A pacer on virtual time, and requests that go through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.support.virtual_time import VirtualClock
+from worker.core.errors import UnavailableError
+from worker.core.events import Event
+from worker.core.outcomes import Error
+from worker.pacing.pacer import Pacer, Signal
+
+DOWN = Error("connect_failed", "connection refused")
+TOO_MANY = Error("rate_limit_exceeded", "Too many requests")
+
+
+class Harness:
+    """A pacer on virtual time, and what it told."""
+
+    def __init__(
+        self, rate: float = 10.0, *, patience_s: float = 900.0, first_probe: int | None = None
+    ) -> None:
+        self.clock = VirtualClock()
+        self.told: list[Event] = []
+        self.pacer = Pacer(
+            rate,
+            clock=self.clock,
+            patience_s=patience_s,
+            first_probe=first_probe,
+            notify=self.told.append,
+        )
+
+    async def permit(self) -> float:
+        granted = await self.pacer.permit()
+        assert granted is not None
+        assert granted == self.clock.now()
+        return granted
+
+    def permit_at_once(self) -> float | None:
+        return self.pacer.permit_at_once(self.clock.now())
+
+    def hear(self, signal: Signal, sent_at: float, retry_after_s: float | None = None) -> None:
+        error = {Signal.FAILED: DOWN, Signal.THROTTLED: TOO_MANY}.get(signal)
+        self.pacer.heard(signal, sent_at=sent_at, retry_after_s=retry_after_s, error=error)
+
+    async def send(self, signal: Signal, retry_after_s: float | None = None) -> float:
+        """One request that is answered at once; when it left."""
+        granted = await self.permit()
+        self.hear(signal, granted, retry_after_s)
+        return granted
+
+    async def send_many(self, signal: Signal, count: int) -> list[float]:
+        return [await self.send(signal) for _ in range(count)]
+
+    async def send_until_it_gives_up(self, signal: Signal) -> tuple[list[float], UnavailableError]:
+        sent: list[float] = []
+        try:
+            while True:
+                sent.append(await self.send(signal))
+        except UnavailableError as error:
+            return sent, error
+
+    async def drive(
+        self, answer: Callable[[float], tuple[float, Signal]], *, requests: int, slots: int = 32
+    ) -> list[tuple[float, Signal]]:
+        """Many at once; `answer` says how long an answer takes and what it is. When each left."""
+        free, sent, under_way = asyncio.Semaphore(slots), [], set()
+
+        async def request(granted: float, latency_s: float, signal: Signal) -> None:
+            await asyncio.sleep(latency_s)
+            self.hear(signal, granted)
+            free.release()
+
+        try:
+            for _ in range(requests):
+                await free.acquire()
+                granted = await self.permit()
+                latency_s, signal = answer(granted)
+                sent.append((granted, signal))
+                under_way.add(asyncio.create_task(request(granted, latency_s, signal)))
+        finally:
+            await asyncio.gather(*under_way)
+        return sent
+
+
+def about(seconds: float) -> Any:
+    """Equal to any number of seconds that is nearly the same."""
+    return pytest.approx(seconds)
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]

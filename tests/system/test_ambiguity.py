@@ -1,0 +1,227 @@
+"""What may have reached the API is read before it is sent again: nothing is done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.run_harness import RunHarness, Scripted, faulty, harness, ids, methods
+from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.errors import ExitCode
+from worker.core.events import Throttled
+from worker.core.outcomes import Error, Outcome, Via
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.faults import Faults, parse_faults
+from worker.sandbox.sessions import Status
+
+EVERY_FAULT = (
+    "http_500=0.05",
+    "http_502_html=0.04",
+    "http_503_after=0.05",
+    "reset_before=0.05",
+    "reset_after=0.05",
+    "reset_midway=0.05",
+    "timeout=0.01",
+    "timeout_after=0.01",
+    "slow_body=0.03",
+    "malformed_json=0.05",
+    "empty_body=0.05",
+    "throttle=0.01",
+    "foreign_200=0.05",
+    "redirect=0.02",
+)
+
+
+def mixed(some: list[str]) -> dict[str, Status]:
+    """Sessions in all five statuses; of every ten ids one is none."""
+    kinds = [Status.STARTED] * 5 + [Status.PROCESSING, Status.COMPLETE]
+    kinds += [Status.ABANDONED, Status.CANCELLED]
+    return {key: kinds[n % 10] for n, key in enumerate(some) if n % 10 < 9}
+
+
+async def test_with_every_fault_at_once_each_id_is_right_and_none_is_done_twice(
+    tmp_path: Path,
+) -> None:
+    some = ids(500)
+    held = mixed(some)
+    config = SandboxConfig(
+        sessions=held,
+        limit=0,
+        faults=parse_faults(*EVERY_FAULT, limit=4),
+        slow_body_s=0.02,
+        latency_s=(0.0, 0.004),
+    )
+    given = {"api_timeout": "100ms", "api_connect_timeout": "100ms", "retry_max_attempts": 9}
+    async with harness(tmp_path, config, **given) as (here, sandbox):
+        first = await here.run([*some, "not an id", *some[:20]])
+        assert first.code is ExitCode.SOME_FAILED
+        assert len(sandbox.stats()["faults"]) == len(EVERY_FAULT)
+        assert sandbox.stats()["foreign"] == []
+        assert first.finished.tally.duplicates == 20
+        # A redirect of the POST fails by itself; one of the GET leaves open what the POST did.
+        redirected = first.outcomes["unexpected_response"] + first.outcomes["ambiguous"]
+        assert 0 < redirected <= sandbox.stats()["faults"]["redirect"]
+        sandbox.service.faults = Faults()
+        last = await here.run(retry_check_first=True)
+    assert sandbox.sessions.triggered_twice == {}
+    assert [key for key in some if last[key].outcome is not expected_of(held.get(key))] == []
+    completed = [key for key, status in held.items() if status is Status.STARTED]
+    assert [key for key in completed if sandbox.sessions[key].triggers != 1] == []
+    assert not last.journal_stays
+
+
+def expected_of(status: Status | None) -> Outcome:
+    if status is None:
+        return Outcome.NOT_FOUND
+    ended = status in (Status.ABANDONED, Status.CANCELLED)
+    return Outcome.FAILED if ended else Outcome.PROCESSING
+
+
+BEFORE = ("http_500", "http_502_html", "reset_before", "timeout")
+AFTER = (
+    *("http_503_after", "reset_after", "reset_midway", "timeout_after"),
+    *("malformed_json", "empty_body", "foreign_200"),
+)
+
+
+@pytest.mark.parametrize("fault", BEFORE)
+async def test_what_did_not_reach_the_session_is_read_and_sent_again(
+    tmp_path: Path, fault: str
+) -> None:
+    config = faulty(ids(1), f"{fault}@post=1", limit=1)
+    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+        ended = await here.run(ids(1))
+        record = ended[ids(1)[0]]
+        assert (record.outcome, record.attempts) == (Outcome.PROCESSING, 2)
+        assert record.via is Via.COMPLETE
+        assert methods(sandbox) == {"POST": 2, "GET": 1}
+        assert sandbox.sessions.triggered_twice == {}
+
+
+@pytest.mark.parametrize("fault", AFTER)
+async def test_what_reached_the_session_is_read_and_not_sent_again(
+    tmp_path: Path, fault: str
+) -> None:
+    config = faulty(ids(1), f"{fault}@post=1", limit=1)
+    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+        ended = await here.run(ids(1))
+        record = ended[ids(1)[0]]
+        assert (record.outcome, record.attempts) == (Outcome.PROCESSING, 1)
+        assert (record.via, record.session_status) == (Via.CHECK, "processing")
+        assert methods(sandbox) == {"POST": 1, "GET": 1}
+        assert sandbox.sessions[ids(1)[0]].triggers == 1
+
+
+async def test_what_was_throttled_is_sent_again_without_reading(tmp_path: Path) -> None:
+    async with harness(tmp_path, faulty(ids(1), "throttle@post=1", limit=2)) as (here, sandbox):
+        ended = await here.run(ids(1))
+        assert (ended[ids(1)[0]].outcome, ended[ids(1)[0]].attempts) == (Outcome.PROCESSING, 3)
+        assert methods(sandbox) == {"POST": 3}
+        assert ended.finished.tally.throttled == len(ended.seen.of(Throttled)) == 2
+
+
+async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
+    async with harness(tmp_path, faulty(ids(1), "redirect=1")) as (here, sandbox):
+        ended = await here.run(ids(1))
+        assert ended.outcomes == {"unexpected_response": 1}
+        assert methods(sandbox) == {"POST": 1}
+        assert sandbox.stats()["foreign"] == []
+
+
+async def test_a_body_that_comes_slowly_is_waited_for(tmp_path: Path) -> None:
+    config = faulty(ids(1), "slow_body=1", slow_body_s=0.1)
+    async with harness(tmp_path, config) as (here, sandbox):
+        ended = await here.run(ids(1))
+        assert (ended.outcomes, methods(sandbox)) == ({"processing": 1}, {"POST": 1})
+
+
+@pytest.mark.parametrize(
+    "fault", ["http_500", "reset_before", "timeout", "empty_body", "foreign_200", "throttle"]
+)
+async def test_a_reading_that_fails_is_repeated(tmp_path: Path, fault: str) -> None:
+    config = faulty(ids(1), "reset_after@post=1", f"{fault}@get=1", limit=3)
+    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+        ended = await here.run(ids(1))
+        record = ended[ids(1)[0]]
+        assert (record.outcome, record.via, record.attempts) == ("processing", "check", 1)
+        assert methods(sandbox) == {"POST": 1, "GET": 3}
+        assert ended.finished.tally.checks == 3
+
+
+async def test_what_no_reading_can_tell_is_ambiguous_and_read_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    config = faulty(ids(1), "reset_after@post=1", "http_500@get=1")
+    async with harness(tmp_path, config) as (here, sandbox):
+        first = await here.run(ids(1), retry_max_attempts=3)
+        assert first.code is ExitCode.SOME_FAILED
+        assert first.outcomes == {"ambiguous": 1}
+        assert methods(sandbox) == {"POST": 1, "GET": 3}
+        sandbox.service.faults = Faults()
+        second = await here.run()
+        assert second.outcomes == {"processing": 1}
+        assert methods(sandbox) == {"POST": 1, "GET": 4}
+        assert sandbox.sessions[ids(1)[0]].triggers == 1
+
+
+IN_REVIEW = Answer(200, b'{"status": "in_review"}')
+LOST = NoAnswer(Error("timeout", ""), may_have_arrived=True)
+
+
+@pytest.mark.parametrize("check_first", [True, False], ids=["read first", "read after a timeout"])
+async def test_a_status_that_is_not_known_is_read_again_by_the_next_run_and_never_sent(
+    tmp_path: Path, check_first: bool
+) -> None:
+    [one] = ids(1)
+    here = RunHarness(tmp_path)
+    replies: list[Reply] = [IN_REVIEW] if check_first else [LOST, IN_REVIEW]
+    first = await here.run([one], client=Scripted({one: replies}), retry_check_first=check_first)
+    assert (first.outcomes, first[one].session_status) == ({"ambiguous": 1}, "in_review")
+    client = Scripted({one: [IN_REVIEW]})
+    assert (await here.run(client=client)).outcomes == {"ambiguous": 1}
+    assert client.sent == [("GET", one)]
+
+
+async def test_after_the_last_attempt_too_a_reading_settles(tmp_path: Path) -> None:
+    async with harness(tmp_path, faulty(ids(1), "reset_before@post=1")) as (here, sandbox):
+        ended = await here.run(ids(1), retry_max_attempts=2)
+        assert ended.outcomes == {"connection_reset": 1}
+        assert ended[ids(1)[0]].attempts == 2
+        assert methods(sandbox) == {"POST": 2, "GET": 2}
+
+
+async def test_resend_sends_again_without_reading(tmp_path: Path) -> None:
+    async with harness(tmp_path, faulty(ids(1), "reset_after@post=1", limit=1)) as (here, sandbox):
+        ended = await here.run(ids(1), retry_on_ambiguous="resend")
+        assert ended.outcomes == {"processing": 1}
+        assert methods(sandbox) == {"POST": 2}
+        assert sandbox.sessions.triggered_twice == {ids(1)[0]: 2}
+
+
+async def test_fail_neither_reads_nor_sends_again_but_the_next_run_reads(tmp_path: Path) -> None:
+    async with harness(tmp_path, faulty(ids(1), "reset_after@post=1")) as (here, sandbox):
+        first = await here.run(ids(1), retry_on_ambiguous="fail")
+        assert first.outcomes == {"ambiguous": 1}
+        assert methods(sandbox) == {"POST": 1}
+        second = await here.run(retry_on_ambiguous="fail")
+        assert second.outcomes == {"processing": 1}
+        assert methods(sandbox) == {"POST": 1, "GET": 1}
+
+
+async def test_check_first_completes_only_what_is_started(tmp_path: Path) -> None:
+    some = ids(6)
+    held = dict(zip(some, Status, strict=False))
+    async with harness(tmp_path, SandboxConfig(sessions=held, limit=0)) as (here, sandbox):
+        ended = await here.run(some, retry_check_first=True)
+        by_status = {status: ended[key] for key, status in held.items()}
+        assert by_status[Status.STARTED].via is Via.COMPLETE
+        for status in (Status.PROCESSING, Status.COMPLETE):
+            assert (by_status[status].outcome, by_status[status].via) == ("processing", "check")
+        for status in (Status.ABANDONED, Status.CANCELLED):
+            error = by_status[status].error
+            assert error is not None
+            assert error.type == f"session_{status}"
+        assert ended[some[5]].outcome is Outcome.NOT_FOUND
+        assert methods(sandbox) == {"GET": 6, "POST": 1}
+        assert [record.attempts for record in ended.records if record.attempts] == [1]

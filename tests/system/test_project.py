@@ -1,0 +1,79 @@
+"""The files around the package: lock and Makefile."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NIGHTLY_TARGETS = ["run", "nightly", "retry-failed", "report"]
+
+
+def make(*arguments: str) -> str:
+    """What make would do, or prints; `-n` and `-p` run nothing."""
+    # A make above this one would hand its own flags down; and it need not look for a Python.
+    clean = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", f"PYTHON={sys.executable}"]
+    command = [*clean, "make", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def requirement_name(requirement: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def declared_names() -> set[str]:
+    extras = PROJECT["optional-dependencies"].values()
+    declared = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
+    return {requirement_name(one) for one in declared}
+
+
+def test_lock_names_no_index_and_no_place_on_a_machine() -> None:
+    assert not re.search(r"://|^\s*-[-a-z]*(index|find|trusted)|\bfile:| /", LOCK, re.MULTILINE)
+
+
+def test_lock_has_a_hash_for_every_pin() -> None:
+    entries = re.split(r"^(?=[a-z])", LOCK, flags=re.MULTILINE)[1:]
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9.-]+==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+def test_lock_holds_all_that_the_project_asks_for() -> None:
+    locked = {requirement_name(line) for line in re.findall(r"^[a-z].*", LOCK, re.MULTILINE)}
+    assert declared_names() <= locked
+
+
+@pytest.mark.parametrize("target", NIGHTLY_TARGETS)
+def test_nightly_targets_use_the_given_source_and_log(target: str) -> None:
+    recipe = make("-n", target, "SOURCE=june.txt")
+    assert '"june.results.jsonl"' in recipe
+
+
+def test_make_never_treats_a_results_log_as_a_target() -> None:
+    database = make("-np", "help", "SOURCE=june.txt")
+    targets = re.findall(r"^([^#\s:][^:=]*):(?!=)", database, re.MULTILINE)
+    assert "nightly" in targets
+    assert not [target for target in targets if "results" in target]
+
+
+def test_every_make_target_but_the_set_up_is_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: ([a-z-]+)$", makefile, re.MULTILINE))
+    assert targets == phony
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = set(re.findall(r"^make ([a-z-]+) ", make(), re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert listed == set(re.findall(r"^\.PHONY: ([a-z-]+)$", makefile, re.MULTILINE))

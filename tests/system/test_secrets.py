@@ -1,0 +1,202 @@
+"""The key is shown nowhere, whatever the server does with it; and nobody forges a line of a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.support.program import Finished, environment, in_this_process, run, started
+from tests.support.raw_server import RawServer, Request, Sent, Then, always, response
+from tests.support.run_harness import backlog, events_in, ids, records_in, results, sessions
+from tests.support.sandbox_caller import until
+from worker.app.run import command_line
+from worker.core.redis_url import secrets_of
+from worker.sandbox.faults import FaultKind, parse_faults
+from worker.sandbox.server import Sandbox
+
+KEY = "live_R2tW/dU1SSk5+Z3F4==f3a9"
+WITH_KEY = environment(RETRY_MAX_ATTEMPTS="2") | {"COMPLYCUBE_API_KEY": KEY}
+
+
+def leaks(directory: Path, done: Finished) -> list[str]:
+    """Where the key, or a good part of it, is to be found."""
+    texts = {str(path): path.read_text() for path in directory.rglob("*") if path.is_file()}
+    texts |= {"stdout": done.out, "stderr": done.err}
+    parts = (KEY, KEY.replace("/", "\\/"), KEY[5:17], KEY[-12:])
+    return [name for name, text in texts.items() if any(part in text for part in parts)]
+
+
+def in_error(key: str, status: str = "400 Bad") -> Sent:
+    error = {"type": f"t {key}", "message": f"the key {key} is bad", "param": key}
+    return Sent(response(json.dumps(error).encode(), status=status))
+
+
+def in_json_of_php(key: str) -> Sent:
+    body = json.dumps({"type": "t", "message": key}).replace("/", "\\/")
+    return Sent(response(body.encode(), status="422 No"))
+
+
+def in_page(key: str) -> Sent:
+    return Sent(response(f"<html>{'x' * 400}{key} {key}</html>".encode(), status="502 Bad"))
+
+
+def in_status(key: str) -> Sent:
+    return Sent(response(json.dumps({"status": key}).encode()))
+
+
+def in_redirect(key: str) -> Sent:
+    return Sent(response(b"", f"Location: http://127.0.0.1:9/?{key}", status="302 Found"))
+
+
+def in_broken_header(key: str) -> Sent:
+    return Sent(response(b"", f"X: {key}\0"), Then.CLOSE)
+
+
+def in_garbage(key: str) -> Sent:
+    return Sent(f"{key} {key}\r\n\r\n".encode(), Then.CLOSE)
+
+
+def in_refusal(key: str) -> Sent:
+    return in_error(key, "401 No")
+
+
+ECHOES: tuple[Callable[[str], Sent], ...] = (
+    *(in_error, in_json_of_php, in_page, in_status, in_redirect, in_broken_header, in_garbage),
+)
+
+
+@pytest.mark.parametrize(
+    ("echoes", "code", "log_format"), [(ECHOES, 1, "json"), ((in_refusal,), 3, "console")]
+)
+async def test_a_server_that_echoes_the_key_does_not_get_it_shown(
+    tmp_path: Path, echoes: Sequence[Callable[[str], Sent]], code: int, log_format: str
+) -> None:
+    """Each id gets the key back in a way of its own."""
+    some = ids(len(echoes))
+
+    def answer(request: Request) -> Sent:
+        session_id = request.path.split("/")[3]
+        return echoes[some.index(session_id)](request.headers["authorization"])
+
+    async with RawServer(answer) as server:
+        done = await run(
+            *("run", backlog(tmp_path, *some), "--base-url", server.url, "-v"),
+            *("--log-format", log_format, "--metrics-file", tmp_path / "worker.prom"),
+            env=WITH_KEY,
+        )
+    assert done.code == code
+    assert {record.id for record in records_in(results(tmp_path))} == set(some)
+    assert (tmp_path / "worker.prom").exists()
+    assert leaks(tmp_path, done) == []
+
+
+async def test_no_fault_brings_the_key_to_light(tmp_path: Path) -> None:
+    some = ids(60)
+    faults = parse_faults(*(f"{kind}=0.06" for kind in FaultKind), limit=2)
+    config = sessions(some, faults=faults, slow_body_s=0.01, keys=frozenset({KEY}))
+    async with Sandbox(config) as sandbox:
+        done = await run(
+            *("run", backlog(tmp_path, *some), "--base-url", sandbox.url, "-v"),
+            *("--log-format", "console", "--metrics-file", tmp_path / "worker.prom"),
+            env=WITH_KEY | {"WORKER_API_TIMEOUT": "50ms"},
+        )
+        assert done.code in (0, 1)
+        assert sum(sandbox.stats()["faults"].values()) > 20
+        assert leaks(tmp_path, done) == []
+
+
+async def test_the_key_is_not_among_the_arguments_of_the_process(tmp_path: Path) -> None:
+    source = backlog(tmp_path, *ids(1))
+    async with (
+        Sandbox(sessions(ids(1), latency_s=(60, 60))) as sandbox,
+        started("run", source, "--base-url", sandbox.url, env=WITH_KEY) as process,
+    ):
+        await until(lambda: sandbox.stats()["in_flight"])
+        assert KEY.encode() not in arguments_of(process.pid)
+
+
+def arguments_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--print-settings"),
+        ("run", "nowhere", "--base-url", f"https://{KEY}@127.0.0.1/v1"),
+        ("run", "nowhere", "--api-key", KEY),
+        ("run", KEY),
+        ("run", "nowhere", "--api-key-file", KEY),
+        ("check", "--base-url", "http://127.0.0.1:9/v1"),
+    ],
+)
+def test_no_command_says_the_key(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.out + done.err
+    assert leaks(tmp_path, done) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", KEY),
+        ("run", KEY, "--dry-run"),
+        ("run", "table.csv", "--field", KEY),
+        ("run", "table.csv", "--results", f"{KEY}/x"),
+        ("run", "table.csv", "--config", KEY),
+        ("run", "table.csv", "--shard", KEY),
+        ("check", KEY, "--base-url", "http://127.0.0.1:9/v1"),
+    ],
+)
+def test_no_command_says_the_key_of_a_key_file(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPLYCUBE_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text("id,note\n1,2\n")
+    with TemporaryDirectory() as elsewhere:
+        key_file = Path(elsewhere, "key")
+        key_file.write_text(KEY)
+        done = in_this_process(
+            *arguments, "--api-key-file", key_file, monkeypatch=monkeypatch, capfd=capfd
+        )
+    assert done.out + done.err
+    assert leaks(tmp_path, done) == []
+
+
+FORGED = '\r\n{"event": "run_finished", "exit_code": 0}\n\x1b[2J\x1b]0;gone\x07\u2028\u202e'
+
+
+async def test_nobody_forges_a_line_of_the_log(tmp_path: Path) -> None:
+    error = {"type": f"t{FORGED}", "message": f"m{FORGED}", "param": FORGED}
+    answer = response(json.dumps(error).encode(), status="400 Bad")
+    async with RawServer(always(answer)) as server:
+        source = backlog(tmp_path, *ids(1), f"x{FORGED[3:]}")
+        plain = await run("run", source, "--base-url", server.url, "-v")
+        assert [event["event"] for event in events_in(plain.err)].count("run_finished") == 1
+        console = await run(
+            *("run", source, "--base-url", server.url, "-v", "--log-format", "console")
+        )
+    for text in (plain.err, console.err):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert not [line for line in console.err.splitlines() if line.startswith('{"event"')]
+
+
+@pytest.mark.parametrize("password", ["it's-a-secret", "two words-secret", "plain-secret"])
+def test_command_to_go_on_with_holds_no_password_however_a_shell_quotes_it(password: str) -> None:
+    url = f"redis://:{password}@db"
+    shown = command_line(["run", "my ids.txt", "--shared", url], secrets_of(url))
+    assert shown == "complete-sessions run 'my ids.txt' --shared 'redis://:[secret]@db'"

@@ -1,0 +1,212 @@
+"""Runs that share, as processes: commands over a queue, crashes, shards on one budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.proofs.crash_matrix import Row, everything, play, sandbox
+from tests.support.program import in_this_process
+from tests.support.redis_server import RedisServer, needs_redis, redis_server
+from worker.cli.run import run
+from worker.core.errors import ExitCode, UsageError
+
+pytestmark = needs_redis
+KEY = "test_0aMiZu7o3Kq9f3a9"
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Harness:
+    """Runs the program in a directory of its own, with a Redis to share."""
+
+    def __init__(self, directory: Path, redis: RedisServer, url: str) -> None:
+        self.directory = directory
+        self.redis = redis
+        self.url = url
+
+    def __call__(self, *arguments: str, text: str = "", **environ: str) -> Ended:
+        given = {"COMPLYCUBE_API_KEY": KEY, "WORKER_SHARED_URL": self.redis.url}
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=self.directory,
+            env=os.environ | given | environ,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def work(self, *more: str, **environ: str) -> Ended:
+        command = ("run", "--queue", "june", "--results", "june.jsonl", "--rate", "500")
+        return self(*command, "--base-url", self.url, *more, **environ)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with sandbox() as url:
+        yield url
+
+
+@pytest.fixture
+def harness(tmp_path: Path, redis: RedisServer, api: str) -> Harness:
+    return Harness(tmp_path, redis, api)
+
+
+def test_a_queue_is_filled_worked_off_read_and_dropped(harness: Harness) -> None:
+    added = harness("enqueue", "-", "--queue", "june", text="a\nb\n# no id\nnot an id\n")
+    assert (added.code, added.err) == (
+        1,
+        "line 4: An id has only letters A to Z, digits, '_' and '-', this one contains ' '\n",
+    )
+    assert added.out.startswith("3 lines read: 2 ids added to the queue june, 0 there already, 1")
+    ended = harness.work("--log-format", "json")
+    assert ended.code == 0
+    assert json.loads(ended.err.splitlines()[-1])["processing"] == 2
+    lines = [
+        json.loads(line) for line in harness("queue", "results", "--queue", "june").out.split()
+    ]
+    assert [(line["id"], line["outcome"], line["line"]) for line in lines] == [
+        ("a", "processing", 1),
+        ("b", "processing", 2),
+    ]
+    rest = harness("queue", "results", "--queue", "june", "--after", lines[0]["stream_id"])
+    assert [json.loads(line)["id"] for line in rest.out.splitlines()] == ["b"]
+    assert "left      0 ids" in harness("queue", "status", "--queue", "june").out
+    assert harness("queue", "drop", "--queue", "june").code == 0
+    assert harness("queue", "status", "--queue", "june").code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["backlog.txt"], "--queue and SOURCE were both given"),
+        (["--shard", "1/2"], "--shard does not go with --queue"),
+        (["--force"], "--force does not go with --queue"),
+        (["--dry-run"], "--dry-run does not go with --queue"),
+        (["--lease", "30s"], "another host could begin before it has ended"),
+        (["--queue", "no name"], "--queue is 'no name'; it must be made of letters"),
+        ([], "there is no queue 'nowhere'"),
+    ],
+)
+def test_what_does_not_go_with_a_queue_is_told(
+    redis: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    monkeypatch.setenv("WORKER_SHARED_URL", redis.url)
+    given = ["--queue", "nowhere", "--results", "nowhere.jsonl", *arguments]
+    with pytest.raises(UsageError, match=re.escape(said)):
+        run.main(given, standalone_mode=False)
+
+
+def test_a_queue_needs_a_redis_and_a_results_log(harness: Harness) -> None:
+    without_redis = harness.work("--shared", "none")
+    assert (without_redis.code, "--shared URL" in without_redis.err) == (ExitCode.USAGE, True)
+    ended = harness("run", "--queue", "june")
+    assert (ended.code, "--results FILE" in ended.err) == (ExitCode.USAGE, True)
+
+
+def test_a_password_is_shown_nowhere(harness: Harness) -> None:
+    url = harness.redis.url.replace("//", "//:hunter2-hunter2@")
+    for arguments in (
+        ["run", "--print-settings"],
+        ["check", "--base-url", harness.url],
+        ["queue", "status", "--queue", "june"],
+        ["run", "--queue", "june", "--results", "june.jsonl"],
+    ):
+        ended = (
+            harness(*arguments, "--shared", url)
+            if "status" in arguments
+            else harness(*arguments, WORKER_SHARED_URL=url)
+        )
+        assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("/0?foo=1", "'foo'"),
+        ("?ssl_ca_certs=F", "'ssl_ca_certs'"),
+        ("?socket_timeout=abc", "'socket_timeout'"),
+        ("?db=x", "'db'"),
+        ("?encoding=foo", "unknown encoding"),
+        ("/999999", "DB index is out of range"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_wrong_usage(
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    rest: str,
+    said: str,
+) -> None:
+    url = f"redis://127.0.0.1:{redis.port}{rest}"
+    monkeypatch.setenv("WORKER_SHARED_URL", url)
+    done = in_this_process(
+        "queue", "status", "--queue", "june", monkeypatch=monkeypatch, capfd=capfd
+    )
+    assert (done.code, done.err.count("\n")) == (ExitCode.USAGE, 1)
+    assert f"by the address {url.partition('?')[0]}: " in done.err
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check",), ("queue", "status", "--queue", "june"), ("enqueue", "-", "--queue", "x")],
+)
+def test_without_the_extra_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("worker.cluster.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.setenv("WORKER_SHARED_URL", "redis://127.0.0.1:9")
+    done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.code == ExitCode.USAGE
+    assert "pip install 'complete-sessions[shared]'" in done.out + done.err
+
+
+def test_check_tells_whether_redis_answers_and_suits_a_queue(harness: Harness) -> None:
+    harness("enqueue", "-", "--queue", "checked", text="a\n")
+    ended = harness("check", "--base-url", harness.url, "--queue", "checked")
+    assert ended.code == 0
+    assert "holds the queue checked and is safe for it" in ended.out
+
+
+def test_shards_share_one_budget_and_complete_every_id_once(harness: Harness) -> None:
+    (harness.directory / "backlog.txt").write_text("".join(f"shard{one}\n" for one in range(30)))
+    for number in (1, 2):
+        shard = ("run", "backlog.txt", "--shard", f"{number}/2", "--rate", "200")
+        assert harness(*shard, "--base-url", harness.url).code == 0
+    logs = [harness.directory / f"backlog.{number}-of-2.results.jsonl" for number in (1, 2)]
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    assert sorted(line["id"] for line in lines) == sorted(f"shard{one}" for one in range(30))
+
+
+def test_workers_and_redis_may_die_and_every_id_is_completed_once(tmp_path: Path) -> None:
+    row = Row("everything", everything, rate=50.0)
+    assert play(row, 150, tmp_path, down_s=0.5).problems == []

@@ -1,0 +1,391 @@
+"""The client, against servers that answer as none should: a reply each time, no exception."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.raw_server import (
+    PROCESSING,
+    Answer,
+    RawServer,
+    Request,
+    Sent,
+    Then,
+    always,
+    response,
+)
+from tests.support.run_harness import KEY, client_for, settings
+from tests.support.virtual_time import in_virtual_time
+from worker import __version__
+from worker.api.client import MAX_BODY_BYTES, Client, proxy_for, without_key
+from worker.api.verdict import Answer as Answered
+from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
+from worker.core.outcomes import Outcome
+
+OK = response(PROCESSING)
+CHUNKED = "Transfer-Encoding: chunked"
+GZIP = "Content-Encoding: gzip"
+
+
+def client(server: RawServer | str, timeout: str = "5s") -> Client:
+    url = server if isinstance(server, str) else server.url
+    return client_for(settings(api_base_url=url, api_timeout=timeout))
+
+
+async def post(answer: Answer, timeout: str = "5s") -> Reply:
+    async with RawServer(answer) as server, client(server, timeout) as it:
+        return await it.complete("abc")
+
+
+# --- what is sent ------------------------------------------------------------------------------
+
+
+async def test_a_completion_is_one_post_with_the_key_as_it_is() -> None:
+    async with RawServer(always(OK)) as server, client(server) as it:
+        assert await it.complete("5eb2") == Answered(200, PROCESSING, None)
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", "/v1/workflowSessions/5eb2/complete")
+    assert (request.body, request.headers["content-type"]) == (b"{}", "application/json")
+    assert request.headers["authorization"] == KEY
+    assert request.headers["user-agent"] == f"complete-sessions/{__version__}"
+    assert request.headers["host"] == urlsplit(server.url).netloc
+    assert {*request.headers} == {
+        *("host", "authorization", "content-type", "accept", "user-agent", "content-length")
+    }
+
+
+async def test_a_check_is_one_get() -> None:
+    async with RawServer(always(OK)) as server, client(server) as it:
+        await it.check("5eb2")
+        await it.list_one()
+    assert [(request.method, request.path) for request in server.requests] == [
+        ("GET", "/v1/workflowSessions/5eb2"),
+        ("GET", "/v1/workflowSessions?page=1&pageSize=1"),
+    ]
+    assert [request.headers["authorization"] for request in server.requests] == [KEY, KEY]
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_request_s() -> None:
+    def answer(request: Request) -> Sent:
+        return Sent(OK if "/first/" in request.path else response(b"{}", status="500 Oops"))
+
+    async with RawServer(answer) as server, client(server) as it:
+        assert await it.complete("first") == Answered(200, PROCESSING, None)
+        await server.say(OK)
+        assert await it.complete("second") == Answered(500, b"{}", None)
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+async def test_cookies_are_not_kept() -> None:
+    answer = response(PROCESSING, "Set-Cookie: session=1; Path=/")
+    async with RawServer(always(answer)) as server, client(server) as it:
+        await it.complete("a")
+        await it.complete("b")
+    assert ["cookie" in request.headers for request in server.requests] == [False, False]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_carries_the_key_nowhere(status: int) -> None:
+    async with RawServer(always(OK)) as elsewhere:
+        moved = response(b"", f"Location: {elsewhere.url}/x", status=f"{status} Moved")
+        reply = await post(always(moved))
+        assert isinstance(reply, Answered)
+        assert reply.status == status
+        assert elsewhere.accepted == 0
+
+
+async def test_one_connection_serves_many_requests() -> None:
+    async with RawServer(always(OK)) as server, client(server) as it:
+        for session_id in "abc":
+            await it.complete(session_id)
+    assert (server.accepted, len(server.requests)) == (1, 3)
+
+
+# --- what is understood ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="100-continue first"),
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, id="early hints first"),
+        pytest.param(
+            response(b"18\r\n" + PROCESSING + b"\r\n0\r\n\r\n", CHUNKED, length=-1), id="chunked"
+        ),
+        pytest.param(response(gzip.compress(PROCESSING), GZIP), id="gzip, unasked"),
+        pytest.param(response(PROCESSING, status="200"), id="no reason phrase"),
+        pytest.param(response(PROCESSING, "content-type: text/plain"), id="another type"),
+        pytest.param(response(b"\n" + PROCESSING + b"\n"), id="blanks around"),
+    ],
+)
+async def test_an_answer_is_understood_however_it_is_wrapped(data: bytes) -> None:
+    verdict = judge_completion(await post(always(data)))
+    assert verdict == Settled(Outcome.PROCESSING, 200, "processing")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n" + PROCESSING, id="HTTP/1.0"),
+        pytest.param(response(PROCESSING, length=-1), id="no length"),
+        pytest.param(response(PROCESSING, "Connection: close"), id="connection: close"),
+    ],
+)
+async def test_an_answer_may_end_with_its_connection(data: bytes) -> None:
+    async with RawServer(always(data, Then.CLOSE)) as server, client(server) as it:
+        replies = [await it.complete("a"), await it.complete("b")]
+    assert [judge_completion(reply) for reply in replies] == [
+        Settled(Outcome.PROCESSING, 200, "processing")
+    ] * 2
+    assert server.accepted == 2
+
+
+# --- what is not -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("then", [Then.CLOSE, Then.RESET, Then.HANG])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Type: appl", id="header without end"),
+        pytest.param(response(PROCESSING[:10], length=24), id="half a body"),
+        pytest.param(response(PROCESSING, length=500), id="length too long"),
+        pytest.param(response(b'5\r\n{"sta\r\n', CHUNKED, length=-1), id="chunks without end"),
+    ],
+)
+async def test_an_answer_that_breaks_off_is_ambiguous(data: bytes, then: Then) -> None:
+    reply = await post(always(data, then), timeout="60ms")
+    assert isinstance(reply, NoAnswer)
+    assert reply.error.type == ("timeout" if then is Then.HANG else "connection_reset")
+    assert reply.may_have_arrived
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x00\xff\x13 nonsense\r\n\r\n", id="garbage"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", id="another protocol"),
+        pytest.param(PROCESSING, id="HTTP/0.9"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 50_000 + b"\r\n", id="many headers"),
+        pytest.param(response(PROCESSING, length=5), id="length too short"),
+        pytest.param(response(PROCESSING, "Content-Length: 3"), id="two lengths"),
+        pytest.param(response(PROCESSING, length=-5), id="negative length"),
+        pytest.param(response(b"zz\r\n{", CHUNKED, length=-1), id="chunk of no size"),
+        pytest.param(response(PROCESSING, status="42 Odd"), id="no status"),
+        pytest.param(response(PROCESSING, "X: a\0b"), id="null in a header"),
+        pytest.param(response(b"no gzip", GZIP), id="broken gzip"),
+    ],
+)
+async def test_what_is_not_http_is_ambiguous(data: bytes) -> None:
+    reply = await post(always(data, Then.CLOSE))
+    assert isinstance(reply, NoAnswer)
+    assert reply.error.type in ("unexpected_response", "connection_reset")
+    assert reply.may_have_arrived
+    assert 0 < len(reply.error.message) <= 500
+    assert reply.error.message.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"x" * 10_000_000, id="10 MB"),
+        pytest.param(b'{"status": "processing", "x": "' + b"y" * 10_000_000 + b'"}', id="JSON"),
+    ],
+)
+async def test_of_a_long_body_only_the_beginning_is_read(body: bytes) -> None:
+    reply = await post(always(response(body)))
+    assert isinstance(reply, Answered)
+    assert len(reply.body) == MAX_BODY_BYTES
+    assert isinstance(judge_completion(reply), Transient)
+
+
+async def test_of_a_body_that_unpacks_to_a_lot_only_the_beginning_is_read() -> None:
+    bomb = gzip.compress(bytes(50_000_000), 9)
+    reply = await post(always(response(bomb, GZIP)))
+    assert isinstance(reply, Answered)
+    assert len(reply.body) <= MAX_BODY_BYTES
+
+
+async def test_an_endless_body_that_drips_runs_out_of_time() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(b"", length=10_000))
+        try:
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.005)
+        except (ConnectionError, asyncio.CancelledError):
+            writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server, client(url, timeout="100ms") as it:
+        reply = await it.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("timeout", True)
+
+
+# --- connections -------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_closed_between_requests_is_not_used() -> None:
+    async with RawServer(always(OK, Then.CLOSE)) as server, client(server) as it:
+        for session_id in "abc":
+            assert await it.complete(session_id) == Answered(200, PROCESSING, None)
+            await until_closed(it)
+    assert server.accepted == 3
+
+
+async def until_closed(it: Client) -> None:
+    """Let the client's loop see that the server closed."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_connection_that_breaks_under_a_request_is_ambiguous_and_not_repeated() -> None:
+    def answer(request: Request) -> Sent:
+        return Sent(OK) if len(server.requests) == 1 else Sent(b"", Then.RESET)
+
+    for method in ("complete", "check"):
+        async with RawServer(answer) as server, client(server) as it:
+            await getattr(it, method)("a")
+            reply = await getattr(it, method)("b")
+            assert isinstance(reply, NoAnswer)
+            assert (reply.error.type, reply.may_have_arrived) == ("connection_reset", True)
+            assert len(server.requests) == 2
+
+
+async def test_a_connection_that_nobody_accepts_was_certainly_not_sent() -> None:
+    async with RawServer(always(OK)) as server:
+        url = server.url
+    async with client(url) as it:
+        reply = await it.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+async def test_a_connection_that_does_not_open_in_time_was_certainly_not_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            url = f"http://127.0.0.1:{port}/v1"
+            given = settings(api_base_url=url, api_connect_timeout="50ms")
+            async with client_for(given) as it:
+                reply = await it.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+@in_virtual_time
+async def test_a_long_time_to_connect_ends_before_the_requests_does_too() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            url = f"http://127.0.0.1:{port}/v1"
+            given = settings(api_base_url=url, api_connect_timeout="10s", api_timeout="6s")
+            async with client_for(given) as it:
+                reply = await it.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert loop.time() == pytest.approx(5.4, abs=0.01)
+
+
+async def test_what_a_proxy_refuses_to_connect_was_certainly_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusal = response(b"", status="407 Proxy Authentication Required")
+    async with RawServer(always(refusal)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        async with client("https://api.test/v1") as it:
+            reply = await it.complete("a")
+    assert proxy.methods == ["CONNECT"]
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert "407" in reply.error.message
+
+
+async def test_an_answer_to_nobody_is_not_taken_for_the_next_one() -> None:
+    answer = response(b'{"type": "resource_not_found", "message": "no"}', status="404 N")
+
+    def twice(request: Request) -> Sent:
+        return Sent(OK + OK) if request.path.endswith("/a/complete") else Sent(answer)
+
+    async with RawServer(twice) as server, client(server) as it:
+        assert (await it.complete("a")).label == "200"
+        assert (await it.complete("b")).label == "404"
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        (
+            {"https_proxy": "http://proxy.test:3128"},
+            "https://api.test/v1",
+            "http://proxy.test:3128",
+        ),
+        (
+            {"HTTPS_PROXY": "http://proxy.test:3128"},
+            "https://api.test/v1",
+            "http://proxy.test:3128",
+        ),
+        ({"http_proxy": "http://proxy.test:3128"}, "https://api.test/v1", None),
+        ({"https_proxy": "http://proxy.test:3128", "no_proxy": ".test"}, "https://api.test", None),
+        ({"http_proxy": "http://proxy.test:3128"}, "http://127.0.0.1:8080/v1", None),
+        ({}, "https://api.test/v1", None),
+    ],
+)
+def test_the_environment_names_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for(url) == proxy
+
+
+async def test_a_name_that_is_not_found_was_certainly_not_sent_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    async with client("https://api.example.org/v1") as it:
+        reply = await it.complete("abc")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+# --- the key ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "test_ab+cd/ef==",
+        "test_ab\\u002Bcd\\/ef\\u003d\\u003D",
+        "test_ab\\u002bcd\\u002fef==",
+        "test_ab%2Bcd%2fef%3D%3d",
+        "test_ab&#43;cd&#x2F;ef&#061;&#x3d;",
+        "\\u0074est_ab+cd/ef==",
+    ],
+)
+def test_the_key_is_taken_out_however_it_is_escaped(echo: str) -> None:
+    said = f'{{"message": "The key {echo} is 100% not valid & \\"so\\""}}'.encode()
+    hidden = b'{"message": "The key [secret] is 100% not valid & \\"so\\""}'
+    assert without_key("test_ab+cd/ef==", said) == hidden
+
+
+def test_what_only_looks_like_the_key_stays() -> None:
+    said = b'{"message": "test_ab\\u002Ccd &amp; 5 %"}'
+    assert without_key("test_ab+cd", said) == said

@@ -1,0 +1,270 @@
+"""One budget for several runs: the rate, what one learns for all, and Redis going wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.redis_server import RedisServer, needs_redis, redis_server
+from worker.cluster.budget import Budget, SharedPacer, SharedRate, default_account, slice_of
+from worker.cluster.connection import Connection
+from worker.core.clock import Clock
+from worker.core.errors import UnavailableError
+from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.outcomes import Error
+from worker.pacing.pacer import Signal
+
+CLOCK = Clock()
+KEY = "complete-sessions:{account:test}:budget"
+
+
+@given(st.floats(0.001, 10_000))
+def test_slices_never_allow_more_than_the_rate_in_any_second(rate: float) -> None:
+    size, length_s = slice_of(rate)
+    slices_touched = 1.0 // length_s + 1
+    assert slices_touched * size <= max(rate * 1.05 + 1, 1)
+    assert rate / 1.0701 <= size / length_s <= rate / 1.0499
+
+
+def test_the_accounts_name_tells_nothing_of_the_key() -> None:
+    name = default_account("live_abcdefgh12345678")
+    assert name == default_account("live_abcdefgh12345678")
+    assert name != default_account("live_abcdefgh12345679")
+    assert len(name) == 16
+    assert "abcd" not in name
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), "appendonly no") as one:
+        yield one
+
+
+@pytest.fixture
+async def connection(server: RedisServer) -> AsyncIterator[Connection]:
+    async with Connection(server.url, clock=CLOCK, patience_s=10) as one:
+        await one.ask(lambda redis: redis.flushall())
+        yield one
+
+
+class Member:
+    """One run's part in the budget."""
+
+    def __init__(self, connection: Connection, name: str, rate: float = 1000.0) -> None:
+        self.events: list[Event] = []
+        self.budget = Budget(connection, "test", name, CLOCK)
+        self.pacer = SharedPacer(
+            self.budget, rate, clock=CLOCK, notify=self.events.append, throttle_initial_s=0.3
+        )
+        self.times: list[float] = []
+
+    async def send(self, until: float) -> None:
+        while time.monotonic() < until:
+            assert await self.pacer.permit() is not None
+            self.times.append(time.monotonic())
+
+    def throttled(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.pacer.heard(Signal.THROTTLED, sent_at=CLOCK.now(), error=Error("429", ""))
+
+
+@needs_redis
+@pytest.mark.parametrize("rate", [10.0, 200.0])
+async def test_four_runs_share_one_rate(connection: Connection, rate: float) -> None:
+    members = [Member(connection, str(number), rate) for number in range(4)]
+    until = time.monotonic() + 1.6
+    await asyncio.gather(*(member.send(until) for member in members))
+    times = sorted(one for member in members for one in member.times)
+    most = max(sum(t <= one < t + 1 for one in times) for t in times)
+    assert most <= max(10, rate * 0.98)
+    assert len(times) >= 0.85 * rate * 1.6
+    assert min(len(member.times) for member in members) >= 0.7 * len(times) / 4
+
+
+@needs_redis
+async def test_a_high_rate_costs_few_calls(connection: Connection) -> None:
+    await connection.ask(lambda redis: redis.config_resetstat())
+    member = Member(connection, "one", 4000.0)
+    await member.send(time.monotonic() + 0.5)
+    stats = await connection.ask(lambda redis: redis.info("commandstats"))
+    assert stats["cmdstat_evalsha"]["calls"] < len(member.times) / 4
+
+
+@needs_redis
+async def test_a_clock_that_is_set_back_stalls_nobody(connection: Connection) -> None:
+    rate = SharedRate(10, lambda *_: None)
+    budget = Budget(connection, "test", "one", CLOCK)
+    await budget.take(rate)
+    await connection.ask(lambda redis: redis.hincrby(KEY, "now", 3_600_000_000))
+    await connection.ask(lambda redis: redis.hincrby(KEY, "slice", 3_600_000_000))
+    began_at = time.monotonic()
+    await budget.take(rate)
+    assert time.monotonic() - began_at < 0.5
+
+
+@needs_redis
+async def test_what_one_run_learns_from_a_429_all_adopt(connection: Connection) -> None:
+    one, other, late = (Member(connection, name, 100.0) for name in ("one", "other", "late"))
+    await one.pacer.permit()
+    await other.pacer.permit()
+    one.throttled()
+    await settled(one.budget)
+    await other.pacer.permit()
+    await late.pacer.permit()
+    assert one.pacer.rate_allowed < 80
+    assert other.pacer.rate_allowed == pytest.approx(one.pacer.rate_allowed, rel=0.05)
+    assert late.pacer.rate_allowed == pytest.approx(one.pacer.rate_allowed, rel=0.05)
+
+
+@needs_redis
+async def test_a_volley_of_429_over_several_runs_cuts_the_rate_once(connection: Connection) -> None:
+    members = [Member(connection, str(number), 100.0) for number in range(4)]
+    for member in members:
+        await member.pacer.permit()
+    for member in members:
+        member.throttled()
+    for member in members:
+        await settled(member.budget)
+        await member.pacer.permit()
+    assert await connection.ask(lambda redis: redis.hget(KEY, "cuts")) == "1"
+    assert all(member.pacer.rate_allowed > 60 for member in members)
+
+
+def test_a_run_keeps_its_rate_where_redis_has_forgotten_it() -> None:
+    rate = SharedRate(10.0, lambda *_: None)
+    rate.follow(0.0, 3, "7.0 9.0 8.0", 1.0)
+    learnt = rate.rate(2.0)
+    assert learnt < 10.0
+    rate.follow(2.0, 0, "", 1e9)
+    assert rate.rate(2.0) == learnt
+    rate.follow(2.0, 1, "5.0 9.0 8.0", 0.0)
+    assert rate.rate(2.0) == 5.0
+
+
+class SlowAtFirst(Connection):
+    """Its first call takes a while."""
+
+    _is_first = True
+
+    async def call(self, script: str, keys: Sequence[str], *args: str | int) -> Any:
+        if self._is_first:
+            self._is_first = False
+            await asyncio.sleep(0.1)
+        return await super().call(script, keys, *args)
+
+
+@needs_redis
+async def test_a_pause_that_has_ended_is_not_told_afterwards(connection: Connection) -> None:
+    async with SlowAtFirst(connection.name, clock=CLOCK, patience_s=10) as slow:
+        budget = Budget(slow, "test", "one", CLOCK)
+        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
+        budget.notice(OutageEnded("throttled", 1.0))
+        await settled(budget)
+    assert await connection.ask(lambda redis: redis.hget(KEY, "pause")) is None
+
+
+@needs_redis
+async def test_a_pause_is_everybodys_and_one_run_probes(connection: Connection) -> None:
+    one, other = Member(connection, "one"), Member(connection, "other")
+    for _ in range(5):
+        await one.pacer.permit()
+        one.throttled()
+    assert isinstance(one.events[-1], OutageBegan)
+    await settled(one.budget)
+    waiting = asyncio.create_task(other.pacer.permit())
+    probe = await one.pacer.permit()
+    assert probe is not None
+    assert not waiting.done()
+    pause = other.pacer.pause(CLOCK.now())
+    assert pause is not None
+    assert pause.reason == "throttled"
+    one.pacer.heard(Signal.ANSWERED, sent_at=probe)
+    assert await waiting is not None
+    assert 0.2 < other.pacer.paused_s < 2.0
+
+
+@needs_redis
+async def test_what_holds_a_run_up_twice_counts_once(connection: Connection) -> None:
+    one, other = Member(connection, "one"), Member(connection, "other")
+    one.budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
+    await settled(one.budget)
+    began_at = CLOCK.now()
+    waiting = asyncio.create_task(other.pacer.permit())
+    await asyncio.sleep(0.1)
+    for _ in range(10):
+        other.pacer.heard(Signal.FAILED, sent_at=CLOCK.now(), error=Error("timeout", ""))
+    assert isinstance(other.events[-1], OutageBegan)
+    await asyncio.sleep(0.2)
+    one.budget.notice(OutageEnded("throttled", 0.3))
+    assert await waiting is not None
+    assert 0.3 < other.pacer.paused_s <= CLOCK.now() - began_at
+
+
+async def settled(budget: Budget) -> None:
+    """Wait until what a run has to tell the others is told."""
+    while budget._telling:
+        await asyncio.gather(*budget._telling)
+
+
+@needs_redis
+async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
+    connection: Connection,
+) -> None:
+    answers = [False, False, True]
+
+    async def is_sure() -> bool:
+        return answers.pop(0)
+
+    budget = Budget(connection, "test", "one", CLOCK)
+    pacer = SharedPacer(budget, 100, clock=CLOCK, notify=lambda _: None, is_sure=is_sure)
+    assert await pacer.permit() is not None
+    assert not answers
+
+
+@needs_redis
+async def test_a_stop_ends_the_wait_for_a_permit(connection: Connection) -> None:
+    member = Member(connection, "one", 0.01)
+    await member.budget.take(member.pacer._rate)
+    waiting = asyncio.create_task(member.pacer.permit())
+    await asyncio.sleep(0.05)
+    member.pacer.stop()
+    assert await waiting is None
+
+
+@needs_redis
+async def test_without_redis_there_is_no_permit_and_with_it_again_there_is(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with redis_server(tmp_path, "appendonly no") as server:
+        async with Connection(
+            server.url, clock=CLOCK, patience_s=10, notify=events.append
+        ) as connection:
+            member = Member(connection, "one", 50.0)
+            await member.pacer.permit()
+            server.kill()
+            waiting = asyncio.create_task(member.pacer.permit())
+            while not connection.is_down:  # noqa: ASYNC110 - the connection has no event for it
+                await asyncio.sleep(0.01)
+            pause = member.pacer.pause(CLOCK.now())
+            assert pause is not None
+            assert pause.reason == "shared"
+            assert not waiting.done()
+            paused_s = member.pacer.paused_s
+            assert paused_s > 0
+            # It comes back empty: there is nothing in it that would be missed.
+            server.start()
+            assert await waiting is not None
+            assert member.pacer.paused_s > paused_s
+    assert [type(event) for event in events] == [OutageBegan, OutageEnded]
+
+
+async def test_a_redis_that_stays_away_ends_the_run(tmp_path: Path) -> None:
+    async with Connection(RedisServer(tmp_path).url, clock=CLOCK, patience_s=0.2) as connection:
+        with pytest.raises(UnavailableError):
+            await Member(connection, "one").pacer.permit()

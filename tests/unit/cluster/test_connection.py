@@ -1,0 +1,286 @@
+"""The way to Redis: what is waited for, what ends a run at once, and what is never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from redis.exceptions import ResponseError
+
+from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from worker.cluster.budget import Budget, SharedRate
+from worker.cluster.connection import Connection
+from worker.cluster.consumer import Consumer
+from worker.cluster.queue import Queue
+from worker.cluster.requirements import shortcomings
+from worker.core.clock import Clock
+from worker.core.errors import RefusedError, UnavailableError, UsageError
+from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.outcomes import Error, Item, Outcome, Record, Via
+from worker.core.redis_url import secrets_of, without_secrets
+
+pytestmark = needs_redis
+PASSWORD = "s3cret-enough"
+
+
+class Linked:
+    """A connection and what it told."""
+
+    def __init__(self, url: str, patience_s: float = 10.0) -> None:
+        self.events: list[Event] = []
+        self.connection = Connection(
+            url, clock=Clock(), patience_s=patience_s, notify=self.events.append
+        )
+
+
+@asynccontextmanager
+async def linked(url: str, patience_s: float = 10.0) -> AsyncIterator[Linked]:
+    one = Linked(url, patience_s)
+    async with one.connection:
+        yield one
+
+
+async def ping(url: str, patience_s: float = 10.0) -> bool:
+    async with linked(url, patience_s) as one:
+        return bool(await one.connection.ask(lambda redis: redis.ping()))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server with a password, and a user who may not do everything."""
+    lines = (
+        f"requirepass {PASSWORD}",
+        "user weak on >weak-password ~* +ping +eval +evalsha +script|load",
+    )
+    with redis_server(tmp_path_factory.mktemp("guarded"), *SAFE, *lines) as server:
+        yield server
+
+
+@pytest.mark.parametrize("user_info", ["", ":wrong-password@", "nobody:wrong-password@"])
+async def test_a_password_that_is_refused_ends_it_at_once(
+    guarded: RedisServer, user_info: str
+) -> None:
+    with pytest.raises(RefusedError, match="refuses the password or the user") as caught:
+        await ping(f"redis://{user_info}127.0.0.1:{guarded.port}")
+    assert "wrong-password" not in str(caught.value)
+
+
+async def test_a_right_password_is_taken(guarded: RedisServer) -> None:
+    assert await ping(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}")
+
+
+async def test_a_user_without_rights_is_told_which(guarded: RedisServer) -> None:
+    async with linked(f"redis://weak:weak-password@127.0.0.1:{guarded.port}") as one:
+        with pytest.raises(RefusedError, match="does not let this user") as caught:
+            await one.connection.call("return redis.call('SET', KEYS[1], 1)", ["key"])
+        with pytest.raises(RefusedError, match="does not let this user"):
+            await one.connection.ask(lambda redis: redis.get("key"))
+        assert (await shortcomings_of(one.connection)).count("may not") == 1
+    assert "weak-password" not in str(caught.value)
+
+
+async def shortcomings_of(connection: Connection) -> str:
+    try:
+        return " ".join(await shortcomings(connection))
+    except RefusedError:
+        return "may not"
+
+
+async def test_a_host_that_does_not_exist_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="names no host"):
+        await ping("redis://no-such-host.invalid:6379")
+
+
+async def test_another_server_at_the_address_is_a_usage_error() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UsageError, match="is no Redis"):
+            await ping(f"redis://127.0.0.1:{port}")
+
+
+async def test_a_server_that_is_down_is_waited_for_as_long_as_patience_lasts(
+    tmp_path: Path,
+) -> None:
+    server = RedisServer(tmp_path)
+    async with linked(server.url, patience_s=0.3) as one:
+        with pytest.raises(UnavailableError, match="stayed unavailable"):
+            await one.connection.ask(lambda redis: redis.ping())
+    assert [type(event) for event in one.events] == [OutageBegan]
+
+
+async def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        async with linked(server.url) as one:
+            await one.connection.ask(lambda redis: redis.set("key", "value"))
+            server.kill()
+            asking = asyncio.create_task(one.connection.ask(lambda redis: redis.get("key")))
+            while not one.connection.is_down:  # noqa: ASYNC110 - the connection has no event for it
+                await asyncio.sleep(0.01)
+            server.start()
+            assert await asking == "value"
+    assert [type(event) for event in one.events] == [OutageBegan, OutageEnded]
+
+
+async def test_a_server_without_room_is_waited_for(tmp_path: Path) -> None:
+    with redis_server(tmp_path, *SAFE, "maxmemory 1") as server:
+        async with linked(server.url) as one:
+            script = "return redis.call('SET', KEYS[1], 1)"
+            asking = asyncio.create_task(one.connection.call(script, ["key"]))
+            while not one.connection.is_down:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            async with linked(server.url) as other:
+                await other.connection.ask(lambda redis: redis.config_set("maxmemory", "0"))
+            assert await asking == "OK"
+    assert isinstance(one.events[0], OutageBegan)
+    assert "OOM" in one.events[0].error.message or "maxmemory" in one.events[0].error.message
+
+
+async def test_a_connection_that_is_lost_while_it_is_opened_is_tried_again(
+    guarded: RedisServer,
+) -> None:
+    answers: list[Exception | str] = [RuntimeError("the handler is closed"), "PONG"]
+
+    async def attempt(_: object) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with linked(guarded.url) as one:
+        assert await one.connection.ask(attempt) == "PONG"
+        answers = [RuntimeError("a defect")]
+        with pytest.raises(RuntimeError, match="a defect"):
+            await one.connection.ask(attempt)
+
+
+async def test_a_run_that_ends_does_not_wait_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cluster.connection._GRACE_S", 0.2)
+    async with linked(RedisServer(tmp_path).url, patience_s=900) as one:
+        one.connection.stop()
+        with pytest.raises(UnavailableError):
+            await one.connection.ask(lambda redis: redis.ping())
+
+
+async def test_a_script_that_fails_by_itself_is_not_repeated(guarded: RedisServer) -> None:
+    async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await one.connection.call(
+                "redis.call('SET', KEYS[1], 1) return redis.call('LPOP', KEYS[1])", ["text"]
+            )
+    assert not one.events
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, Path]]:
+    """A server that speaks TLS only, and its authority's certificate."""
+    directory = tmp_path_factory.mktemp("secured")
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1", "localhost")
+    own.private_key_pem.write_to_path(directory / "key.pem")
+    own.cert_chain_pems[0].write_to_path(directory / "certificate.pem")
+    authority.cert_pem.write_to_path(directory / "authority.pem")
+    server = RedisServer(directory)
+    server.lines = (
+        *(*server.lines, "port 0", f"tls-port {server.port}", "tls-auth-clients no"),
+        f"tls-cert-file {directory}/certificate.pem",
+        f"tls-key-file {directory}/key.pem",
+        f"tls-ca-cert-file {directory}/authority.pem",
+    )
+    server.start()
+    yield server, directory / "authority.pem"
+    server.kill()
+
+
+async def test_tls_works_with_an_authority_of_ones_own(
+    secured: tuple[RedisServer, Path],
+) -> None:
+    server, authority = secured
+    assert await ping(f"rediss://localhost:{server.port}/0?ssl_ca_certs={authority}")
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    secured: tuple[RedisServer, Path],
+) -> None:
+    server, _ = secured
+    with pytest.raises(RefusedError, match="TLS certificate"):
+        await ping(f"rediss://localhost:{server.port}")
+
+
+async def test_what_a_queue_needs_of_the_configuration_is_named(
+    tmp_path: Path, guarded: RedisServer
+) -> None:
+    async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
+        assert await shortcomings(one.connection) == []
+        await one.connection.ask(lambda redis: redis.config_set("appendfsync", "everysec"))
+        found = await shortcomings(one.connection)
+        await one.connection.ask(lambda redis: redis.config_set("appendfsync", "always"))
+    assert [text.partition(":")[0] for text in found] == ["appendfsync is everysec, and not always"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "secrets"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0", []),
+        ("rediss://user:p%40ss@host", "rediss://host", ["p%40ss", "p@ss"]),
+        ("unix:///run/redis.sock?password=hidden&db=1", "unix:///run/redis.sock", ["hidden"]),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str, secrets: list[str]) -> None:
+    assert without_secrets(url) == shown
+    assert sorted(secrets_of(url)) == sorted(secrets)
+
+
+CONFIG = Path(__file__).parents[3] / "config/redis.conf"
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with the example's configuration and the user that it names."""
+    text = CONFIG.read_text()
+    user = re.sub(r"\s*\n#\s+", " ", text[text.index("user worker") :]).strip()
+    lines = (f"include {CONFIG}", "user default off", user.replace("PASSWORD", PASSWORD))
+    with redis_server(tmp_path, *lines) as server:
+        yield server
+
+
+async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
+    configured: RedisServer,
+) -> None:
+    async with linked(f"redis://worker:{PASSWORD}@127.0.0.1:{configured.port}") as one:
+        assert await shortcomings(one.connection) == []
+        queue = Queue(one.connection, "night")
+        assert await queue.add([Item("a", 1)]) == 1
+        consumer = Consumer(queue, "me", slots=1, lease_s=30, request_s=1)
+        assert await consumer.take(1) == [Item("a", 1)]
+        await consumer.renew()
+        await consumer.settle([Record("a", Outcome.FAILED, *_REST)])
+        assert len((await queue.status()).pending) == 0
+        assert len(await queue.outcomes()) == 1
+        await consumer.hand_back()
+        assert await queue.drop()
+        budget = Budget(one.connection, "account", "me", Clock())
+        rate = SharedRate(10, budget.cut)
+        await budget.take(rate)
+        rate.throttled(0.0, 0.0)
+        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 0.1, 1.0))
+        budget.notice(OutageEnded("throttled", 0.1))
+        told = await asyncio.gather(*budget._telling)
+        assert len(told) == 3
+        with pytest.raises(RefusedError):
+            await one.connection.ask(lambda redis: redis.flushall())
+
+
+_REST = (None, 400, None, 1, Via.COMPLETE, 1.0, 1.0, "", "run", 1)

@@ -1,0 +1,310 @@
+"""A queue in Redis and a run's share of it: leases, what comes again, one outcome each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from worker.cluster.connection import Connection
+from worker.cluster.consumer import Consumer, SharedLedger
+from worker.cluster.queue import Queue, QueueGoneError
+from worker.core.clock import Clock
+from worker.core.outcomes import Error, Item, Outcome, Record, Via
+from worker.ledger import Ledger, Standing
+
+pytestmark = needs_redis
+LEASE_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), *SAFE) as one:
+        yield one
+
+
+@pytest.fixture
+async def connection(server: RedisServer) -> AsyncIterator[Connection]:
+    async with Connection(server.url, clock=Clock(), patience_s=10) as one:
+        await one.ask(lambda redis: redis.flushall())
+        yield one
+
+
+@pytest.fixture
+async def queue(connection: Connection) -> Queue:
+    return Queue(connection, "night")
+
+
+def items(*ids: str) -> list[Item]:
+    return [Item(one, line) for line, one in enumerate(ids, 1)]
+
+
+def record(session_id: str, outcome: Outcome = Outcome.PROCESSING) -> Record:
+    error = Error("http_400", "wrong") if outcome is Outcome.FAILED else None
+    return Record(session_id, outcome, None, 200, error, 1, Via.COMPLETE, 1.0, 1.0, "", "run", 1)
+
+
+def shift_on(
+    queue: Queue, consumer: str = "me", *, slots: int = 8, lease_s: float = 30.0
+) -> Consumer:
+    return Consumer(queue, consumer, slots=slots, lease_s=lease_s, request_s=lease_s / 3)
+
+
+async def lease_over() -> None:
+    await asyncio.sleep(LEASE_S * 1.2)
+
+
+async def outcomes(queue: Queue) -> list[tuple[str, str]]:
+    return [
+        (found["id"], found["outcome"])
+        for found in (json.loads(text) for _, text in await queue.outcomes())
+    ]
+
+
+async def test_an_id_is_queued_once_however_often_it_is_added(queue: Queue) -> None:
+    assert await queue.add(items("a", "b", "a")) == 2
+    assert await queue.add(items("b", "c")) == 1
+    assert (await queue.status()).left == 3
+
+
+async def test_two_that_add_at_once_add_each_id_once(queue: Queue) -> None:
+    ids = items(*(f"id{number}" for number in range(500)))
+    added = await asyncio.gather(
+        *(queue.add(ids[i : i + 50]) for i in range(0, 500, 50) for _ in "ab")
+    )
+    assert sum(added) == 500
+    assert (await queue.status()).left == 500
+
+
+async def test_a_settled_id_is_not_queued_again_and_a_failed_one_where_asked(queue: Queue) -> None:
+    await queue.add(items("done", "broken"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    await consumer.settle([record("done"), record("broken", Outcome.FAILED)])
+    assert await queue.add(items("done", "broken")) == 0
+    assert await queue.add(items("done", "broken"), again=True) == 1
+    assert await queue.add(items("done", "broken"), again=True) == 0
+    assert await consumer.take(8) == [Item("broken", 2, check_first=True)]
+
+
+async def test_an_entry_goes_to_one_run_and_leaves_the_queue_when_it_is_settled(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a", "b"))
+    one, other = shift_on(queue, "one", slots=1), shift_on(queue, "other", slots=1)
+    assert await one.take(8) == [Item("a", 1)]
+    assert await other.take(8) == [Item("b", 2)]
+    await one.settle([record("a")])
+    await other.settle([record("b")])
+    assert await one.take(8) == []
+    assert one.exhausted
+    status = await queue.status()
+    assert (status.left, status.queued, status.outcomes, status.pending) == (0, 2, 2, [])
+
+
+async def test_a_dead_runs_ids_are_taken_over_when_their_lease_is_over_and_read_first(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    assert await shift_on(queue, "dead", lease_s=LEASE_S).take(8)
+    survivor = shift_on(queue, "survivor", lease_s=LEASE_S)
+    assert await survivor.take(8) == [Item("a", 1, check_first=True)]
+
+
+async def test_a_run_that_renews_keeps_its_ids(queue: Queue) -> None:
+    await queue.add(items("a"))
+    keeper = shift_on(queue, "keeper", lease_s=LEASE_S)
+    await keeper.take(8)
+    renewing = asyncio.create_task(keeper.renew_for_ever())
+    await lease_over()
+    entries, left = await queue.fetch("other", LEASE_S, 8)
+    renewing.cancel()
+    assert (entries, left) == ([], 1)
+    assert keeper.owns("a")
+
+
+async def test_a_run_that_slept_learns_what_others_took_over_before_it_sends(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a", "b"))
+    sleeper = shift_on(queue, "sleeper", lease_s=LEASE_S)
+    await sleeper.take(8)
+    await lease_over()
+    other = shift_on(queue, "other", slots=1, lease_s=LEASE_S)
+    (taken,) = await other.take(8)
+    assert not await sleeper.is_sure()
+    assert await sleeper.is_sure()
+    assert not sleeper.owns(taken.id)
+    assert sleeper.owns("b" if taken.id == "a" else "a")
+    assert sleeper.handed_over == 1
+
+
+async def test_the_outcome_of_an_id_that_another_took_over_is_the_others_to_tell(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    sleeper, other = (shift_on(queue, name, lease_s=LEASE_S) for name in ("sleeper", "other"))
+    await sleeper.take(8)
+    await lease_over()
+    await other.take(8)
+    await sleeper.settle([record("a", Outcome.NOT_FOUND)])
+    assert await outcomes(queue) == []
+    await other.settle([record("a")])
+    assert await outcomes(queue) == [("a", "processing")]
+
+
+async def test_ones_own_entries_whose_lease_was_over_are_let_go_and_read_first(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue, slots=2, lease_s=LEASE_S)
+    await consumer.take(1)
+    await lease_over()
+    assert [item.id for item in await consumer.take(1)] == ["b"]
+    assert not consumer.owns("a")
+    assert await consumer.take(1) == [Item("a", 1, check_first=True)]
+    assert consumer.owns("a")
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["it knows of the other", "it was away"])
+async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(
+    queue: Queue, knows: bool
+) -> None:
+    await queue.add(items("a"))
+    one = shift_on(queue, "one", lease_s=LEASE_S)
+    await one.take(8)
+    await lease_over()
+    await shift_on(queue, "dies", lease_s=LEASE_S).take(8)
+    if knows:
+        await one.renew()
+    await lease_over()
+    waiting = asyncio.create_task(one.take(8))
+    await asyncio.sleep(LEASE_S)
+    assert not waiting.done()
+    assert not one.owns("a")
+    assert await waiting == [Item("a", 1, check_first=True)]
+    assert one.owns("a")
+
+
+async def test_only_as_many_ids_are_taken_as_there_are_free_slots(queue: Queue) -> None:
+    await queue.add(items("a", "b", "c"))
+    consumer = shift_on(queue, slots=2)
+    assert len(await consumer.take(1024)) == 2
+    waiting = asyncio.create_task(consumer.take(1024))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await consumer.settle([record("a")])
+    assert [item.id for item in await waiting] == ["c"]
+
+
+async def test_a_run_waits_for_what_others_hold_and_ends_when_they_have_settled_it(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    holder, waiter = shift_on(queue, "holder"), shift_on(queue, "waiter", lease_s=0.4)
+    await holder.take(8)
+    await holder.renew()
+    waiting = asyncio.create_task(waiter.take(8))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await holder.settle([record("a")])
+    assert await waiting == []
+
+
+async def test_what_is_handed_back_can_be_taken_at_once(queue: Queue) -> None:
+    await queue.add(items("a"))
+    leaving = shift_on(queue, "leaving", lease_s=30)
+    await leaving.take(8)
+    await leaving.hand_back()
+    assert await shift_on(queue, "next", lease_s=30).take(8) == [Item("a", 1, check_first=True)]
+
+
+async def test_a_queue_that_is_gone_ends_the_run_and_nothing_of_it_is_sent(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    assert await queue.drop()
+    with pytest.raises(QueueGoneError, match="lost its data"):
+        await consumer.take(8)
+    assert not consumer.owns("a")
+
+
+async def test_outcomes_can_be_read_on_from_where_one_was(queue: Queue) -> None:
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    await consumer.settle([record("a")])
+    ((place, _),) = await queue.outcomes()
+    await consumer.settle([record("b")])
+    ((_, text),) = await queue.outcomes(place)
+    assert json.loads(text)["id"] == "b"
+    assert await queue.outcomes("9999999999999-0") == []
+
+
+async def test_the_status_tells_who_holds_how_much_for_how_long(queue: Queue) -> None:
+    await queue.add(items("a", "b", "c"))
+    await shift_on(queue, "one", slots=2).take(8)
+    await asyncio.sleep(0.05)
+    (pending,) = (await queue.status()).pending
+    assert (pending.consumer, pending.entries) == ("one", 2)
+    assert 0.05 <= pending.age_s < 5
+
+
+class Book:
+    """A results log whose outcomes are settled with the queue."""
+
+    def __init__(self, directory: Path, consumer: Consumer) -> None:
+        self.log = Ledger.open(directory / "results.jsonl", "run")
+        self.ledger = SharedLedger(self.log, consumer)
+        self.durable: list[str] = []
+        self.serving = asyncio.ensure_future(self.ledger.serve(self._note))
+
+    def _note(self, records: object) -> None:
+        assert isinstance(records, list)
+        self.durable += [one.id for one in records]
+
+
+async def test_an_outcome_is_settled_when_it_is_on_disk(queue: Queue, tmp_path: Path) -> None:
+    await queue.add(items("a"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    book = Book(tmp_path, consumer)
+    await asyncio.sleep(0)
+    book.ledger.append(record("a"))
+    assert await outcomes(queue) == []
+    assert await consumer.take(8) == []
+    assert book.durable == ["a"]
+    assert await outcomes(queue) == [("a", "processing")]
+    await book.ledger.finish(good_order=True)
+    await book.serving
+
+
+async def test_what_fails_when_the_run_is_to_end_stays_for_others(
+    queue: Queue, tmp_path: Path
+) -> None:
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    book = Book(tmp_path, consumer)
+    await asyncio.sleep(0)
+    consumer.interrupt()
+    book.ledger.append(record("a", Outcome.FAILED))
+    book.ledger.append(record("b"))
+    await book.ledger.finish(good_order=True)
+    await book.serving
+    assert await outcomes(queue) == [("b", "processing")]
+    assert await shift_on(queue, "next").take(8) == [Item("a", 1, check_first=True)]
+
+
+async def test_what_this_machines_log_knows_of_is_read_first(queue: Queue, tmp_path: Path) -> None:
+    book = Book(tmp_path, shift_on(queue))
+    assert book.ledger.standing("a") is Standing.NEW
+    assert book.ledger.standing("a") is Standing.CHECK
+    await book.ledger.finish(good_order=False)
+    await book.serving

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.ledgers import A, B, C, name_of, python
+from worker.core.errors import LedgerError, LockedError
+from worker.ledger.journal import Header, Journal, Left, journal_path, read_journal, read_pid
+
+HEADER = Header("run-1", 4711, "2026-11-23T01:02:03.456Z", log_lines=7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return journal_path(tmp_path / "results.jsonl")
+
+
+def read(path: Path, *, alone: bool = True) -> tuple[Left | None, list[str]]:
+    ids: list[str] = []
+    return read_journal(path, ids.append, alone=alone), ids
+
+
+def test_a_journal_is_read_back_as_it_was_written(path: Path) -> None:
+    journal = Journal(path, HEADER, [A])
+    journal.enter([B, C])
+    journal.close()
+    left, ids = read(path)
+    assert left is not None
+    assert left.header == HEADER
+    assert ids == [A, B, C]
+    assert read_pid(path) == 4711
+    assert path.name == "results.jsonl.inflight"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_entered_ids_are_synced_before_they_count(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(path, HEADER, [])
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "worker.ledger.files.sync_data", lambda fd: synced.append(path.read_text().split()[-1])
+    )
+    journal.enter([A, B])
+    assert synced == [B]
+    journal.close()
+
+
+def test_no_journal_is_no_error(path: Path) -> None:
+    assert read(path) == (None, [])
+    assert read_pid(path) is None
+
+
+def test_an_empty_journal_holds_nothing(path: Path) -> None:
+    path.touch()
+    left, ids = read(path)
+    assert left is not None
+    assert left.header is None
+    assert (left.damaged, ids) == (0, [])
+
+
+@pytest.mark.parametrize("first", ["", "{", '{"run":1}', "\0\0", '{"z":' * 100_000, "[1]"])
+def test_without_a_readable_header_every_id_is_in_doubt(path: Path, first: str) -> None:
+    path.write_text(f"{first}\n{A}\n{B}\n")
+    left, ids = read(path)
+    assert left is not None
+    assert left.header is None
+    assert left.damaged == 1
+    assert ids == [A, B]
+    assert read_pid(path) is None
+
+
+def test_without_any_header_the_first_id_is_in_doubt_too(path: Path) -> None:
+    path.write_text(f"{A}\n{B}\n")
+    assert read(path)[1] == [A, B]
+
+
+@given(st.integers(0, 60))
+def test_a_line_cut_anywhere_is_an_id_that_was_never_sent(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "x.inflight"
+    whole = f'{{"run":"r","pid":1,"at":""}}\n{A}\n{B}\n{C}\n'
+    path.write_text(whole[: len(whole) - cut])
+    assert read(path)[1] == [each for each in (A, B, C) if f"{each}\n" in path.read_text()]
+
+
+def test_what_is_no_id_is_counted_as_damage(path: Path) -> None:
+    path.write_bytes(b'{"run":"r","pid":1,"at":""}\n' + b"\0\0\0\n\xff\n" + A.encode() + b"\n\n")
+    left, ids = read(path)
+    assert left is not None
+    assert left.damaged == 3
+    assert ids == [A]
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "a b", "../x", "é", "x" * 129])
+def test_only_ids_can_enter(path: Path, text: str) -> None:
+    journal = Journal(path, HEADER, [])
+    with pytest.raises(ValueError, match="not an id"):
+        journal.enter([A, text])
+    journal.close()
+    assert read(path)[1] == []
+
+
+def test_the_new_journal_replaces_the_old_one_whole(path: Path) -> None:
+    path.write_text(f"{A}\n")
+    old = path.stat().st_ino
+    journal = Journal(path, HEADER, iter([A, B]))
+    assert path.stat().st_ino != old
+    journal.enter([C])
+    journal.keep_only([B])
+    journal.close()
+    left, ids = read(path)
+    assert left is not None
+    assert left.header == HEADER
+    assert ids == [B]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_crash_while_the_new_journal_is_written_leaves_the_old_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(f"{A}\n{B}\n")
+
+    def fail(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(LedgerError, match=f"{path}: No space left on device"):
+            Journal(path, HEADER, [A, B])
+    assert read(path)[1] == [A, B]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_new_journal_is_on_disk_before_it_replaces_the_old_one_and_its_name_after(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((name_of(fd), path.exists())))
+    journal = Journal(path, HEADER, [A])
+    assert synced == [(path.with_name(f"{path.name}.tmp"), False), (path.parent, True)]
+    journal.remove()
+    assert synced[2:] == [(path.parent, False)]
+    journal.close()
+
+
+def test_what_a_crash_left_half_written_is_written_over(path: Path) -> None:
+    path.with_name(f"{path.name}.tmp").write_text("torn")
+    Journal(path, HEADER, [A]).close()
+    assert read(path)[1] == [A]
+
+
+def test_a_removed_journal_stays_removed(path: Path) -> None:
+    journal = Journal(path, HEADER, [])
+    journal.remove()
+    journal.close()
+    assert not path.exists()
+
+
+def test_an_id_does_not_enter_a_journal_that_was_removed(path: Path) -> None:
+    journal = Journal(path, HEADER, [])
+    path.unlink()
+    with pytest.raises(LedgerError, match=f"The journal {path} was removed"):
+        journal.enter([A])
+    journal.close()
+
+
+def test_a_link_in_the_journals_place_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LedgerError, match="not a regular file"):
+        read(path)
+
+
+def test_a_directory_in_the_journals_place_is_an_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(LedgerError, match="not a regular file"):
+        read(path)
+    with pytest.raises(LedgerError, match="Cannot write the journal"):
+        Journal(path, HEADER, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read it")
+def test_a_journal_that_may_not_be_read_is_an_error(path: Path) -> None:
+    path.write_text(f"{A}\n")
+    path.chmod(0)
+    script = """
+import os, sys
+from pathlib import Path
+from worker.ledger.journal import read_journal
+import worker.core.errors
+os.chdir("/")
+fd = os.open(Path(sys.argv[1]).parent, os.O_RDONLY)
+os.fchmod(fd, 0o755)
+os.fchdir(fd)
+os.setuid(65534)
+try:
+    read_journal(Path(Path(sys.argv[1]).name), print, alone=True)
+except worker.core.errors.LedgerError as error:
+    print(error)
+"""
+    with python(script, path) as process:
+        out, err = process.communicate()
+    assert out.startswith(f"Cannot read the journal {path.name}: Permission denied"), err
+
+
+def test_a_journal_that_a_run_still_writes_is_not_taken_for_a_dead_ones(path: Path) -> None:
+    journal = Journal(path, HEADER, [A])
+    with pytest.raises(LockedError, match=f"Process {os.getpid()} holds the journal {path}"):
+        read(path)
+    assert read(path, alone=False)[1] == [A]
+    journal.keep_only([A])
+    with pytest.raises(LockedError):
+        read(path)
+    journal.close()
+    assert read(path)[1] == [A]

@@ -1,0 +1,155 @@
+"""When requests leave: evenly, never too fast, and none after a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.pacer_harness import Harness, gaps
+from tests.support.virtual_time import in_virtual_time, run_virtually
+from worker.pacing.pacer import Signal
+
+# --- spacing -------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_requests_leave_evenly_spaced_from_the_first_one_on() -> None:
+    times = await Harness(10.0).send_many(Signal.ANSWERED, 300)
+    assert times[0] == 0.0
+    assert gaps(times)[1:] == pytest.approx([0.1] * 298, abs=0.0011)
+    assert 299 / times[-1] > 0.99 * 10.0
+
+
+@in_virtual_time
+async def test_at_low_rates_lateness_is_not_made_up() -> None:
+    harness = Harness(10.0)
+    times = []
+    for number in range(50):
+        await asyncio.sleep(0.13 if number % 5 == 0 else 0.0)
+        times.append(await harness.send(Signal.ANSWERED))
+    assert min(gaps(times)) >= 0.1 - 1e-9
+
+
+@in_virtual_time
+async def test_at_high_rates_lateness_of_a_few_ms_is_made_up() -> None:
+    harness = Harness(500.0)
+    times = []
+    for _ in range(300):
+        await asyncio.sleep(0.01)
+        times += [await harness.permit() for _ in range(5)]
+    assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
+
+
+@pytest.mark.parametrize("rate", [10.0, 500.0, 20_000.0])
+@in_virtual_time
+async def test_a_pause_gives_no_credit(rate: float) -> None:
+    harness = Harness(rate)
+    await harness.permit()
+    await asyncio.sleep(100.0)
+    times = [await harness.permit() for _ in range(math.ceil(rate / 5))]
+    assert times[-1] - times[0] >= (len(times) - 1) / rate * 0.99
+
+
+@given(
+    rate=st.floats(0.05, 2000.0),
+    naps=st.lists(st.floats(0.0, 0.3), min_size=1, max_size=20),
+)
+@settings(max_examples=60)
+def test_no_window_ever_holds_more_than_the_rate(rate: float, naps: list[float]) -> None:
+    async def go() -> list[float]:
+        harness, times = Harness(rate), []
+        for number in range(400):
+            await asyncio.sleep(naps[number % len(naps)] if number % 7 == 0 else 0.0)
+            times.append(await harness.permit())
+        return times
+
+    times = run_virtually(go())
+    limit = max(1, math.floor(rate))
+    assert all(later - times[i] > limit / rate - 1e-9 for i, later in enumerate(times[limit:]))
+
+
+@in_virtual_time
+async def test_waiting_costs_a_few_turns_of_the_loop_and_no_polling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harness, turns = Harness(10.0), 0
+    run_once = asyncio.BaseEventLoop._run_once  # type: ignore[attr-defined]
+
+    def counting(loop: asyncio.BaseEventLoop) -> None:
+        nonlocal turns
+        turns += 1
+        run_once(loop)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "_run_once", counting)
+    await harness.send_many(Signal.ANSWERED, 100)
+    assert turns <= 600
+
+
+@in_virtual_time
+async def test_a_permit_that_is_due_is_granted_without_suspending() -> None:
+    permit = Harness(10.0).pacer.permit()
+    with pytest.raises(StopIteration) as done:
+        permit.send(None)
+    assert done.value.value == 0.0
+
+
+@in_virtual_time
+async def test_a_permit_at_once_is_had_when_one_is_due_and_never_sooner() -> None:
+    harness = Harness(10.0)
+    assert harness.permit_at_once() == 0.0
+    assert harness.permit_at_once() is None
+    # The first request opens a connection, so the second gives it 10 ms.
+    assert await harness.permit() == pytest.approx(0.11, rel=0.006)
+    await asyncio.sleep(0.25)
+    assert harness.permit_at_once() == pytest.approx(0.36, rel=0.006)
+    assert harness.permit_at_once() is None
+
+
+@pytest.mark.parametrize("signal", [Signal.FAILED, Signal.THROTTLED])
+@in_virtual_time
+async def test_there_is_no_permit_at_once_in_a_pause_or_after_a_stop(signal: Signal) -> None:
+    paused, stopped = Harness(), Harness()
+    await paused.send_many(signal, 10 if signal is Signal.FAILED else 5)
+    await asyncio.sleep(1000.0)
+    stopped.pacer.stop()
+    assert paused.permit_at_once() is None
+    assert stopped.permit_at_once() is None
+
+
+@in_virtual_time
+async def test_permits_at_once_keep_to_the_rate_in_any_window() -> None:
+    harness, times = Harness(500.0), list[float]()
+    for _ in range(400):
+        await asyncio.sleep(0.01)
+        while (granted := harness.permit_at_once()) is not None:
+            times.append(granted)
+    assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
+    assert all(later - times[i] > 1.0 for i, later in enumerate(times[500:]))
+
+
+# --- stopping ------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_stop_before_a_permit_is_not_lost() -> None:
+    harness = Harness()
+    harness.pacer.stop()
+    assert await harness.pacer.permit() is None
+
+
+@pytest.mark.parametrize("signal", [Signal.ANSWERED, Signal.FAILED, Signal.THROTTLED])
+@in_virtual_time
+async def test_a_stop_wakes_whoever_waits_for_a_gap_or_in_a_pause(signal: Signal) -> None:
+    harness = Harness(0.1)
+    for _ in range(10):
+        harness.hear(signal, sent_at=await harness.permit())
+        if harness.pacer.is_paused:
+            break
+    stopped_at = harness.clock.now() + 0.5
+    asyncio.get_running_loop().call_at(stopped_at, harness.pacer.stop)
+    assert await harness.pacer.permit() is None
+    assert harness.clock.now() == pytest.approx(stopped_at)

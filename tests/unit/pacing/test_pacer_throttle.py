@@ -1,0 +1,227 @@
+"""A 429 slows everything down; nothing but 429s stops it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.pacer_harness import DOWN, TOO_MANY, Harness, about
+from tests.support.virtual_time import in_virtual_time, run_virtually
+from worker.core.errors import ExitCode, UnavailableError
+from worker.core.events import OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.pacing.pacer import Signal
+
+
+@in_virtual_time
+async def test_a_429_slows_the_whole_run_down_at_once_and_it_speeds_up_by_itself() -> None:
+    harness = Harness()
+    throttled_at = await harness.send(Signal.THROTTLED)
+    assert harness.pacer.rate_allowed == pytest.approx(7.0)
+    assert await harness.send(Signal.ANSWERED) >= throttled_at + 1 / 8.5
+    await harness.send_many(Signal.ANSWERED, 400)
+    assert harness.pacer.rate_allowed == harness.pacer.rate_asked == 10.0
+
+
+@in_virtual_time
+async def test_one_stray_429_costs_next_to_nothing_of_300_requests() -> None:
+    harness = Harness()
+
+    def answer(now: float) -> tuple[float, Signal]:
+        return 0.1, Signal.THROTTLED if 14.95 <= now < 15.05 else Signal.ANSWERED
+
+    sent = await harness.drive(answer, requests=300)
+    counts = Counter(signal for _, signal in sent)
+    assert counts[Signal.THROTTLED] == 1
+    assert counts[Signal.ANSWERED] / (10.0 * (sent[-1][0] + 0.1)) >= 0.985
+
+
+@in_virtual_time
+async def test_429s_with_successes_between_them_close_no_gate() -> None:
+    harness = Harness()
+    for _ in range(10):
+        await harness.send_many(Signal.THROTTLED, 4)
+        await harness.send(Signal.ANSWERED)
+    assert not harness.pacer.is_paused
+    assert harness.told == []
+    assert harness.pacer.rate_allowed < 1.0
+
+
+@in_virtual_time
+async def test_429s_in_a_row_close_the_gate_for_everyone() -> None:
+    harness = Harness()
+    sent = await harness.send_many(Signal.THROTTLED, 5)
+    began = harness.told[-1]
+    assert began == OutageBegan("throttled", 5, TOO_MANY, 30.0, about(900 - sent[-1]))
+    assert not harness.pacer.outage_open
+    assert harness.pacer.pause(harness.clock.now() + 10.0) == Pause("throttled", about(20.0))
+    probe = await harness.permit()
+    assert probe == pytest.approx(sent[-1] + 30.0)
+    assert harness.pacer.pause(probe) == Pause("throttled", 0.0)
+    harness.hear(Signal.ANSWERED, probe)
+    assert harness.told[-1] == OutageEnded("throttled", about(30.0))
+    assert harness.pacer.rate_allowed < 3.0
+
+
+@in_virtual_time
+async def test_a_volley_of_429s_is_one_refusal_and_not_five() -> None:
+    harness = Harness(500.0)
+    volley = [await harness.permit() for _ in range(32)]
+    await asyncio.sleep(0.1)
+    for sent_at in volley:
+        harness.hear(Signal.THROTTLED, sent_at)
+    assert not harness.pacer.is_paused
+    assert harness.pacer.rate_allowed == pytest.approx(350.0)
+
+
+@in_virtual_time
+async def test_answers_to_requests_from_before_the_first_429_do_not_open_the_gate() -> None:
+    harness = Harness()
+    slow = await harness.permit()
+    await harness.send_many(Signal.THROTTLED, 5)
+    harness.hear(Signal.ANSWERED, slow)
+    assert harness.pacer.is_paused
+
+
+@in_virtual_time
+async def test_a_retry_after_holds_the_gate_closed_at_least_as_long() -> None:
+    harness = Harness()
+    sent = [await harness.send(Signal.THROTTLED, retry_after_s=200.0) for _ in range(5)]
+    assert await harness.permit() == pytest.approx(sent[-1] + 200.0)
+
+
+@in_virtual_time
+async def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
+    harness = Harness()
+    last = [await harness.send(Signal.THROTTLED, retry_after_s=86400.0) for _ in range(5)][-1]
+    assert harness.pacer.gives_up_at == last
+    with pytest.raises(UnavailableError, match="monthly quota"):
+        await harness.permit()
+    assert harness.clock.now() == last
+
+
+@in_virtual_time
+async def test_a_probe_that_fails_for_another_reason_does_not_open_the_gate() -> None:
+    harness = Harness()
+    await harness.send_many(Signal.THROTTLED, 5)
+    probe = await harness.send(Signal.FAILED)
+    assert harness.told[-1] == ProbeFailed("throttled", DOWN, about(60.0), about(900.0 - probe))
+    assert await harness.permit() == pytest.approx(probe + 60.0)
+
+
+@in_virtual_time
+async def test_throttled_for_good_ends_the_run_after_eleven_requests() -> None:
+    harness = Harness()
+    sent, error = await harness.send_until_it_gives_up(Signal.THROTTLED)
+    assert error.exit_code is ExitCode.UNAVAILABLE
+    assert "rate limit" in error.message
+    assert "monthly quota" in error.message
+    # 5 that close the gate; probes after 30, 60, 120, 240 and 300 s; one when patience ends.
+    assert len(sent) == 5 + 6
+    assert harness.clock.now() == pytest.approx(900.0)
+
+
+@pytest.mark.parametrize(("latency_s", "most"), [(0.05, 5 + 6), (0.3, 20), (1.0, 50)])
+@in_virtual_time
+async def test_when_the_quota_ends_in_full_run_few_requests_are_wasted(
+    latency_s: float, most: int
+) -> None:
+    harness, refused = Harness(), 0
+
+    def answer(now: float) -> tuple[float, Signal]:
+        nonlocal refused
+        refused += now >= 60.0
+        return latency_s, Signal.THROTTLED if now >= 60.0 else Signal.ANSWERED
+
+    with pytest.raises(UnavailableError):
+        await harness.drive(answer, requests=10**6)
+    assert refused <= most
+    assert harness.clock.now() <= 60.0 + 900.0 + 10.0
+
+
+@in_virtual_time
+async def test_the_rate_does_not_come_back_while_the_gate_is_closed() -> None:
+    harness = Harness()
+    await harness.send_many(Signal.THROTTLED, 5)
+    slowed = harness.pacer.rate_allowed
+    await harness.send_many(Signal.THROTTLED, 3)
+    await harness.send(Signal.ANSWERED)
+    assert harness.pacer.rate_allowed == pytest.approx(slowed)
+    assert slowed < 2.5
+
+
+@in_virtual_time
+async def test_after_the_gate_has_opened_it_is_back_at_the_full_rate_in_two_minutes() -> None:
+    harness = Harness()
+    await harness.send_many(Signal.THROTTLED, 5)
+    opened_at = await harness.send(Signal.ANSWERED)
+    while harness.pacer.rate_allowed < 10.0:
+        await harness.send(Signal.ANSWERED)
+    assert harness.clock.now() - opened_at < 120.0
+
+
+# --- both at once --------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_gateway_that_fails_during_a_throttle_is_waited_out_too() -> None:
+    harness = Harness()
+    first = [await harness.permit() for _ in range(15)]
+    for sent_at in first[:10]:
+        harness.hear(Signal.FAILED, sent_at)
+    assert harness.pacer.outage_open
+    harness.hear(Signal.THROTTLED, first[10])
+    assert not harness.pacer.outage_open
+
+
+_signals = st.lists(
+    st.tuples(
+        st.sampled_from([*Signal, Signal.THROTTLED, Signal.FAILED]),
+        st.floats(0.0, 3.0),
+        st.none() | st.floats(0.0, 2000.0),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(_signals, st.integers(1, 32))
+@settings(max_examples=60)
+def test_whatever_comes_the_run_goes_on_or_gives_up_and_never_hangs(
+    script: list[tuple[Signal, float, float | None]], slots: int
+) -> None:
+    async def go() -> None:
+        harness, number, free = Harness(), 0, asyncio.Semaphore(slots)
+
+        async def request(granted: float, number: int) -> None:
+            signal, latency_s, retry_after_s = script[number % len(script)]
+            await asyncio.sleep(latency_s)
+            harness.hear(signal, granted, retry_after_s)
+            free.release()
+
+        under_way = set()
+        try:
+            for number in range(150):
+                await free.acquire()
+                under_way.add(asyncio.create_task(request(await harness.permit(), number)))
+        except UnavailableError:
+            assert harness.pacer.gives_up_at <= harness.clock.now()
+        await asyncio.gather(*under_way)
+        check_books(harness)
+
+    run_virtually(go())
+
+
+def check_books(harness: Harness) -> None:
+    """Pauses that were told of began and ended in turn, and were counted once."""
+    for reason in ("outage", "throttled"):
+        told = [event for event in harness.told if getattr(event, "reason", "") == reason]
+        is_open = False
+        for event in told:
+            assert isinstance(event, OutageBegan) != is_open
+            is_open = not isinstance(event, OutageEnded)
+    assert 0.0 <= harness.pacer.paused_s <= harness.clock.now()
+    assert 0.0 < harness.pacer.rate_allowed <= 10.0

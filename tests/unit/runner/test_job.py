@@ -1,0 +1,234 @@
+"""What comes next for an id, decided from its history and the last verdict alone."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.api.verdict import (
+    Answer,
+    Misdirected,
+    Refused,
+    Settled,
+    Throttled,
+    Transient,
+    Unfinished,
+    Verdict,
+    judge_check,
+)
+from worker.core.outcomes import Error, Item, Outcome, Via
+from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
+
+RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
+REFUSED_CONNECTION = Transient(Error("connect_failed", "nobody there"), ambiguous=False)
+BUSY = Throttled(Error("rate_limit_exceeded", "slow"), 429, None)
+STARTED = Unfinished(200)
+DONE = Settled(Outcome.PROCESSING, 200, "processing")
+
+
+def job(**kwargs: bool) -> Job:
+    return Job(Item("a", 1), **kwargs)
+
+
+def step(
+    job: Job,
+    verdict: Verdict,
+    policy: Policy | None = None,
+    *,
+    charge: bool = True,
+    now: float = 0.0,
+) -> Step:
+    job.begin(now)
+    if charge and isinstance(verdict, Transient):
+        job.charge()
+    return next_step(job, verdict, policy or Policy(), now=now, random=Random(1))
+
+
+def error_type(step: Step) -> str:
+    assert isinstance(step, Settled)
+    assert step.error is not None
+    return step.error.type
+
+
+def test_an_answer_settles() -> None:
+    assert step(job(), DONE) == DONE
+
+
+def test_what_may_have_arrived_is_read_before_it_is_sent_again() -> None:
+    ambiguous = job()
+    assert isinstance(step(ambiguous, RESET), Again)
+    assert step(ambiguous, STARTED) == Again(0.0, None)
+    assert ambiguous.via is Via.CHECK
+    assert not ambiguous.check_next
+    assert ambiguous.attempts == 1
+
+
+def test_what_never_left_is_sent_again_without_reading() -> None:
+    unsent = job()
+    assert isinstance(step(unsent, REFUSED_CONNECTION), Again)
+    assert not unsent.check_next
+
+
+def test_the_last_attempt_too_is_followed_by_a_read() -> None:
+    last = job()
+    policy = Policy(max_attempts=1)
+    assert isinstance(step(last, RESET, policy), Again)
+    assert error_type(step(last, STARTED, policy)) == "connection_reset"
+    assert last.via is Via.CHECK
+
+
+def test_a_read_that_never_answers_leaves_the_id_ambiguous() -> None:
+    unread = job()
+    policy = Policy(max_attempts=2)
+    step(unread, RESET, policy)
+    assert isinstance(step(unread, RESET, policy), Again)
+    assert error_type(step(unread, RESET, policy)) == "ambiguous"
+
+
+def test_a_read_that_is_rejected_leaves_the_id_ambiguous() -> None:
+    unread = job()
+    step(unread, RESET)
+    assert (
+        error_type(step(unread, Settled(Outcome.FAILED, 405, None, Error("x", "")))) == "ambiguous"
+    )
+
+
+def test_a_read_of_a_cancelled_session_settles_what_was_ambiguous() -> None:
+    read = job()
+    step(read, RESET)
+    verdict = Settled(Outcome.FAILED, 200, "cancelled", Error("session_cancelled", ""))
+    assert error_type(step(read, verdict)) == "session_cancelled"
+
+
+@given(st.integers(100, 599), st.sampled_from(["cancelled", "abandoned", "in_review"]) | st.text())
+def test_what_may_have_arrived_fails_by_another_name_only_where_nothing_can_have_run(
+    http_status: int, session_status: str
+) -> None:
+    read = job()
+    step(read, RESET)
+    verdict = judge_check(Answer(http_status, msgspec.json.encode({"status": session_status})))
+    settled = step(read, verdict, Policy(max_attempts=1))
+    if isinstance(settled, Settled) and settled.outcome is Outcome.FAILED:
+        known = session_status in ("cancelled", "abandoned") and 200 <= http_status < 300
+        assert error_type(settled) == (f"session_{session_status}" if known else "ambiguous")
+
+
+def test_resend_does_not_read() -> None:
+    resent = job()
+    policy = Policy(max_attempts=2, on_ambiguous="resend")
+    assert isinstance(step(resent, RESET, policy), Again)
+    assert not resent.check_next
+    assert error_type(step(resent, RESET, policy)) == "connection_reset"
+
+
+def test_fail_neither_reads_nor_sends_again() -> None:
+    assert error_type(step(job(), RESET, Policy(on_ambiguous="fail"))) == "ambiguous"
+
+
+def test_fail_still_retries_what_never_left() -> None:
+    assert isinstance(step(job(), REFUSED_CONNECTION, Policy(on_ambiguous="fail")), Again)
+
+
+def test_a_session_read_first_is_completed_only_if_it_is_started() -> None:
+    first = job(check_first=True)
+    assert step(first, STARTED) == Again(0.0, None)
+    assert first.attempts == 0
+    assert step(first, DONE) == DONE
+    assert first.attempts == 1
+
+
+def test_a_first_read_that_is_rejected_fails_with_the_apis_words() -> None:
+    rejected = Settled(Outcome.FAILED, 400, None, Error("invalid_request", "no"))
+    assert error_type(step(job(check_first=True), rejected)) == "invalid_request"
+
+
+def test_an_id_that_a_dead_run_may_have_sent_is_ambiguous_until_it_is_read() -> None:
+    recovered = job(unresolved=True)
+    assert recovered.check_next
+    assert error_type(give_up(recovered)) == "ambiguous"
+
+
+def test_failures_use_up_the_attempts() -> None:
+    failing = job()
+    policy = Policy(max_attempts=3)
+    assert isinstance(step(failing, REFUSED_CONNECTION, policy), Again)
+    assert isinstance(step(failing, REFUSED_CONNECTION, policy), Again)
+    assert error_type(step(failing, REFUSED_CONNECTION, policy)) == "connect_failed"
+    assert failing.attempts == 3
+
+
+def test_failures_during_an_outage_use_up_nothing() -> None:
+    failing = job()
+    for _ in range(50):
+        assert isinstance(step(failing, REFUSED_CONNECTION, charge=False), Again)
+
+
+def test_a_failure_is_taken_back_no_more_often_than_said() -> None:
+    failing = job()
+    for _ in range(3):
+        failing.charge()
+        failing.pardon(check=False, most=2)
+    assert failing.charged == 1
+
+
+def test_throttles_use_up_no_attempts_but_patience() -> None:
+    throttled = job()
+    for minute in range(10):
+        assert isinstance(step(throttled, BUSY, Policy(patience_s=600), now=60.0 * minute), Again)
+    assert (
+        error_type(step(throttled, BUSY, Policy(patience_s=600), now=601.0))
+        == "rate_limit_exceeded"
+    )
+
+
+def test_a_wait_longer_than_patience_is_not_waited_for() -> None:
+    for verdict in (
+        Throttled(Error("rate_limit_exceeded", ""), 429, 86400.0),
+        Transient(Error("http_503", ""), True, 503, 86400.0),
+    ):
+        assert isinstance(step(job(), verdict), Settled)
+
+
+def test_a_short_retry_after_does_not_shorten_our_own_delay() -> None:
+    answer = step(job(), Throttled(Error("rate_limit_exceeded", ""), 429, 1.0))
+    assert isinstance(answer, Again)
+    assert answer.delay_s >= 30.0
+
+
+def test_a_refusal_leaves_the_id_failed_for_the_next_run() -> None:
+    verdict = Refused(Error("unauthorized", "no"), 401)
+    assert step(job(), verdict) == Settled(Outcome.FAILED, 401, None, Error("unauthorized", "no"))
+
+
+VERDICTS = st.sampled_from(
+    [
+        DONE,
+        RESET,
+        REFUSED_CONNECTION,
+        BUSY,
+        Settled(Outcome.FAILED, 400, None, Error("invalid_request", "")),
+        Misdirected(Error("unexpected_response", ""), 404),
+        Refused(Error("unauthorized", ""), 401),
+    ]
+)
+
+
+@given(st.lists(st.tuples(VERDICTS, st.sampled_from([STARTED, RESET, DONE, BUSY])), max_size=60))
+def test_no_completion_follows_one_that_may_have_arrived_without_a_read_between(
+    rounds: list[tuple[Verdict, Verdict]],
+) -> None:
+    any_job = job()
+    may_have_arrived = False
+    for number, (on_post, on_read) in enumerate(rounds):
+        verdict = on_read if any_job.check_next else on_post
+        if not any_job.check_next:
+            assert not may_have_arrived
+            may_have_arrived = isinstance(verdict, Transient) and verdict.ambiguous
+        elif isinstance(verdict, Unfinished):
+            may_have_arrived = False
+        if isinstance(step(any_job, verdict, Policy(patience_s=10.0), now=number), Settled):
+            break
+    assert any_job.charged <= Policy().max_attempts

@@ -1,0 +1,1 @@
+"""What commands are made of: a run put together, its preflight, its forecast."""

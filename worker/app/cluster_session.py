@@ -1,0 +1,152 @@
+"""What a run shares with others, put together; and the way to Redis for the other commands."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from worker.core.clock import Clock
+from worker.core.errors import UsageError
+from worker.core.events import Event
+from worker.core.redis_url import secrets_of, without_secrets
+from worker.core.text import redacted
+from worker.settings import ApiKey, Settings, format_duration
+
+if TYPE_CHECKING:
+    from worker.cluster.connection import Connection
+    from worker.cluster.consumer import Consumer, SharedLedger
+    from worker.cluster.queue import Queue
+    from worker.ledger import Ledger
+
+COMMAND_PATIENCE_S: Final = 10.0
+"""What commands that somebody waits for have; a run has its own."""
+
+_SLACK_S: Final = 0.5
+
+
+class ClusterSession:
+    """A run's part in what it shares with others. `member` tells them apart."""
+
+    def __init__(
+        self, connection: Connection, settings: Settings, key: ApiKey, member: str, clock: Clock
+    ):
+        from worker.cluster.budget import Budget, SharedPacer, default_account  # noqa: PLC0415
+
+        account = settings.shared.account or default_account(key.reveal())
+        self._connection = connection
+        self._settings = settings
+        self._member = member
+        self.pacer = partial(SharedPacer, Budget(connection, account, member, clock))
+        """What makes the run's pacer, from the arguments of any pacer."""
+
+    async def work_on(self, name: str, log: Ledger) -> tuple[Consumer, SharedLedger]:
+        """The run's source and ledger over a queue. Raises UsageError where there is none."""
+        from worker.cluster.consumer import Consumer, SharedLedger  # noqa: PLC0415 - Redis
+        from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
+
+        request_s = longest_request_s(self._settings)
+        consumer = Consumer(
+            await existing(Queue(self._connection, name)),
+            self._member,
+            slots=self._settings.pace.concurrency,
+            lease_s=self._settings.shared.lease,
+            request_s=request_s,
+        )
+        self.pacer = partial(self.pacer, is_sure=consumer.is_sure)
+        return consumer, SharedLedger(log, consumer)
+
+    async def shortcomings(self) -> list[str]:
+        """Why a queue is not safe in this Redis."""
+        from worker.cluster.requirements import shortcomings  # noqa: PLC0415 - Redis
+
+        return await shortcomings(self._connection)
+
+
+@asynccontextmanager
+async def cluster_session(
+    settings: Settings, key: ApiKey, run: str, clock: Clock, notify: Callable[[Event], None]
+) -> AsyncIterator[ClusterSession]:
+    """Meet the others in Redis; waits while it is away, with the run's patience."""
+    async with connected(settings, settings.stop.patience, notify) as connection:
+        # Host and process too: leases depend on no two runs having one name.
+        member = f"{socket.gethostname()}.{os.getpid()}.{run}"
+        yield ClusterSession(connection, settings, key, member, clock)
+
+
+async def describe(settings: Settings, queue: str | None) -> tuple[str, list[str]]:
+    """Where the shared Redis is, and what it lacks for a queue; raises what a run would."""
+    async with connected(settings, COMMAND_PATIENCE_S) as connection:
+        from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
+        from worker.cluster.requirements import shortcomings  # noqa: PLC0415 - Redis
+
+        if queue is not None:
+            longest_request_s(settings)
+            await existing(Queue(connection, queue))
+        return f"{connection.name} answers", await shortcomings(connection)
+
+
+async def existing(queue: Queue) -> Queue:
+    """The queue, or UsageError where there is none of its name."""
+    if await queue.exists():
+        return queue
+    raise UsageError(
+        f"there is no queue {queue.name!r}",
+        f"`complete-sessions enqueue SOURCE --queue {queue.name}` makes it",
+    )
+
+
+def longest_request_s(settings: Settings) -> float:
+    """From the permit to the end of its request, whatever happens. Raises UsageError where leases
+    are too short for it."""
+    request_s = settings.api.connect_timeout + settings.api.timeout + _SLACK_S
+    from worker.cluster.consumer import RENEWALS  # noqa: PLC0415 - Redis
+
+    needed_s = request_s * RENEWALS / (RENEWALS - 1)
+    if settings.shared.lease <= needed_s:
+        raise UsageError(
+            f"--lease is {format_duration(settings.shared.lease)}, and a request may take"
+            f" {format_duration(request_s)}: another host could begin before it has ended",
+            f"Make it longer than {format_duration(needed_s)}, or shorten api.timeout",
+        )
+    return request_s
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings, patience_s: float, notify: Callable[[Event], None] = lambda _: None
+) -> AsyncIterator[Connection]:
+    if settings.shared.url is None:
+        raise UsageError("no Redis is named", "Say where it is with --shared URL")
+    url = settings.shared.url
+    try:
+        from redis.exceptions import ResponseError  # noqa: PLC0415 - an extra
+
+        from worker.cluster.connection import Connection  # noqa: PLC0415 - it needs that extra
+    except ImportError:
+        raise UsageError(
+            "sharing needs a library that is not installed",
+            "pip install 'complete-sessions[shared]'",
+        ) from None
+    try:
+        connection = Connection(url, clock=Clock(), patience_s=patience_s, notify=notify)
+    except (TypeError, ValueError) as error:
+        raise _wrong_address(url, error) from None
+    async with connection:
+        try:
+            await connection.ask(lambda redis: redis.ping())
+        except (TypeError, ValueError, LookupError, ResponseError) as error:
+            raise _wrong_address(url, error) from None
+        yield connection
+
+
+def _wrong_address(url: str, error: Exception) -> UsageError:
+    """For what only the library or Redis itself finds: an option, or a database that is not."""
+    said = redacted(str(error), secrets_of(url)).rstrip(".")
+    return UsageError(
+        f"the Redis of --shared cannot be used by the address {without_secrets(url)}: {said}",
+        "Correct the database and the options in it",
+    )

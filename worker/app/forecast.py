@@ -1,0 +1,103 @@
+"""`run --dry-run`: what a run would do, from the input and the log alone."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import closing
+from datetime import timedelta
+
+import click
+
+from worker.app.paths import results_path
+from worker.core.errors import UsageError
+from worker.core.outcomes import Item
+from worker.ledger import Ledger, Past, Standing
+from worker.settings import Settings, load_key, resolve_rate
+from worker.sources import Shard, Source, open_source
+
+_CHUNK = 4096
+
+
+class Forecast:
+    """What a run would find in its source, counted as a run would count it."""
+
+    def __init__(
+        self, limit: int | None, shard: Shard | None = None, *, check_first: bool = False
+    ) -> None:
+        self._limit = limit
+        self._check_first = check_first
+        self._shard = shard
+        self.input = 0
+        self.invalid = 0
+        self.standings: Counter[Standing] = Counter()
+
+    def count(self, item: Item, past: Past) -> None:
+        if self._shard is not None and not self._shard.holds(item.id):
+            return
+        self.input += 1
+        if item.problem is not None:
+            self.invalid += 1
+        else:
+            self.standings[past.standing(item.id)] += 1
+
+    @property
+    def to_send(self) -> int:
+        open_ids = self.standings[Standing.NEW] + self.standings[Standing.CHECK]
+        return open_ids if self._limit is None else min(open_ids, self._limit)
+
+    @property
+    def to_read(self) -> int:
+        """How many of them are read before they are sent; at most, where a limit is set."""
+        if self._check_first:
+            return self.to_send
+        return min(self.standings[Standing.CHECK], self.to_send)
+
+    def lines(self, source: str, results: str, rate: float) -> list[str]:
+        seconds = round((self.to_send + self.to_read) / rate)
+        reason = "--check-first" if self._check_first else "they may have been sent"
+        return [
+            f"source           {source}: {self.input} ids",
+            f"results log      {results}",
+            f"would be sent    {self.to_send}",
+            f"of these, read   {self.to_read} first: {reason}",
+            f"already settled  {self.standings[Standing.SETTLED]}",
+            f"duplicates       {self.standings[Standing.DUPLICATE]}",
+            f"cannot be ids    {self.invalid}",
+            f"would take       about {timedelta(seconds=seconds)} at {rate:g} requests a second",
+            "Nothing was sent.",
+        ]
+
+
+def rehearse(
+    source_name: str, settings: Settings, *, force: bool, shard: Shard | None = None
+) -> int:
+    """Print the forecast of a run; sends, locks and changes nothing."""
+    rate = _rate(settings)
+    results = results_path(source_name, settings, shard)
+    forecast = Forecast(settings.stop.limit, shard, check_first=settings.retry.check_first)
+    with closing(
+        open_source(source_name, format=settings.source.format, field=settings.source.field)
+    ) as source:
+        past = Ledger.preview(results, force=force)
+        _count_all(source, past, forecast)
+    for note in past.notes:
+        click.echo(f"note: {note}", err=True)
+    for line in forecast.lines(source.name, str(results), rate):
+        click.echo(line)
+    return 0
+
+
+def _count_all(source: Source, past: Past, forecast: Forecast) -> None:
+    while items := source.take(_CHUNK):
+        for item in items:
+            forecast.count(item, past)
+
+
+def _rate(settings: Settings) -> float:
+    try:
+        kind = load_key(settings, os.environ).kind
+    except UsageError as error:
+        click.echo(f"note: a run would stop with 2: {error}", err=True)
+        kind = "unknown"
+    return resolve_rate(settings.pace.rate, kind)

@@ -1,0 +1,1 @@
+"""The process around a command: signals, standard streams, limits, the event loop."""

@@ -1,0 +1,284 @@
+"""Puts a run together: source, ledger, client, pacer, observers and signals around the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from worker.api.client import Client
+from worker.app.paths import STDIN, check_metrics_path, results_path
+from worker.app.process.limits import allow_connections
+from worker.app.process.loop import loop_factory
+from worker.app.process.signals import stop_on_signals
+from worker.app.screen import Screen
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode, WorkerError
+from worker.core.events import Event, Observer, RunFinished
+from worker.core.redis_url import secrets_of
+from worker.core.text import redacted
+from worker.ledger import Ledger
+from worker.pacing.burst_probe import first_probe
+from worker.pacing.pacer import Pacer
+from worker.runner import EventDispatcher, Limits, Policy, Runner
+from worker.settings import ApiKey, Settings, resolve_rate
+from worker.sources import AsyncSource, Shard, ShardedSource, open_source
+
+if TYPE_CHECKING:
+    from worker.cluster.consumer import Consumer
+    from worker.observers.metrics import MetricsFile
+    from worker.runner.ports import Ledger as LedgerPort
+    from worker.runner.ports import Source as SourcePort
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run was asked to do: `source` or `queue` says where its ids are.
+
+    `progress` is None where the terminal decides.
+    """
+
+    source: str | None
+    settings: Settings
+    key: ApiKey
+    queue: str | None = None
+    shard: Shard | None = None
+    force: bool = False
+    progress: bool | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def carry_out(plan: Plan) -> int:
+    """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
+    check_metrics_path(plan.source, plan.settings, plan.shard)
+    clock = Clock()
+    hidden = [plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")]
+    screen = Screen(
+        plan.settings.log,
+        plan.progress,
+        clock=clock,
+        command=command_line(sys.argv[1:], hidden),
+        secrets=hidden,
+    )
+    metrics = _metrics_file(plan.settings, screen, clock)
+    try:
+        finished = _run(plan, screen, metrics, clock)
+    except BaseException as error:
+        code = _exit_code_of(error)
+        if metrics is not None:
+            metrics.write_failed(code)
+        if code is not ExitCode.DEFECT:
+            raise
+        screen.show_defect(error)
+        return int(code)
+    finally:
+        screen.close()
+    screen.summarize(finished)
+    return int(finished.exit_code)
+
+
+def command_line(arguments: Sequence[str], hidden: Sequence[str]) -> str:
+    """What a shell takes, without any secret: quoting would rewrite one so that none finds it."""
+    return shlex.join(redacted(text, hidden) for text in ("complete-sessions", *arguments))
+
+
+def _exit_code_of(error: BaseException) -> ExitCode:
+    if isinstance(error, WorkerError):
+        return error.exit_code
+    return ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.DEFECT
+
+
+def _metrics_file(settings: Settings, screen: Screen, clock: Clock) -> MetricsFile | None:
+    if settings.metrics_file is None:
+        return None
+    from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
+
+    return MetricsFile(settings.metrics_file, screen.warn, clock)
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """What is open while a run lasts."""
+
+    plan: Plan
+    run: str
+    results: Path
+    clock: Clock
+    source: AsyncSource | ShardedSource | None
+    ledger: Ledger
+    observers: Sequence[Observer]
+
+
+def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
+    settings = plan.settings
+    results = results_path(plan.source or STDIN, settings, plan.shard)
+    allow_connections(settings.pace.concurrency)
+    run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    for warning in plan.warnings:
+        screen.warn(warning)
+    with ExitStack() as stack:
+        source = _source(plan, screen, stack)
+        ledger = Ledger.open(results, run, force=plan.force)
+        stack.callback(ledger.close)
+        for note in ledger.notes:
+            tell = screen.note if note in ledger.routine else screen.warn
+            tell(note)
+        observers = screen.observers if metrics is None else [*screen.observers, metrics]
+        work = _Work(plan, run, results, clock, source, ledger, observers)
+        screen.open()
+        with asyncio.Runner(loop_factory=loop_factory()) as loop:
+            return loop.run(_run_in_loop(work, screen))
+
+
+def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | ShardedSource | None:
+    if plan.source is None:
+        return None
+    written = plan.settings.source
+    source = AsyncSource(open_source(plan.source, format=written.format, field=written.field))
+    if plan.shard is None:
+        stack.callback(source.close)
+        return source
+    part = ShardedSource(source, plan.shard)
+    stack.callback(part.close)
+    stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
+    return part
+
+
+async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
+    settings, key = work.plan.settings, work.plan.key
+    dispatcher = EventDispatcher(work.observers)
+    async with AsyncExitStack() as stack:
+        client = Client(
+            settings.api.base_url,
+            key.reveal,
+            connect_timeout_s=settings.api.connect_timeout,
+            timeout_s=settings.api.timeout,
+        )
+        await stack.enter_async_context(client)
+        source, ledger, pacer = await _meet(work, screen, dispatcher.notice, stack)
+        runner = Runner(
+            run=work.run,
+            results=str(work.results),
+            source=source,
+            client=client,
+            pacer=make_pacer(settings, key, work.clock, dispatcher.notice, pacer),
+            ledger=ledger,
+            dispatcher=dispatcher,
+            clock=work.clock,
+            policy=policy_of(settings),
+            limits=limits_of(settings, work.clock, tick_s=screen.tick_s),
+            random=Random(),
+        )
+        with stop_on_signals(runner.stop, runner.abort):
+            finished = await runner.run()
+    for error in runner.defects:
+        screen.show_defect(error)
+    return finished
+
+
+async def _meet(
+    work: _Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
+) -> tuple[SourcePort, LedgerPort, Callable[..., Pacer]]:
+    """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
+    plan = work.plan
+    if plan.settings.shared.url is None:
+        assert work.source is not None
+        pacer = partial(Pacer, first_probe=first_probe(_requests_ahead(work)))
+        return work.source, work.ledger, pacer
+    from worker.app.cluster_session import cluster_session  # noqa: PLC0415 - Redis
+
+    met = await stack.enter_async_context(
+        cluster_session(plan.settings, plan.key, work.run, work.clock, notify)
+    )
+    if plan.queue is None:
+        assert work.source is not None
+        return work.source, work.ledger, met.pacer
+    consumer, ledger = await met.work_on(plan.queue, work.ledger)
+    for warning in await met.shortcomings():
+        screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
+    stack.callback(_note_on_shift, consumer, screen)
+    return consumer, ledger, met.pacer
+
+
+def _requests_ahead(work: _Work) -> int | None:
+    """About how many requests the run will send; None where the input's length is not known."""
+    limit = work.plan.settings.stop.limit
+    if work.source is None or work.source.total is None:
+        return limit
+    ahead = max(work.source.total - work.ledger.settled, 0)
+    return ahead if limit is None else min(ahead, limit)
+
+
+def _note_on_shift(consumer: Consumer, screen: Screen) -> None:
+    if consumer.handed_over:
+        count = consumer.handed_over
+        screen.note(f"{count} ids were let go: their lease was over, and others may have them")
+
+
+def make_pacer(
+    settings: Settings,
+    key: ApiKey,
+    clock: Clock,
+    notify: Callable[[Event], None],
+    make: Callable[..., Pacer] = Pacer,
+) -> Pacer:
+    return make(
+        resolve_rate(settings.pace.rate, key.kind),
+        clock=clock,
+        outage_after=settings.stop.outage_after,
+        backoff_initial_s=settings.retry.backoff_initial,
+        backoff_max_s=settings.retry.backoff_max,
+        throttle_initial_s=settings.retry.throttle_initial,
+        throttle_max_s=settings.retry.throttle_max,
+        patience_s=settings.stop.patience,
+        notify=notify,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    retry = settings.retry
+    return Policy(
+        max_attempts=retry.max_attempts,
+        backoff_initial_s=retry.backoff_initial,
+        backoff_max_s=retry.backoff_max,
+        throttle_initial_s=retry.throttle_initial,
+        throttle_max_s=retry.throttle_max,
+        patience_s=settings.stop.patience,
+        on_ambiguous=retry.on_ambiguous,
+        check_first=retry.check_first,
+    )
+
+
+def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
+    stop = settings.stop
+    ends = []
+    if stop.max_duration is not None:
+        ends.append((stop.max_duration, "--max-duration"))
+    if stop.until is not None:
+        ends.append((seconds_until(stop.until.hour, stop.until.minute), "--until"))
+    seconds, name = min(ends, default=(None, ""))
+    return Limits(
+        concurrency=settings.pace.concurrency,
+        window=settings.pace.window,
+        limit=stop.limit,
+        deadline=None if seconds is None else clock.now() + seconds,
+        deadline_name=name,
+        tick_s=tick_s,
+    )
+
+
+def seconds_until(hour: int, minute: int, now: datetime | None = None) -> float:
+    """Seconds till the local clock next shows the time: today, or tomorrow where it is past."""
+    now = now or datetime.now().astimezone()
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
+    if then <= now.replace(tzinfo=None):
+        then += timedelta(days=1)
+    return then.astimezone().timestamp() - now.timestamp()

@@ -1,0 +1,107 @@
+"""What a run shows, and where: a bar and logs on a terminal, JSON lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Final, cast
+
+from worker.core.clock import Clock
+from worker.core.events import Observer, RunFinished
+from worker.observers import logs, summary
+from worker.observers.lines import LogFormat
+from worker.observers.stream import QuietStream
+from worker.settings import LogSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.observers.progress import ProgressBar
+
+_BAR_TICK_S: Final = 0.25
+_TICK_S: Final = 1.0
+
+
+class Screen:
+    """Standard error, as this run uses it.
+
+    `progress` is None where the terminal decides on the bar. `command` is what goes on with the
+    run; `secrets` are never shown. `close` takes the bar away, and may be called twice.
+    """
+
+    def __init__(
+        self,
+        settings: LogSettings,
+        progress: bool | None,
+        *,
+        clock: Clock,
+        command: str,
+        secrets: Sequence[str],
+    ) -> None:
+        self._stream = QuietStream(sys.stderr)
+        is_terminal = self._stream.isatty()
+        self._format: LogFormat = "console" if is_terminal else "json"
+        if settings.format != "auto":
+            self._format = settings.format
+        self._is_quiet = settings.level in ("warning", "error")
+        self._command = command
+        self._secrets = secrets
+        self._console: Console | None = None
+        wants_bar = is_terminal and not self._is_quiet if progress is None else progress
+        self._bar = self._make_bar(clock) if wants_bar else None
+        self._log = logs.configure(
+            self._format, settings.level, self._stream, self._console, secrets
+        )
+        every_s = settings.progress_every if self._bar is None else None
+        self._log_observer = logs.LogObserver(self._log, every_s, clock, command)
+
+    @property
+    def observers(self) -> list[Observer]:
+        return [self._log_observer] if self._bar is None else [self._log_observer, self._bar]
+
+    @property
+    def tick_s(self) -> float:
+        return _TICK_S if self._bar is None else _BAR_TICK_S
+
+    def note(self, text: str) -> None:
+        self._log.info("notice", message=text)
+
+    def warn(self, text: str) -> None:
+        self._log.warning("notice", message=text)
+
+    def show_defect(self, error: BaseException) -> None:
+        self._log.error("defect", traceback="".join(traceback.format_exception(error)))
+
+    def open(self) -> None:
+        if self._bar is not None:
+            self._bar.__enter__()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._stream.drain()
+
+    def summarize(self, finished: RunFinished) -> None:
+        """The summary in words where people read; elsewhere the log's last event holds it."""
+        self.close()
+        if self._format != "console" or (self._is_quiet and finished.needs_nobody):
+            return
+        about = (self._command, self._secrets)
+        if self._console is not None:
+            text = summary.styled(finished, self._console.width, *about)
+            self._console.print(text, soft_wrap=True)
+        else:
+            width = shutil.get_terminal_size().columns
+            self._stream.write(summary.render(finished, width, *about) + "\n")
+        self._stream.drain()
+
+    def _make_bar(self, clock: Clock) -> ProgressBar | None:
+        """The bar, on the console that the log shares; none where no bar can be shown."""
+        from rich.console import Console  # noqa: PLC0415 - a run without a bar needs no rich
+
+        from worker.observers.progress import ProgressBar, can_show  # noqa: PLC0415 - the same
+
+        self._console = Console(file=cast("IO[str]", self._stream))
+        return ProgressBar(self._console, clock) if can_show(self._console) else None

@@ -1,0 +1,254 @@
+"""One run's share of a queue: the ids it works on, as a source, and their leases, as a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from worker.cluster.queue import Entry, Queue, QueueGoneError
+from worker.core.clock import Clock
+from worker.core.outcomes import Item, Outcome, Record
+from worker.ledger import Ledger, Standing
+
+_T = TypeVar("_T")
+
+RENEWALS: Final = 6
+"""How often a lease is renewed before it would be over."""
+
+_POLL_S: Final = 1.0
+_SETTLED_AT_ONCE: Final = 256
+
+
+class LeaseClock(Clock):
+    """Goes on while the machine sleeps, as leases do, where the system has such a clock."""
+
+    _ID: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+    def now(self) -> float:
+        return time.clock_gettime(self._ID)
+
+
+class Consumer:
+    """What a run holds of a queue: a source of ids, whose leases it renews until they are settled.
+
+    `slots` is how many ids it holds at most, `request_s` how long a request may take. An id whose
+    lease was lost may belong to another run; `handed_over` counts those.
+    """
+
+    def __init__(
+        self, queue: Queue, consumer: str, *, slots: int, lease_s: float, request_s: float
+    ) -> None:
+        self.name = f"queue {queue.name}"
+        self.handed_over = 0
+        self.stopped = False
+        self._queue = queue
+        self._consumer = consumer
+        self._slots = slots
+        self._lease_s = lease_s
+        self._request_s = request_s
+        self._clock = LeaseClock()
+        self._places: dict[str, str] = {}
+        self._lost: set[str] = set()
+        self._parked: dict[str, Item] = {}
+        self._sure_until = -math.inf
+        self._ended = False
+        self._wake = asyncio.Event()
+
+    @property
+    def total(self) -> int | None:
+        """Unknown: others work on the queue as well."""
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        return self._ended
+
+    async def take(self, most: int) -> list[Item]:
+        """Ids as soon as there are any, and slots for them; [] when the queue is worked off.
+
+        While others hold the last ids it waits: they may yet have to be taken over.
+        """
+        while not (self.stopped or self._ended):
+            self._wake.clear()
+            room = min(most, self._slots - len(self._places))
+            items = await self._fetch(room) if room > 0 else self._unpark()
+            if items or self._ended:
+                return items
+            await self._clock.wait(self._wake, self._clock.now() + min(_POLL_S, self._lease_s / 4))
+        return []
+
+    async def take_rest(self, most: int) -> list[Item]:
+        """Nothing: what this run does not take, others do."""
+        del most
+        return []
+
+    def interrupt(self) -> None:
+        self.stopped = True
+        self._wake.set()
+
+    def owns(self, id: str) -> bool:
+        """Whether the id is this run's to send. A False is said once: the runner forgets it then,
+        and may be given it anew."""
+        if id in self._lost:
+            self._lost.discard(id)
+            self.handed_over += 1
+            return False
+        return id in self._places
+
+    async def is_sure(self) -> bool:
+        """Whether a request that leaves now ends before its lease does, so that it cannot meet
+        another run's. If it might not, renews the leases before it says so."""
+        if self._clock.now() + self._request_s < self._sure_until:
+            return True
+        await self.renew()
+        return False
+
+    async def renew(self) -> None:
+        """Begin the leases anew, and learn which ids others have taken over."""
+        began_at = self._clock.now()
+        ids = dict(zip(self._places.values(), self._places, strict=True))
+        for place in await self._unless_gone(self._queue.renew(self._consumer, list(ids))):
+            self._lose(ids[place])
+        self._sure_until = max(self._sure_until, began_at + self._lease_s)
+
+    async def renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / RENEWALS)
+            await self.renew()
+
+    async def settle(self, records: Sequence[Record]) -> None:
+        """Tell the queue of outcomes that are on disk here; may be repeated."""
+        held = [(self._places[one.id], one) for one in records if one.id in self._places]
+        if held:
+            await self._unless_gone(self._queue.settle(self._consumer, held))
+        for record in records:
+            self._places.pop(record.id, None)
+            self._parked.pop(record.id, None)
+            self._lost.discard(record.id)
+        self._wake.set()
+
+    async def hand_back(self) -> None:
+        """Let others go on at once with what is not settled here, and not in flight any more."""
+        await self._queue.release(self._consumer, self._lease_s)
+
+    async def _fetch(self, room: int) -> list[Item]:
+        began_at = self._clock.now()
+        held_nothing = not self._places
+        entries, left = await self._unless_gone(
+            self._queue.fetch(self._consumer, self._lease_s, room)
+        )
+        # An answer that was long on its way, past a renewal, tells of leases that began before it.
+        sure_until = began_at + self._lease_s
+        self._sure_until = sure_until if held_nothing else min(self._sure_until, sure_until)
+        items = [entry.item for entry in entries if self._is_new(entry)]
+        self._ended = not left
+        return self._unpark() + items
+
+    def _is_new(self, entry: Entry) -> bool:
+        """Whether to work on it. A lease that was over may also give back what is in hand, even at
+        its old place: others may have sent it meanwhile. What the runner still works on is parked
+        until the runner has let it go."""
+        session_id = entry.item.id
+        self._lose(session_id)
+        self._places[session_id] = entry.place
+        if session_id in self._lost:
+            self._parked[session_id] = Item(session_id, entry.item.line, check_first=True)
+        return session_id not in self._lost
+
+    def _unpark(self) -> list[Item]:
+        free = self._parked.keys() - self._lost
+        return [self._parked.pop(session_id) for session_id in free]
+
+    def _lose(self, session_id: str) -> None:
+        held = self._places.pop(session_id, None) is not None
+        if held and self._parked.pop(session_id, None) is None:
+            self._lost.add(session_id)
+
+    async def _unless_gone(self, answer: Awaitable[_T]) -> _T:
+        try:
+            return await answer
+        except QueueGoneError:
+            for session_id in list(self._places):
+                self._lose(session_id)
+            raise
+
+
+class SharedLedger:
+    """The results log of this machine, whose outcomes are settled with the queue as well.
+
+    The queue's list of pending entries is the journal.
+    """
+
+    def __init__(self, log: Ledger, consumer: Consumer) -> None:
+        self._log = log
+        self._consumer = consumer
+        self._left: set[str] = set()
+        self._unsettled: list[Record] = []
+        self._due = asyncio.Event()
+        self._settling = asyncio.Lock()
+
+    @property
+    def recovered(self) -> int:
+        return self._log.recovered
+
+    def standing(self, id: str) -> Standing:
+        """The queue decides what is to be done; what this machine's log knows of is read first."""
+        known = self._log.standing(id) is not Standing.NEW
+        return Standing.CHECK if known else Standing.NEW
+
+    def owns(self, id: str) -> bool:
+        return self._consumer.owns(id)
+
+    async def enter(self, ids: Sequence[str]) -> None:
+        """They stand in the queue's list since they were delivered."""
+
+    def append(self, record: Record) -> None:
+        """What fails when the run is about to end is not given up: it stays for others to do."""
+        if self._consumer.stopped and record.outcome is Outcome.FAILED:
+            self._left.add(record.id)
+        self._log.append(record)
+
+    async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None:
+        def on_disk(records: Sequence[Record]) -> None:
+            self._unsettled += [record for record in records if record.id not in self._left]
+            self._due.set()
+            on_durable(records)
+
+        tasks = [
+            asyncio.ensure_future(work)
+            for work in (
+                self._log.serve(on_disk),
+                self._settle_for_ever(),
+                self._consumer.renew_for_ever(),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def finish(self, *, good_order: bool) -> None:
+        await self._log.finish(good_order=good_order)
+        await self._settle()
+        if good_order:
+            await self._consumer.hand_back()
+
+    async def _settle_for_ever(self) -> None:
+        while True:
+            await self._due.wait()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        async with self._settling:
+            self._due.clear()
+            while self._unsettled:
+                batch = self._unsettled[:_SETTLED_AT_ONCE]
+                await self._consumer.settle(batch)
+                del self._unsettled[: len(batch)]

@@ -1,0 +1,1 @@
+"""Values that every room shares: outcomes, errors, events, time, text, secrets."""

@@ -1,0 +1,92 @@
+"""Requests that leave early on purpose, so that a full limiter refuses them and not a neighbour's.
+
+Whoever sends evenly at just the rate of a limiter takes each place in it the moment it is free.
+Where the limiter lets bursts pass and is full, it then refuses the account's other users only, and
+the even sender never learns that they are there. An early request finds the limiter at its fullest:
+the refusal is ours, and the rate gives way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_EARLY: Final = 0.2
+_PROBE: Final = (3.4, _EARLY, _EARLY, _EARLY)
+_SMALLEST_ROUND: Final = 5
+_REALLY_EARLY: Final = 0.5
+"""A gap of less than this part of an even one tells; an early request may have been held up."""
+
+_REQUESTS_FOR_A_PROBE: Final = 900
+"""A limiter without bursts refuses all three: no more than one request in 300 is to be refused."""
+
+_WARM_UP: Final = 10
+_NEXT_PROBE_AFTER: Final = 3000
+
+
+def first_probe(requests: int | None) -> int | None:
+    """After how many requests a run may probe that will send about so many (None: not known).
+
+    None where the run is too short for refusals that it brings on itself.
+    """
+    if requests is None:
+        return _REQUESTS_FOR_A_PROBE
+    return _WARM_UP if requests >= _REQUESTS_FOR_A_PROBE else None
+
+
+class BurstProbe:
+    """By how much the gaps between requests differ from even ones.
+
+    They are even until a probe, three early requests, has shown that the limiter lets bursts pass.
+    From then on each round of `round_size` gaps begins with a long one and ends with two short
+    ones, and lasts as long as if they were even: that asks less of the limiter than the probe did.
+    `first_probe` counts requests; None: there is no probe.
+    """
+
+    def __init__(self, round_size: int = 0, first_probe: int | None = None) -> None:
+        self.is_tolerated = False
+        self._round = (2.6, *[1.0] * (round_size - 3), _EARLY, _EARLY)
+        self._until_probe = math.inf
+        if first_probe is not None and round_size >= _SMALLEST_ROUND:
+            self._until_probe = first_probe
+        self._ahead: list[float] = []
+        self._probing: set[float] = set()
+        self._passed = 0
+
+    @property
+    def stretch(self) -> float:
+        """How long the next gap is, in even gaps."""
+        return self._ahead[-1] if self._ahead else 1.0
+
+    def left(self, now: float, gaps: float) -> None:
+        """A request left `now`, so many even gaps after the last one."""
+        if self._ahead:
+            is_early = self._ahead.pop() == _EARLY and gaps < _REALLY_EARLY
+            if is_early and not self.is_tolerated:
+                self._probing.add(now)
+        if not self._ahead:
+            self._plan()
+
+    def answered(self, sent_at: float) -> None:
+        """The request that left at `sent_at` was let through."""
+        if sent_at in self._probing:
+            self._probing.remove(sent_at)
+            self._passed += 1
+            self.is_tolerated = self._passed == _PROBE.count(_EARLY)
+
+    def refused(self, sent_at: float) -> bool:
+        """The one that left at `sent_at` was answered 429: whether for being early, in a probe."""
+        is_probe = sent_at in self._probing
+        self._probing.discard(sent_at)
+        return is_probe
+
+    def _plan(self) -> None:
+        if self.is_tolerated:
+            self._ahead = [*reversed(self._round)]
+            return
+        self._until_probe -= 1
+        if self._until_probe <= 0:
+            self._until_probe = _NEXT_PROBE_AFTER
+            self._passed = 0
+            self._probing.clear()
+            self._ahead = [*reversed(_PROBE)]

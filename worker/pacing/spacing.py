@@ -1,0 +1,68 @@
+"""The gaps between requests. Time is an argument."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from worker.pacing.adaptive import AdaptiveRate
+from worker.pacing.burst_probe import BurstProbe
+
+_STRICT_GAP_S: Final = 0.01
+_LATENESS_MADE_UP_S: Final = 0.05
+_MARGIN: Final = 1.005
+"""What a request loses on its way must not make the next one's gap too short for a strict limiter:
+half a millisecond at 10/s, where some count in whole ones."""
+
+_OPENING_S: Final = 0.01
+"""The first request opens its connection before it leaves."""
+
+
+class Spacing:
+    """Even gaps between requests, with no burst at the start or after a pause.
+
+    A gap of 10 ms or more is counted from when the last request really left: a strict limiter
+    refuses whoever makes lateness up. The loop cannot wake often enough for shorter gaps, so there
+    lateness of up to 50 ms is made up; more than that is idleness, and gives no credit. `adaptive`
+    says how long a gap is, and in the longer ones `burst_probe` has a say.
+    """
+
+    def __init__(self, adaptive: AdaptiveRate, burst_probe: BurstProbe) -> None:
+        self._adaptive = adaptive
+        self._burst_probe = burst_probe
+        self._last = -math.inf
+
+    def next_at(self, now: float) -> float:
+        """When the next request may leave, at the rate of now."""
+        gap_s = 1.0 / self._adaptive.rate(now)
+        if gap_s < _STRICT_GAP_S:
+            return self._last + gap_s
+        margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN
+        return self._last + gap_s * margin * self._burst_probe.stretch
+
+    def makes_up_lateness(self, now: float) -> bool:
+        """Whether a request that is late by a millisecond costs nothing."""
+        return 1.0 / self._adaptive.rate(now) < _STRICT_GAP_S
+
+    def left(self, now: float) -> None:
+        """A request leaves now."""
+        gap_s = 1.0 / self._adaptive.rate(now)
+        if self._last == -math.inf:
+            self._last = now + _OPENING_S
+        elif gap_s < _STRICT_GAP_S:
+            due = self._last + gap_s
+            self._last = due if now - due <= _LATENESS_MADE_UP_S else now
+        else:
+            self._burst_probe.left(now, (now - self._last) / gap_s)
+            self._last = now
+
+    def answered(self, sent_at: float) -> None:
+        """The request that left at `sent_at` was let through."""
+        self._burst_probe.answered(sent_at)
+
+    def throttled(self, now: float, sent_at: float) -> bool:
+        """The request that left at `sent_at` was answered 429: whether the rate was cut for it."""
+        if self._burst_probe.refused(sent_at):
+            return False
+        may_be_stray = not self._burst_probe.is_tolerated
+        return self._adaptive.throttled(now, sent_at, may_be_stray=may_be_stray)

@@ -1,0 +1,1 @@
+"""What results logs say: for a terminal, a page, or a program."""

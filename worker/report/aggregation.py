@@ -1,0 +1,161 @@
+"""Reads results logs once, in bounded memory, and keeps what reports are made of.
+
+For each id its latest state is kept (about 90 bytes), for each run its bins over time; records
+are not, but for the newest that carry an error.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from worker.core.outcomes import Outcome, Record
+from worker.report.state import Latest, States, pack_id
+from worker.report.timeline import Bin, RunTrace
+
+MAX_FAILURES: Final = 5_000
+DETAILED_RUNS: Final = 6
+_MAX_EXAMPLES = 4
+
+
+class Failure(NamedTuple):
+    """An id whose latest outcome is failed."""
+
+    log: str
+    record: Record
+
+
+class _Shelf:
+    """The newest lines of one log that carry an error, with their state's number."""
+
+    def __init__(self) -> None:
+        self.failures: OrderedDict[bytes | str, tuple[int, Record]] = OrderedDict()
+        self.examples: dict[str, deque[tuple[bytes | str, int, Record]]] = {}
+
+    def put(self, key: bytes | str, number: int, error_type: str, record: Record) -> None:
+        if error_type not in self.examples:
+            self.examples[error_type] = deque(maxlen=_MAX_EXAMPLES)
+        self.examples[error_type].append((key, number, record))
+        self.failures.pop(key, None)
+        if record.outcome is not Outcome.FAILED:
+            return
+        self.failures[key] = (number, record)
+        if len(self.failures) > MAX_FAILURES:
+            self.failures.popitem(last=False)
+
+
+class LogTrace:
+    """What was read from one log; the caller may count lines that are no records."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.runs: list[RunTrace] = []
+        self.detailed: list[RunTrace] = []
+        self.latest: Counter[int] = Counter()
+        self.shelf = _Shelf()
+        self.bad_lines = 0
+
+
+class Aggregator:
+    """Reads logs one after the other and adds them up.
+
+    Of an id in several logs, the state counts that the run which began last gave it.
+    """
+
+    def __init__(self) -> None:
+        self.logs: list[LogTrace] = []
+        self.runs: list[RunTrace] = []
+        self._detailed: list[RunTrace] = []
+        self.states = States()
+        self.latest = Latest()
+
+    def read(self, name: str, records: Iterable[Record]) -> LogTrace:
+        """Take in a log's records, in their order."""
+        log = LogTrace(name)
+        latest = Latest()
+        self._read_into(log, latest, records)
+        log.latest = latest.counts()
+        self._merge(latest)
+        self.logs.append(log)
+        # Not sooner: a run's beginning is known when all of its log has been read.
+        self._detailed += log.detailed
+        _keep_detail_of_newest(self._detailed)
+        return log
+
+    def _read_into(self, log: LogTrace, latest: Latest, records: Iterable[Record]) -> None:
+        runs: dict[str, RunTrace] = {}
+        states = self.states
+        for record in records:
+            run = runs.get(record.run)
+            if run is None:
+                run = runs[record.run] = self._begin_run(log, record.run)
+            number = states.number(run.number, record)
+            key = pack_id(record.id)
+            latest.states[key] = number
+            run.add(record, number)
+            if record.error is not None:
+                log.shelf.put(key, number, states[number].error_type or "", record)
+            elif log.shelf.failures:
+                log.shelf.failures.pop(key, None)
+
+    def _begin_run(self, log: LogTrace, name: str) -> RunTrace:
+        _keep_detail_of_newest(log.detailed)
+        run = RunTrace(log.name, name, len(self.runs))
+        self.runs.append(run)
+        log.runs.append(run)
+        log.detailed.append(run)
+        return run
+
+    def _merge(self, latest: Latest) -> None:
+        if not self.logs:
+            self.latest = latest
+            return
+        began = [_beginning(run) for run in self.runs]
+        self.latest.merge(latest, [began[state.run] for state in self.states])
+
+    def total(self) -> Bin:
+        """All lines of all runs in one."""
+        total = Bin()
+        for run in self.runs:
+            total.pour_in(run.total())
+        return total
+
+    def runs_by_time(self) -> list[RunTrace]:
+        """The runs of all logs, the one that began last at the end."""
+        return sorted(self.runs, key=_beginning)
+
+    def failures(self) -> list[Failure]:
+        """Ids that are failed, the newest first; at most MAX_FAILURES of each log."""
+        found = [
+            Failure(log.name, record)
+            for log in self.logs
+            for key, (number, record) in log.shelf.failures.items()
+            if self._is_latest(key, number)
+        ]
+        return sorted(found, key=lambda failure: failure.record.at, reverse=True)
+
+    def example(self, error_type: str) -> Record | None:
+        """A line with this error, of an id that still has it where one is known."""
+        found = [
+            (key, number, record)
+            for log in self.logs
+            for key, number, record in reversed(log.shelf.examples.get(error_type, ()))
+        ]
+        current = [record for key, number, record in found if self._is_latest(key, number)]
+        return next(iter(current or [record for _, _, record in found]), None)
+
+    def _is_latest(self, key: bytes | str, number: int) -> bool:
+        return self.latest.states.get(key) == number
+
+
+def _keep_detail_of_newest(runs: list[RunTrace]) -> None:
+    """Leave those that began last in the list; the others forget their detail."""
+    runs.sort(key=_beginning)
+    for run in runs[:-DETAILED_RUNS]:
+        run.forget_detail()
+    del runs[:-DETAILED_RUNS]
+
+
+def _beginning(run: RunTrace) -> float:
+    return float("-inf") if run.began is None else run.began

@@ -1,0 +1,108 @@
+"""What the sandbox answers: the API's own shapes, and those of the proxies in front of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, Final
+
+import msgspec
+
+from worker.sandbox.sessions import Session, Status
+
+_JSON: Final = "application/json; charset=utf-8"
+_HTML: Final = "text/html; charset=utf-8"
+_CREATED_AT: Final = "2026-01-01T00:00:00.000Z"
+
+
+class Response(msgspec.Struct, frozen=True):
+    """An HTTP response before it is sent."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def json(status: int, value: object) -> Response:
+    return Response(status, msgspec.json.encode(value), {"Content-Type": _JSON})
+
+
+def html(status: int, title: str) -> Response:
+    """What a proxy answers, and not the API."""
+    page = f"<html><head><title>{escape(title)}</title></head><body>{escape(title)}</body></html>\n"
+    return Response(status, page.encode(), {"Content-Type": _HTML})
+
+
+def error(status: int, error_type: str, message: str) -> Response:
+    """An error as the API words it."""
+    return json(status, {"type": error_type, "message": message})
+
+
+PROCESSING: Final = json(200, {"status": Status.PROCESSING})
+UNAUTHORIZED: Final = error(401, "unauthorized", "Invalid API key")
+UNAVAILABLE: Final = html(503, "503 Service Temporarily Unavailable")
+BAD_GATEWAY: Final = html(502, "502 Bad Gateway")
+CAPTIVE_PORTAL: Final = html(200, "Welcome! Please sign in to continue")
+SERVER_ERROR: Final = error(500, "internal_server_error", "Something went wrong on our side")
+EMPTY: Final = Response(200, b"", {"Content-Type": _JSON})
+
+
+def not_found(session_id: str) -> Response:
+    return error(404, "resource_not_found", f"Invalid workflow session id '{session_id}'")
+
+
+def not_completable(session: Session) -> Response:
+    message = f"Workflow session '{session.id}' is {session.status} and cannot be completed"
+    return error(400, "invalid_request", message)
+
+
+def foreign(method: str, path: str) -> Response:
+    """The 404 of a server that is not the API: its body has no `type`."""
+    return json(404, {"message": f"Cannot {method} {path}"})
+
+
+def throttled(retry_after: str | None) -> Response:
+    body = msgspec.json.encode({"type": "rate_limit_exceeded", "message": "Too many requests"})
+    headers = {"Content-Type": _JSON}
+    if retry_after is not None:
+        headers["Retry-After"] = retry_after
+    return Response(429, body, headers)
+
+
+def redirect(location: str) -> Response:
+    return Response(302, b"", {"Content-Type": _HTML, "Location": location})
+
+
+def cut(response: Response) -> Response:
+    """A 200 whose body ends in the middle."""
+    return Response(200, half(response.body), response.headers)
+
+
+def half(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def reading(session: Session) -> Response:
+    return json(200, _describe(session))
+
+
+def page(sessions: Iterable[Session], number: int, size: int, total: int) -> Response:
+    """A page of the list; `total` is the number of sessions on all pages."""
+    items = [_describe(session) for session in sessions]
+    envelope = {"page": number, "pageSize": size, "totalItems": total, "pages": -(-total // size)}
+    return json(200, envelope | {"items": items})
+
+
+def _describe(session: Session) -> dict[str, Any]:
+    complete = session.status is Status.COMPLETE
+    return {
+        "id": session.id,
+        "clientId": "5eb04fcd0f3e360008035eb1",
+        "entityName": "Sand Box",
+        "status": session.status,
+        "workflowTemplateId": "5f5d1c0f0f3e360008035eb2",
+        "outcome": "clear" if complete else None,
+        "createdAt": _CREATED_AT,
+        "completedAt": _CREATED_AT if complete else None,
+        "updatedAt": _CREATED_AT,
+    }

@@ -1,0 +1,162 @@
+"""The sessions that the sandbox holds, and how often the checks of each were triggered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from worker.core.errors import UsageError
+from worker.core.outcomes import is_valid_id
+
+MAX_PAGE_SIZE: Final = 100
+_LINE_ADVICE: Final = "A line holds an id, `id,status` or a JSON object"
+
+
+class Status(StrEnum):
+    """A workflow session's status."""
+
+    STARTED = "started"
+    PROCESSING = "processing"
+    COMPLETE = "complete"
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+
+
+COMPLETABLE: Final = frozenset({Status.STARTED, Status.PROCESSING, Status.COMPLETE})
+"""Completing one of these triggers its checks, and bills them: each time, not only the first."""
+
+
+class Visits(msgspec.Struct):
+    """How many requests of each method an id has seen, and how many of them met a fault."""
+
+    posts: int = 0
+    gets: int = 0
+    faults: int = 0
+
+    def count(self, method: str) -> int:
+        """Count a request; returns how many of this method there were before it."""
+        if method == "POST":
+            self.posts += 1
+            return self.posts - 1
+        self.gets += 1
+        return self.gets - 1
+
+
+class Session(Visits, kw_only=True):
+    """`changed_at` is when the status last changed, in seconds of the sandbox's clock."""
+
+    id: str
+    status: Status = Status.STARTED
+    triggers: int = 0
+    changed_at: float = 0.0
+
+
+class Sessions:
+    """Sessions by id. With `any_id` every well-formed id is one, begun when it is first named.
+
+    A session that is processing becomes complete after `processing_s` seconds; None: never.
+    """
+
+    def __init__(
+        self,
+        statuses: Mapping[str, Status],
+        *,
+        any_id: bool = False,
+        processing_s: float | None = None,
+    ) -> None:
+        self.held = {key: Session(id=key, status=status) for key, status in statuses.items()}
+        self.triggered = 0
+        self.triggered_twice: dict[str, int] = {}
+        self._any_id = any_id
+        self._processing_s = processing_s
+        self._strangers: dict[str, Visits] = {}
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, session_id: str) -> Session:
+        return self.held[session_id]
+
+    def visits(self, session_id: str) -> Visits:
+        """The counters of an id, whether it is held or not; "" is the list of all sessions."""
+        if session_id in self.held:
+            return self.held[session_id]
+        if self._any_id and is_valid_id(session_id):
+            self.held[session_id] = Session(id=session_id)
+            return self.held[session_id]
+        return self._strangers.setdefault(session_id, Visits())
+
+    def read(self, session_id: str, now: float) -> Session | None:
+        session = self.held.get(session_id)
+        if session is not None:
+            self._settle(session, now)
+        return session
+
+    def trigger(self, session: Session, now: float) -> None:
+        """Run the checks of a session once more."""
+        session.triggers += 1
+        session.status = Status.PROCESSING
+        session.changed_at = now
+        if session.triggers == 1:
+            self.triggered += 1
+        else:
+            self.triggered_twice[session.id] = session.triggers
+
+    def page(self, number: int, size: int, now: float) -> Iterator[Session]:
+        """Page `number`, counted from 1, of all sessions, newest first."""
+        first = (number - 1) * size
+        for session in islice(reversed(self.held.values()), first, first + size):
+            self._settle(session, now)
+            yield session
+
+    def _settle(self, session: Session, now: float) -> None:
+        if session.status is not Status.PROCESSING or self._processing_s is None:
+            return
+        if now - session.changed_at >= self._processing_s:
+            session.status = Status.COMPLETE
+
+
+class _Line(msgspec.Struct):
+    id: str
+    status: Status = Status.STARTED
+
+
+def read_sessions(path: Path) -> dict[str, Status]:
+    """Sessions from a file: an id, `id,status` or `{"id": ..., "status": ...}` on each line.
+
+    Without a status a session is started. Blank lines, comments (#) and a CSV header are skipped.
+    Raises UsageError where the file cannot be read, or a line of it cannot be understood.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read the sessions in {path}: {error}", "Name a file of text with --sessions"
+        ) from error
+    return dict(_parse_lines(lines, path))
+
+
+def _parse_lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Status]]:
+    for number, text in enumerate(map(str.strip, lines), start=1):
+        if not text or text.startswith("#") or (number == 1 and text.startswith("id,")):
+            continue
+        try:
+            line = _parse_line(text)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{path}, line {number}: {error}", _LINE_ADVICE) from error
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{path}, line {number} is not JSON: {error}", _LINE_ADVICE) from error
+        yield line.id, line.status
+
+
+def _parse_line(text: str) -> _Line:
+    if text.startswith("{"):
+        return msgspec.json.decode(text, type=_Line)
+    session_id, _, status = text.partition(",")
+    fields = {"id": session_id.strip(), "status": status.strip() or Status.STARTED}
+    return msgspec.convert(fields, _Line)
