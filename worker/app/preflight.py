@@ -10,6 +10,7 @@ from pathlib import Path
 from worker.app.paths import STDIN, check_metrics_path, names_stream, results_path
 from worker.core.clock import Clock
 from worker.core.errors import LedgerError
+from worker.ledger.disk import Disk
 from worker.ledger.files import open_regular, reported
 from worker.ledger.journal import journal_path, read_journal, read_pid
 from worker.ledger.lock import lock
@@ -31,9 +32,9 @@ def try_results(source: str | None, settings: Settings) -> str:
     """Look at the log, its lock, its journal and their directory. Raises what a run would."""
     if source is None and settings.results is None:
         return "beside the source, as none is named"
-    path = locate(results_path(source or STDIN, settings))
+    path = locate(Disk(), results_path(source or STDIN, settings))
     _try_log(path)
-    read_journal(journal_path(path), lambda _: None, alone=True)
+    read_journal(Disk(), journal_path(path), lambda _: None, alone=True)
     # Also where the log is there already: the journal comes into being by a rename.
     _check_writable(path.parent, "a log and its journal cannot be made in")
     return f"{path} can be written"
@@ -56,14 +57,14 @@ def try_metrics(path: Path, source: str | None, settings: Settings) -> str:
 def _try_log(path: Path) -> None:
     with reported("read the results log", path, "Name another with --results FILE"):
         try:
-            fd = open_regular(path, os.O_RDONLY)
+            file = open_regular(Disk(), path, os.O_RDONLY)
         except FileNotFoundError:
             return
         try:
-            refuse_foreign(fd, path)
-            lock(fd, path, "results log", lambda: read_pid(journal_path(path)))
+            refuse_foreign(file, path)
+            lock(file, path, "results log", lambda: read_pid(Disk(), journal_path(path)))
         finally:
-            os.close(fd)
+            file.close()
     _check_writable(path, "the results log cannot be written:")
 
 

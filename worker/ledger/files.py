@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from worker.core.errors import LedgerError
+from worker.ledger.disk import Disk, File, FileStatus
 
 CHUNK_BYTES: Final = 1 << 20
 MAX_LINE_BYTES: Final = 1 << 20
@@ -24,9 +24,6 @@ _MEDDLING_ADVICE: Final = (
     "Nothing more is sent. Keep other programs away from it while a run lasts, then run the same "
     "command again: what is in doubt is read before it is sent"
 )
-
-# Where a system has no fdatasync (macOS), fsync does the same and more.
-sync_data: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
 
 
 @contextmanager
@@ -71,55 +68,47 @@ def read_blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
         yield Block(first, [rest], torn=True)
 
 
-def read_from_start(fd: int) -> Iterator[Block]:
+def read_from_start(file: File) -> Iterator[Block]:
     """The lines of an open file, without moving the position at which it is written."""
     offset = 0
 
     def read(size: int) -> bytes:
         nonlocal offset
-        data = os.pread(fd, size, offset)
+        data = file.read_at(offset, size)
         offset += len(data)
         return data
 
     return read_blocks(read)
 
 
-def open_regular(path: Path, flags: int) -> int:
-    """A descriptor of the regular file `path`, created 0600 if `flags` say so.
+def open_regular(disk: Disk, path: Path, flags: int) -> File:
+    """Open the regular file `path`, or make it if `flags` say so.
 
     Raises OSError, or LedgerError where `path` is a device, a pipe or the like. Such things are not
     opened at all where it can be known before: opening some of them blocks, or acts.
     """
     with suppress(FileNotFoundError):
-        _refuse_irregular(path, path.stat(follow_symlinks=not flags & os.O_NOFOLLOW))
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o600)
+        follow_symlinks = not flags & os.O_NOFOLLOW
+        _refuse_irregular(path, disk.status(path, follow_symlinks=follow_symlinks))
+    file = disk.open(path, flags)
     try:
-        _refuse_irregular(path, os.fstat(fd))
+        _refuse_irregular(path, file.status())
     except LedgerError:
-        os.close(fd)
+        file.close()
         raise
-    return fd
+    return file
 
 
-def _refuse_irregular(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _refuse_irregular(path: Path, found: FileStatus) -> None:
+    if not found.is_regular:
         raise LedgerError(f"{path} is not a regular file", "Give the path of a file, or of none")
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(file: File, data: bytes) -> None:
     """Write every byte; a write that a limit or a full disk cuts short goes on until it fails."""
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory last: a new or renamed file is lost without it."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        view = view[file.write(view) :]
 
 
 class AppendFile:
@@ -129,14 +118,15 @@ class AppendFile:
     kernel may have dropped the data, and a second sync that succeeds would prove nothing.
     """
 
-    def __init__(self, name: str, path: Path, fd: int) -> None:
+    def __init__(self, name: str, disk: Disk, path: Path, file: File) -> None:
         self.path = path
         self._name = name
-        self._fd = fd
+        self._disk = disk
+        self._file = file
         self._failure: LedgerError | None = None
-        found = os.fstat(fd)
-        self._identity = (found.st_dev, found.st_ino)
-        self._size = found.st_size
+        found = file.status()
+        self._identity = found.identity
+        self._size = found.size
 
     def append(self, data: bytes) -> None:
         """On return `data` is on disk; where LedgerError is raised, nothing of it counts."""
@@ -155,38 +145,36 @@ class AppendFile:
         found = self._stat()
         if found is None:
             self._refuse("was removed")
-        elif (found.st_dev, found.st_ino) != self._identity:
+        elif found.identity != self._identity:
             self._refuse("was replaced by another file")
-        elif found.st_size < self._size:
-            self._refuse(f"was cut from {self._size} to {found.st_size} bytes")
-        elif found.st_size > self._size:
+        elif found.size < self._size:
+            self._refuse(f"was cut from {self._size} to {found.size} bytes")
+        elif found.size > self._size:
             self._refuse("was written to by another program")
 
     @property
     def closed(self) -> bool:
-        return self._fd < 0
+        return self._file.closed
 
     def close(self) -> None:
-        """Close the descriptor, and with it the lock that may hang on it; may be repeated."""
-        if not self.closed:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the file, and free the lock that may hang on it; may be repeated."""
+        self._file.close()
 
     def _write(self, data: bytes) -> None:
         try:
-            write_all(self._fd, data)
-            sync_data(self._fd)
+            write_all(self._file, data)
+            self._file.sync_data()
         except OSError:
             # Best effort: a torn line that stays is mended when the file is opened again.
             with suppress(OSError):
-                os.ftruncate(self._fd, self._size)
-                sync_data(self._fd)
+                self._file.truncate(self._size)
+                self._file.sync_data()
             raise
         self._size += len(data)
 
-    def _stat(self) -> os.stat_result | None:
+    def _stat(self) -> FileStatus | None:
         with reported(f"look at the {self._name}", self.path), suppress(FileNotFoundError):
-            return self.path.stat()
+            return self._disk.status(self.path)
         return None
 
     def _refuse(self, what: str) -> None:

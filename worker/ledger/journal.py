@@ -18,13 +18,14 @@ from typing import Final
 
 import msgspec
 
+from worker.core.errors import LedgerError
 from worker.core.outcomes import is_valid_id
+from worker.ledger.disk import Disk, File
 from worker.ledger.files import (
     AppendFile,
     open_regular,
     read_from_start,
     reported,
-    sync_directory,
     write_all,
 )
 from worker.ledger.lock import lock
@@ -32,6 +33,7 @@ from worker.ledger.lock import lock
 JOURNAL_SUFFIX: Final = ".inflight"
 _TEMPORARY_SUFFIX: Final = ".tmp"
 _IDS_IN_ONE_WRITE: Final = 10_000
+_MAX_HEADER_BYTES: Final = 1000
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -63,7 +65,9 @@ def journal_path(log: Path) -> Path:
     return log.with_name(log.name + JOURNAL_SUFFIX)
 
 
-def read_journal(path: Path, on_id: Callable[[str], None], *, alone: bool) -> Left | None:
+def read_journal(
+    disk: Disk, path: Path, on_id: Callable[[str], None], *, alone: bool
+) -> Left | None:
     """Give each id of the journal to `on_id`; None where there is no journal.
 
     Raises LedgerError where it cannot be read: without it nobody knows what may have been sent.
@@ -72,23 +76,26 @@ def read_journal(path: Path, on_id: Callable[[str], None], *, alone: bool) -> Le
     """
     with reported("read the journal", path):
         try:
-            fd = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
+            file = open_regular(disk, path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
         try:
             if alone:
-                lock(fd, path, "journal", lambda: read_pid(path))
-            return _read(fd, on_id)
+                lock(file, path, "journal", lambda: read_pid(disk, path))
+            return _read(file, on_id)
         finally:
-            os.close(fd)
+            file.close()
 
 
-def read_pid(path: Path) -> int | None:
+def read_pid(disk: Disk, path: Path) -> int | None:
     """The process that wrote the journal, where it can be told."""
     try:
-        with path.open("rb") as file:
-            header = _header_of(file.readline(1000).rstrip(b"\n"))
-    except OSError:
+        file = open_regular(disk, path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            header = _header_of(file.read_at(0, _MAX_HEADER_BYTES).partition(b"\n")[0])
+        finally:
+            file.close()
+    except (OSError, LedgerError):
         return None
     return header.pid if header is not None else None
 
@@ -96,8 +103,9 @@ def read_pid(path: Path) -> int | None:
 class Journal:
     """This run's journal, open for ids to enter. Blocking; LedgerError where the disk fails."""
 
-    def __init__(self, path: Path, header: Header, ids: Iterable[str]) -> None:
+    def __init__(self, disk: Disk, path: Path, header: Header, ids: Iterable[str]) -> None:
         """Put a journal that holds `ids` in the place of any that stands there."""
+        self._disk = disk
         self._path = path
         self._header = header
         self._file = self._create(ids)
@@ -113,8 +121,8 @@ class Journal:
 
     def remove(self) -> None:
         with reported("remove the journal", self._path):
-            self._path.unlink(missing_ok=True)
-            sync_directory(self._path.parent)
+            self._disk.remove(self._path)
+            self._disk.sync_directory(self._path.parent)
 
     def close(self) -> None:
         self._file.close()
@@ -122,27 +130,28 @@ class Journal:
     def _create(self, ids: Iterable[str]) -> AppendFile:
         temporary = self._path.with_name(self._path.name + _TEMPORARY_SUFFIX)
         with reported("write the journal", self._path):
-            temporary.unlink(missing_ok=True)
-            fd = open_regular(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+            self._disk.remove(temporary)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            file = open_regular(self._disk, temporary, flags)
             try:
-                lock(fd, temporary, "journal", lambda: None)
-                self._fill(fd, ids)
-                temporary.rename(self._path)
+                lock(file, temporary, "journal", lambda: None)
+                self._fill(file, ids)
+                self._disk.rename(temporary, self._path)
                 # This makes the name of a new log last as well, which is in the same directory.
-                sync_directory(self._path.parent)
+                self._disk.sync_directory(self._path.parent)
             except BaseException:
-                os.close(fd)
+                file.close()
                 with suppress(OSError):
-                    temporary.unlink()
+                    self._disk.remove(temporary)
                 raise
-            return AppendFile("journal", self._path, fd)
+            return AppendFile("journal", self._disk, self._path, file)
 
-    def _fill(self, fd: int, ids: Iterable[str]) -> None:
-        write_all(fd, msgspec.json.encode(self._header) + b"\n")
+    def _fill(self, file: File, ids: Iterable[str]) -> None:
+        write_all(file, msgspec.json.encode(self._header) + b"\n")
         remaining = iter(ids)
         while batch := list(islice(remaining, _IDS_IN_ONE_WRITE)):
-            write_all(fd, _lines(batch))
-        os.fsync(fd)
+            write_all(file, _lines(batch))
+        file.sync()
 
 
 def _lines(ids: Iterable[str]) -> bytes:
@@ -155,8 +164,8 @@ def _checked(session_id: str) -> str:
     return session_id
 
 
-def _read(fd: int, on_id: Callable[[str], None]) -> Left:
-    lines = _whole_lines(fd)
+def _read(file: File, on_id: Callable[[str], None]) -> Left:
+    lines = _whole_lines(file)
     first = next(lines, None)
     header = None if first is None else _header_of(first)
     ids = lines if first is None or header is not None else chain((first,), lines)
@@ -170,8 +179,8 @@ def _read(fd: int, on_id: Callable[[str], None]) -> Left:
     return Left(header, damaged)
 
 
-def _whole_lines(fd: int) -> Iterator[bytes]:
-    for block in read_from_start(fd):
+def _whole_lines(file: File) -> Iterator[bytes]:
+    for block in read_from_start(file):
         if not block.torn:
             yield from block.lines
 

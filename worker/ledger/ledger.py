@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeVarTuple
 
 from worker.core.errors import LedgerError
 from worker.core.outcomes import Record
+from worker.ledger.disk import Disk, File
 from worker.ledger.files import open_regular, read_from_start, reported
 from worker.ledger.journal import Header, Journal, journal_path, read_pid
 from worker.ledger.lines import encode_line
@@ -20,6 +21,7 @@ from worker.ledger.past import Past, recall
 from worker.ledger.results import ResultsLog, locate, refuse_foreign
 
 _Args = TypeVarTuple("_Args")
+_DISK: Final = Disk()
 _AGAIN: Final = "Run the same command again"
 
 GATHER_S: Final = 0.03
@@ -33,15 +35,15 @@ class Ledger(Past):
     """The log and the journal of one run, locked until `finish` or `close`.
 
     `open` blocks and belongs before the event loop; everything else is for the loop's thread, and
-    leaves reading, writing and syncing to a thread of the ledger's own.
+    leaves reading, writing and syncing to `writer`, which does one thing after the other.
     """
 
-    def __init__(self, past: Past, log: ResultsLog, journal: Journal) -> None:
+    def __init__(self, past: Past, log: ResultsLog, journal: Journal, writer: Executor) -> None:
         super().__init__(past.memory, past.notes, past.recovered, past.settled, past.routine)
         self.path = log.path
         self._log = log
         self._journal = journal
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._writer = writer
         self._lines: list[bytes] = []
         self._records: list[Record] = []
         self._due = asyncio.Event()
@@ -57,47 +59,58 @@ class Ledger(Past):
         self._closed = False
 
     @classmethod
-    def open(cls, results: Path, run: str, *, force: bool = False) -> Self:
+    def open(
+        cls,
+        results: Path,
+        run: str,
+        *,
+        force: bool = False,
+        disk: Disk = _DISK,
+        writer: Executor | None = None,
+    ) -> Self:
         """Lock the log, mend its end, learn what earlier runs left, and begin this run's journal.
 
-        With `force`, settled ids are to be sent again. Raises LockedError where another run holds
-        the log, LedgerError where it or the journal cannot be used.
+        With `force`, settled ids are to be sent again. `disk` stands for the file system. `writer`
+        carries out one call after the other, and is shut down at the end; a thread by default.
+        Raises LockedError where another run holds the log, LedgerError where it or the journal
+        cannot be used.
         """
-        path = locate(results)
+        path = locate(disk, results)
         journal_file = journal_path(path)
-        fd = open_locked(path, lambda: read_pid(journal_file))
+        file = open_locked(disk, path, lambda: read_pid(disk, journal_file))
         try:
-            log = ResultsLog(path, fd)
+            log = ResultsLog(disk, path, file)
             repairs = log.repair()
             notes = _note_on_names(log) + repairs
-            past = recall(log.blocks(), journal_file, notes, force=force, alone=True)
+            past = recall(disk, log.blocks(), journal_file, notes, force=force, alone=True)
             past.routine = past.routine.union(repairs)
             header = Header.of_this_process(run, past.memory.log_lines)
-            journal = Journal(journal_file, header, past.memory.pending_ids())
+            journal = Journal(disk, journal_file, header, past.memory.pending_ids())
         except BaseException:
-            os.close(fd)
+            file.close()
             raise
-        return cls(past, log, journal)
+        return cls(past, log, journal, writer or ThreadPoolExecutor(1, thread_name_prefix="ledger"))
 
     @staticmethod
-    def preview(results: Path, *, force: bool = False) -> Past:
-        """What `open` would learn; creates, locks, mends and writes nothing.
+    def preview(results: Path, *, force: bool = False, disk: Disk = _DISK) -> Past:
+        """What `open` would learn; creates, mends and writes nothing, and holds no lock.
 
         Raises LedgerError where `open` would for the path, or where log or journal are unreadable.
         """
-        path = locate(results)
+        path = locate(disk, results)
+        journal_file = journal_path(path)
         with reported("read the results log", path, advice=""):
             try:
-                fd = open_regular(path, os.O_RDONLY)
+                file = open_regular(disk, path, os.O_RDONLY)
             except FileNotFoundError:
-                return recall((), journal_path(path), [], force=force, alone=False)
+                return recall(disk, (), journal_file, [], force=force, alone=False)
             try:
-                refuse_foreign(fd, path)
-                notes = _note_on_holder(fd)
-                blocks = read_from_start(fd)
-                return recall(blocks, journal_path(path), notes, force=force, alone=False)
+                refuse_foreign(file, path)
+                notes = _note_on_holder(file, lambda: read_pid(disk, journal_file))
+                blocks = read_from_start(file)
+                return recall(disk, blocks, journal_file, notes, force=force, alone=False)
             finally:
-                os.close(fd)
+                file.close()
 
     def owns(self, id: str) -> bool:
         """Always: the lock on the log keeps other runs away from its ids."""
@@ -250,8 +263,9 @@ def _note_on_names(log: ResultsLog) -> list[str]:
     return [f"The results log has {names} names (hard links), and its journal is found by one only"]
 
 
-def _note_on_holder(fd: int) -> list[str]:
-    pid = holder(os.fstat(fd))
-    if pid is None:
-        return []
-    return [f"Process {pid} holds the results log now: what it does is not foreseen here"]
+def _note_on_holder(file: File, pid_hint: Callable[[], int | None]) -> list[str]:
+    with suppress(OSError):  # A run will say that there can be no lock.
+        if file.is_locked():
+            who = holder(pid_hint())
+            return [f"{who} holds the results log now: what it does is not foreseen here"]
+    return []

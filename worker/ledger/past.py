@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.ledger.disk import Disk
 from worker.ledger.files import Block
 from worker.ledger.journal import Left, read_journal
 from worker.ledger.memory import DeadRun, Memory, Standing
@@ -32,14 +33,20 @@ class Past:
 
 
 def recall(
-    blocks: Iterable[Block], journal: Path, notes: list[str], *, force: bool, alone: bool
+    disk: Disk,
+    blocks: Iterable[Block],
+    journal: Path,
+    notes: list[str],
+    *,
+    force: bool,
+    alone: bool,
 ) -> Past:
     """Read the journal, then the log. `alone`: no other run may be writing the journal.
 
     Raises LedgerError where one of them cannot be read, LockedError where a run is not alone.
     """
     memory = Memory(force=force)
-    left = read_journal(journal, memory.expect, alone=alone)
+    left = read_journal(disk, journal, memory.expect, alone=alone)
     bad_lines = memory.learn(blocks, _dead_run(left))
     if bad_lines.count:
         notes.append(str(bad_lines))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.errors import LedgerError
+from worker.ledger.disk import Disk, File
 from worker.ledger.files import (
     CHUNK_BYTES,
     MAX_LINE_BYTES,
@@ -16,7 +17,6 @@ from worker.ledger.files import (
     open_regular,
     read_from_start,
     reported,
-    sync_directory,
     write_all,
 )
 from worker.ledger.lines import GZIP_MAGIC, RECORD_HEAD, trace_of
@@ -26,14 +26,14 @@ _FILLING: Final = b"\0 \t\r"
 """What stands for nothing; zeros are what a power cut leaves of lines that were not synced."""
 
 
-def locate(results: Path) -> Path:
+def locate(disk: Disk, results: Path) -> Path:
     """The log's own path, links resolved: two names of one log must share its journal.
 
     Raises LedgerError where the directory that is to hold it is missing.
     """
     try:
-        path = Path(os.path.realpath(results))
-        found = path.parent.is_dir()
+        path = disk.resolve(results)
+        found = disk.is_directory(path.parent)
     except (OSError, ValueError) as error:
         raise LedgerError(
             f"{str(results)!r} cannot be the results log: {error}", "Name another with --results"
@@ -46,14 +46,14 @@ def locate(results: Path) -> Path:
     return path
 
 
-def refuse_foreign(fd: int, path: Path) -> None:
+def refuse_foreign(file: File, path: Path) -> None:
     """Raise LedgerError where the open file is a gzip file, or holds anything but a log."""
-    if os.pread(fd, len(GZIP_MAGIC), 0) == GZIP_MAGIC:
+    if file.read_at(0, len(GZIP_MAGIC)) == GZIP_MAGIC:
         raise LedgerError(
             f"{path} is compressed: lines appended to it would be lost",
             "Uncompress it, or give this run another log with --results",
         )
-    if not _may_be_log(read_from_start(fd)):
+    if not _may_be_log(read_from_start(file)):
         raise LedgerError(
             f"{path} is not a results log: none of its lines is a record",
             "Nothing was changed in it. Name another file with --results",
@@ -75,8 +75,8 @@ def _may_be_log(blocks: Iterator[Block]) -> bool:
 class ResultsLog(AppendFile):
     """The open and locked log. Blocking; every method raises LedgerError where the disk fails."""
 
-    def __init__(self, path: Path, fd: int) -> None:
-        super().__init__("results log", path, fd)
+    def __init__(self, disk: Disk, path: Path, file: File) -> None:
+        super().__init__("results log", disk, path, file)
 
     def repair(self) -> list[str]:
         """Make the last line end in a newline, so that nothing is glued to it; says what was done.
@@ -85,16 +85,16 @@ class ResultsLog(AppendFile):
         beside the log before it is cut off.
         """
         with reported("repair the results log", self.path):
-            refuse_foreign(self._fd, self.path)
+            refuse_foreign(self._file, self.path)
             # Lines of a run that was killed may be in the page cache only. What they settle leaves
             # the journal next, so they must not be lost to a power cut after that.
-            os.fsync(self._fd)
+            self._file.sync()
             start = self._last_line_start()
             if start == self._size:
                 return []
             if self._is_record(start):
-                write_all(self._fd, b"\n")
-                os.fsync(self._fd)
+                write_all(self._file, b"\n")
+                self._file.sync()
                 self._size += 1
                 return ["The last line of the results log is whole, and got the newline it lacked"]
             return [self._cut_off(start)]
@@ -102,17 +102,17 @@ class ResultsLog(AppendFile):
     def blocks(self) -> Iterator[Block]:
         """All lines, in constant memory."""
         with reported("read the results log", self.path):
-            yield from read_from_start(self._fd)
+            yield from read_from_start(self._file)
 
     def names(self) -> int:
         """How many names (hard links) the log has."""
-        return os.fstat(self._fd).st_nlink
+        return self._file.status().links
 
     def _last_line_start(self) -> int:
         end = self._size
         while end > 0:
             start = max(0, end - CHUNK_BYTES)
-            newline = os.pread(self._fd, end - start, start).rfind(b"\n")
+            newline = self._file.read_at(start, end - start).rfind(b"\n")
             if newline >= 0:
                 return start + newline + 1
             end = start
@@ -120,26 +120,29 @@ class ResultsLog(AppendFile):
 
     def _is_record(self, start: int) -> bool:
         length = self._size - start
-        return length <= MAX_LINE_BYTES and trace_of(os.pread(self._fd, length, start)) is not None
+        if length > MAX_LINE_BYTES:
+            return False
+        return trace_of(self._file.read_at(start, length)) is not None
 
     def _cut_off(self, start: int) -> str:
         length = self._size - start
         torn = self.path.with_name(self.path.name + TORN_SUFFIX)
         with reported("save the torn end of the results log to", torn):
             self._save(start, torn)
-        os.ftruncate(self._fd, start)
-        os.fsync(self._fd)
+        self._file.truncate(start)
+        self._file.sync()
         self._size = start
         return f"The torn last line of the results log ({length} bytes) was moved to {torn}"
 
     def _save(self, start: int, torn: Path) -> None:
-        fd = open_regular(torn, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        file = open_regular(self._disk, torn, flags)
         try:
             for offset in range(start, self._size, CHUNK_BYTES):
                 size = min(CHUNK_BYTES, self._size - offset)
-                write_all(fd, os.pread(self._fd, size, offset))
-            write_all(fd, b"\n")
-            os.fsync(fd)
+                write_all(file, self._file.read_at(offset, size))
+            write_all(file, b"\n")
+            file.sync()
         finally:
-            os.close(fd)
-        sync_directory(torn.parent)
+            file.close()
+        self._disk.sync_directory(torn.parent)

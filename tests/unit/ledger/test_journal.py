@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from tests.support.ledgers import A, B, C, name_of, python
 from worker.core.errors import LedgerError, LockedError
+from worker.ledger.disk import Disk, File
 from worker.ledger.journal import Header, Journal, Left, journal_path, read_journal, read_pid
 
+DISK = Disk()
 HEADER = Header("run-1", 4711, "2026-11-23T01:02:03.456Z", log_lines=7)
 
 
@@ -21,18 +23,18 @@ def path(tmp_path: Path) -> Path:
 
 def read(path: Path, *, alone: bool = True) -> tuple[Left | None, list[str]]:
     ids: list[str] = []
-    return read_journal(path, ids.append, alone=alone), ids
+    return read_journal(DISK, path, ids.append, alone=alone), ids
 
 
 def test_a_journal_is_read_back_as_it_was_written(path: Path) -> None:
-    journal = Journal(path, HEADER, [A])
+    journal = Journal(DISK, path, HEADER, [A])
     journal.enter([B, C])
     journal.close()
     left, ids = read(path)
     assert left is not None
     assert left.header == HEADER
     assert ids == [A, B, C]
-    assert read_pid(path) == 4711
+    assert read_pid(DISK, path) == 4711
     assert path.name == "results.jsonl.inflight"
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -40,11 +42,9 @@ def test_a_journal_is_read_back_as_it_was_written(path: Path) -> None:
 def test_entered_ids_are_synced_before_they_count(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(path, HEADER, [])
+    journal = Journal(DISK, path, HEADER, [])
     synced: list[str] = []
-    monkeypatch.setattr(
-        "worker.ledger.files.sync_data", lambda fd: synced.append(path.read_text().split()[-1])
-    )
+    monkeypatch.setattr(File, "sync_data", lambda file: synced.append(path.read_text().split()[-1]))
     journal.enter([A, B])
     assert synced == [B]
     journal.close()
@@ -52,7 +52,7 @@ def test_entered_ids_are_synced_before_they_count(
 
 def test_no_journal_is_no_error(path: Path) -> None:
     assert read(path) == (None, [])
-    assert read_pid(path) is None
+    assert read_pid(DISK, path) is None
 
 
 def test_an_empty_journal_holds_nothing(path: Path) -> None:
@@ -71,7 +71,7 @@ def test_without_a_readable_header_every_id_is_in_doubt(path: Path, first: str) 
     assert left.header is None
     assert left.damaged == 1
     assert ids == [A, B]
-    assert read_pid(path) is None
+    assert read_pid(DISK, path) is None
 
 
 def test_without_any_header_the_first_id_is_in_doubt_too(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_is_no_id_is_counted_as_damage(path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "a\nb", "a b", "../x", "é", "x" * 129])
 def test_only_ids_can_enter(path: Path, text: str) -> None:
-    journal = Journal(path, HEADER, [])
+    journal = Journal(DISK, path, HEADER, [])
     with pytest.raises(ValueError, match="not an id"):
         journal.enter([A, text])
     journal.close()
@@ -109,7 +109,7 @@ def test_only_ids_can_enter(path: Path, text: str) -> None:
 def test_the_new_journal_replaces_the_old_one_whole(path: Path) -> None:
     path.write_text(f"{A}\n")
     old = path.stat().st_ino
-    journal = Journal(path, HEADER, iter([A, B]))
+    journal = Journal(DISK, path, HEADER, iter([A, B]))
     assert path.stat().st_ino != old
     journal.enter([C])
     journal.keep_only([B])
@@ -132,7 +132,7 @@ def test_a_crash_while_the_new_journal_is_written_leaves_the_old_one(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(LedgerError, match=f"{path}: No space left on device"):
-            Journal(path, HEADER, [A, B])
+            Journal(DISK, path, HEADER, [A, B])
     assert read(path)[1] == [A, B]
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -142,7 +142,7 @@ def test_a_new_journal_is_on_disk_before_it_replaces_the_old_one_and_its_name_af
 ) -> None:
     synced: list[tuple[Path, bool]] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append((name_of(fd), path.exists())))
-    journal = Journal(path, HEADER, [A])
+    journal = Journal(DISK, path, HEADER, [A])
     assert synced == [(path.with_name(f"{path.name}.tmp"), False), (path.parent, True)]
     journal.remove()
     assert synced[2:] == [(path.parent, False)]
@@ -151,19 +151,19 @@ def test_a_new_journal_is_on_disk_before_it_replaces_the_old_one_and_its_name_af
 
 def test_what_a_crash_left_half_written_is_written_over(path: Path) -> None:
     path.with_name(f"{path.name}.tmp").write_text("torn")
-    Journal(path, HEADER, [A]).close()
+    Journal(DISK, path, HEADER, [A]).close()
     assert read(path)[1] == [A]
 
 
 def test_a_removed_journal_stays_removed(path: Path) -> None:
-    journal = Journal(path, HEADER, [])
+    journal = Journal(DISK, path, HEADER, [])
     journal.remove()
     journal.close()
     assert not path.exists()
 
 
 def test_an_id_does_not_enter_a_journal_that_was_removed(path: Path) -> None:
-    journal = Journal(path, HEADER, [])
+    journal = Journal(DISK, path, HEADER, [])
     path.unlink()
     with pytest.raises(LedgerError, match=f"The journal {path} was removed"):
         journal.enter([A])
@@ -181,7 +181,7 @@ def test_a_directory_in_the_journals_place_is_an_error(path: Path) -> None:
     with pytest.raises(LedgerError, match="not a regular file"):
         read(path)
     with pytest.raises(LedgerError, match="Cannot write the journal"):
-        Journal(path, HEADER, [])
+        Journal(DISK, path, HEADER, [])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read it")
@@ -191,6 +191,7 @@ def test_a_journal_that_may_not_be_read_is_an_error(path: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
+from worker.ledger.disk import Disk
 from worker.ledger.journal import read_journal
 import worker.core.errors
 os.chdir("/")
@@ -199,7 +200,7 @@ os.fchmod(fd, 0o755)
 os.fchdir(fd)
 os.setuid(65534)
 try:
-    read_journal(Path(Path(sys.argv[1]).name), print, alone=True)
+    read_journal(Disk(), Path(Path(sys.argv[1]).name), print, alone=True)
 except worker.core.errors.LedgerError as error:
     print(error)
 """
@@ -209,7 +210,7 @@ except worker.core.errors.LedgerError as error:
 
 
 def test_a_journal_that_a_run_still_writes_is_not_taken_for_a_dead_ones(path: Path) -> None:
-    journal = Journal(path, HEADER, [A])
+    journal = Journal(DISK, path, Header.of_this_process("run-1", 0), [A])
     with pytest.raises(LockedError, match=f"Process {os.getpid()} holds the journal {path}"):
         read(path)
     assert read(path, alone=False)[1] == [A]

@@ -7,7 +7,9 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -27,8 +29,12 @@ from worker.core.errors import ExitCode, LedgerError, LockedError
 from worker.core.outcomes import Outcome, Record
 from worker.ledger import Ledger, Standing, read_records
 from worker.ledger import ledger as ledger_module
+from worker.ledger.disk import Disk, File
 from worker.ledger.journal import Journal, journal_path
 from worker.ledger.lines import encode_line
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ class SlowDisk:
         self._reached = threading.Semaphore(0)
         self._passes = threading.Semaphore(0)
 
-    def sync(self, fd: int) -> None:
+    def sync(self) -> None:
         self._reached.release()
         assert self._passes.acquire(timeout=30)
 
@@ -65,7 +71,7 @@ class SlowDisk:
 @pytest.fixture
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
     disk = SlowDisk()
-    monkeypatch.setattr("worker.ledger.files.sync_data", disk.sync)
+    monkeypatch.setattr(File, "sync_data", disk.sync)
     return disk
 
 
@@ -74,7 +80,7 @@ def standings(log: Path, *ids: str, force: bool = False) -> list[Standing]:
     return [past.standing(each) for each in ids]
 
 
-def fail_to_sync(fd: int) -> None:
+def fail_to_sync(file: File) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
@@ -172,9 +178,9 @@ async def test_a_crash_while_opening_leaves_the_doubt(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await die(log, entered=[A])
-    for step in ("rename", "unlink"):
+    for step in ("rename", "remove"):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, step, lambda *_, **__: fail_to_sync(0))
+            patch.setattr(Disk, step, lambda *_: fail_to_sync(File(-1)))
             with pytest.raises(LedgerError, match="Cannot write the journal"):
                 Ledger.open(log, "run-2")
         assert standings(log, A) == [Standing.CHECK]
@@ -335,7 +341,7 @@ async def test_an_id_is_in_the_journal_before_enter_returns(
 async def test_entering_nobody_costs_nothing(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ledger.files.sync_data", fail_to_sync)
+    monkeypatch.setattr(File, "sync_data", fail_to_sync)
     await ledger.enter([])
 
 
@@ -409,11 +415,11 @@ async def test_a_cancelled_server_still_reports_the_batch_it_was_writing(
 async def test_an_emergency_end_waits_for_the_write_it_would_tear(
     log: Path, ledger: Ledger, slow_disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sync_open_file(fd: int) -> None:
-        slow_disk.sync(fd)
-        os.fsync(fd)
+    def sync_open_file(file: File) -> None:
+        slow_disk.sync()
+        file.sync()
 
-    monkeypatch.setattr("worker.ledger.files.sync_data", sync_open_file)
+    monkeypatch.setattr(File, "sync_data", sync_open_file)
     entering = asyncio.create_task(ledger.enter([A]))
     await slow_disk.is_reached()
     threading.Timer(0.05, slow_disk.let_through).start()
@@ -438,6 +444,27 @@ async def test_an_emergency_end_at_any_moment_ends_the_server_quietly(
     assert standings(log, A) in ([Standing.CHECK], [Standing.SETTLED])
 
 
+class AtOnce(Executor):
+    """Carries out each call where it is made."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+async def test_a_ledger_works_without_threads_where_its_writer_has_none(log: Path) -> None:
+    ledger = Ledger.open(log, "run-1", writer=AtOnce())
+    before = threading.active_count()
+    async with serving(ledger) as durable:
+        await ledger.enter([A])
+        ledger.append(record(A))
+        await durable.reaches(1)
+        assert threading.active_count() == before
+    assert records_in(log) == [record(A)]
+    assert not journal_path(log).exists()
+
+
 # Failures
 
 
@@ -449,7 +476,7 @@ async def test_a_write_that_fails_ends_the_server_and_counts_nothing(
     task = asyncio.create_task(ledger.serve(durable))
     ledger.append(record(A))
     await durable.reaches(1)
-    monkeypatch.setattr("worker.ledger.files.sync_data", fail_to_sync)
+    monkeypatch.setattr(File, "sync_data", fail_to_sync)
     ledger.append(record(B))
     with pytest.raises(LedgerError, match="Cannot write the results log"):
         await task
@@ -465,7 +492,7 @@ async def test_a_failure_that_nobody_was_told_of_is_raised_at_the_end(
 ) -> None:
     await ledger.enter([A])
     ledger.append(record(A))
-    monkeypatch.setattr("worker.ledger.files.sync_data", fail_to_sync)
+    monkeypatch.setattr(File, "sync_data", fail_to_sync)
     with pytest.raises(LedgerError, match="Input/output error"):
         await ledger.finish(good_order=True)
     await ledger.finish(good_order=True)
@@ -475,11 +502,11 @@ async def test_a_failure_that_nobody_was_told_of_is_raised_at_the_end(
 async def test_a_failure_after_the_server_was_cancelled_is_raised_at_the_end(
     log: Path, ledger: Ledger, slow_disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_later(fd: int) -> None:
-        slow_disk.sync(fd)
-        fail_to_sync(fd)
+    def fail_later(file: File) -> None:
+        slow_disk.sync()
+        fail_to_sync(file)
 
-    monkeypatch.setattr("worker.ledger.files.sync_data", fail_later)
+    monkeypatch.setattr(File, "sync_data", fail_later)
     task = asyncio.create_task(ledger.serve(Durable()))
     ledger.append(record(A))
     await slow_disk.is_reached()
@@ -510,7 +537,7 @@ async def test_an_id_that_cannot_enter_the_journal_is_not_sent(
     log: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("worker.ledger.files.sync_data", fail_to_sync)
+        patch.setattr(File, "sync_data", fail_to_sync)
         with pytest.raises(LedgerError, match="Cannot write the journal"):
             await ledger.enter([A])
     with pytest.raises(LedgerError, match="Cannot write the journal"):
@@ -750,8 +777,9 @@ def test_in_any_order_of_events_nothing_is_lost_and_no_doubt_forgotten(
     # Lines are committed when the rule says so, not when a timer does.
     monkeypatch.setattr(ledger_module, "GATHER_S", 3600)
     # Processes die here, not machines: what was written is there, synced or not.
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr("worker.ledger.files.sync_data", lambda fd: None)
+    monkeypatch.setattr(File, "sync", lambda file: None)
+    monkeypatch.setattr(Disk, "sync_directory", lambda disk, path: None)
+    monkeypatch.setattr(File, "sync_data", lambda file: None)
     run_state_machine_as_test(
         AnyOrder, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
     )

@@ -10,12 +10,15 @@ import pytest
 from tests.support.ledgers import python
 from worker.core.errors import ExitCode, LedgerError, LockedError
 from worker.ledger import lock
+from worker.ledger.disk import Disk
 
+DISK = Disk()
 HOLD = """
 import sys
 from pathlib import Path
+from worker.ledger.disk import Disk
 from worker.ledger.lock import open_locked
-open_locked(Path(sys.argv[1]), lambda: None)
+held = open_locked(Disk(), Path(sys.argv[1]), lambda: None)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -41,26 +44,26 @@ def other(log: Path) -> Iterator[int]:
 
 
 def test_a_new_log_can_be_read_by_its_owner_only(log: Path) -> None:
-    os.close(lock.open_locked(log, no_hint))
+    lock.open_locked(DISK, log, no_hint).close()
     assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_second_run_is_told_at_once_which_process_holds_the_log(log: Path, other: int) -> None:
     with pytest.raises(LockedError, match=f"Process {other} holds .*results.jsonl") as caught:
-        lock.open_locked(log, no_hint)
+        lock.open_locked(DISK, log, lambda: other)
     assert caught.value.exit_code is ExitCode.LOCKED
 
 
 def test_a_killed_process_holds_nothing(log: Path, other: int) -> None:
     os.kill(other, 9)
     os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)
-    os.close(lock.open_locked(log, no_hint))
+    lock.open_locked(DISK, log, no_hint).close()
 
 
 def test_a_held_lock_leaves_no_descriptor_open(log: Path, other: int) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(LockedError):
-        lock.open_locked(log, no_hint)
+        lock.open_locked(DISK, log, no_hint)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -75,29 +78,11 @@ def test_a_held_lock_leaves_no_descriptor_open(log: Path, other: int) -> None:
     ],
 )
 @pytest.mark.usefixtures("other")
-def test_where_the_system_does_not_tell_the_holder_the_journal_is_believed_if_it_can_be(
-    log: Path, monkeypatch: pytest.MonkeyPatch, hint: int | None, who: str
+def test_what_the_journal_says_of_the_holder_is_believed_if_it_can_be(
+    log: Path, hint: int | None, who: str
 ) -> None:
-    monkeypatch.setattr(lock, "_LOCK_TABLE", log.parent / "missing")
     with pytest.raises(LockedError, match=f"^{who} holds"):
-        lock.open_locked(log, lambda: hint)
-
-
-def test_the_holder_is_found_by_inode_where_the_device_has_another_name(
-    log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log.touch()
-    inode = log.stat().st_ino
-    table = log.parent / "locks"
-    table.write_text(
-        f"1: POSIX  ADVISORY  WRITE 11 ff:ff:{inode} 0 EOF\n"
-        f"2: FLOCK  ADVISORY  WRITE 22 ff:ff:{inode} 0 EOF\n"
-        f"2: -> FLOCK  ADVISORY  WRITE 33 ff:ff:{inode} 0 EOF\n"
-        f"3: FLOCK  ADVISORY  WRITE 0 ff:fe:{inode} 0 EOF\n"
-        f"4: FLOCK  ADVISORY  WRITE 44 ff:ff:{inode + 1} 0 EOF\n"
-    )
-    monkeypatch.setattr(lock, "_LOCK_TABLE", table)
-    assert lock.holder(log.stat()) == 22
+        lock.open_locked(DISK, log, lambda: hint)
 
 
 def test_a_log_replaced_between_opening_and_locking_is_opened_anew(
@@ -111,15 +96,15 @@ def test_a_log_replaced_between_opening_and_locking_is_opened_anew(
         flock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock_while_the_log_is_rotated)
-    fd = lock.open_locked(log, no_hint)
-    assert os.path.samestat(os.fstat(fd), log.stat())
-    os.close(fd)
+    file = lock.open_locked(DISK, log, no_hint)
+    assert file.status().inode == log.stat().st_ino
+    file.close()
 
 
 def test_a_log_that_never_stays_is_given_up(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda fd, operation: log.unlink())
     with pytest.raises(LedgerError, match="again and again"):
-        lock.open_locked(log, no_hint)
+        lock.open_locked(DISK, log, no_hint)
 
 
 def test_a_file_system_without_locks_is_an_error(
@@ -130,4 +115,4 @@ def test_a_file_system_without_locks_is_an_error(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(LedgerError, match=f"Cannot lock the results log {log}: No locks available"):
-        lock.open_locked(log, no_hint)
+        lock.open_locked(DISK, log, no_hint)

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from tests.support.ledgers import A, B, C, name_of, python, record, records_in
 from worker.core.errors import ExitCode, LedgerError
 from worker.ledger import Ledger, read_records
+from worker.ledger.disk import Disk, File
 from worker.ledger.files import CHUNK_BYTES, MAX_LINE_BYTES, Block, read_blocks
 from worker.ledger.lines import encode_line, trace_of
 from worker.ledger.lock import open_locked
 from worker.ledger.results import ResultsLog, locate
 
+DISK = Disk()
 LINES = [encode_line(record(each)) for each in (A, B, C)]
 
 
@@ -37,7 +39,7 @@ def log(path: Path) -> Iterator[ResultsLog]:
 
 
 def open_log(path: Path) -> ResultsLog:
-    return ResultsLog(path, open_locked(path, lambda: None))
+    return ResultsLog(DISK, path, open_locked(DISK, path, lambda: None))
 
 
 def repair(path: Path) -> list[str]:
@@ -358,9 +360,7 @@ def test_an_append_is_synced_before_it_returns(
     path: Path, log: ResultsLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[bytes] = []
-    monkeypatch.setattr(
-        "worker.ledger.files.sync_data", lambda fd: synced.append(path.read_bytes())
-    )
+    monkeypatch.setattr(File, "sync_data", lambda file: synced.append(path.read_bytes()))
     log.append(LINES[0])
     log.append(LINES[1])
     assert synced == [LINES[0], LINES[0] + LINES[1]]
@@ -371,11 +371,11 @@ def test_a_sync_that_fails_takes_the_lines_back_for_good(
 ) -> None:
     log.append(LINES[0])
 
-    def fail(fd: int) -> None:
+    def fail(file: File) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("worker.ledger.files.sync_data", fail)
+        patch.setattr(File, "sync_data", fail)
         with pytest.raises(LedgerError, match=f"Cannot write the results log {path}: Input/output"):
             log.append(LINES[1])
     with pytest.raises(LedgerError, match="Input/output error"):
@@ -448,13 +448,15 @@ import resource, sys
 from pathlib import Path
 from tests.support.ledgers import A, record
 from worker.core.errors import LedgerError
+from worker.ledger.disk import Disk
 from worker.ledger.lines import encode_line
 from worker.ledger.lock import open_locked
 from worker.ledger.results import ResultsLog
 path, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-log = ResultsLog(path, open_locked(path, lambda: None))
+disk = Disk()
+log = ResultsLog(disk, path, open_locked(disk, path, lambda: None))
 written = 0
 try:
     while True:
@@ -520,23 +522,23 @@ def test_only_a_regular_file_can_be_a_log(tmp_path: Path, path: Path, target: st
     (tmp_path / "directory").mkdir()
     path.symlink_to(target)
     with pytest.raises(LedgerError, match="not a regular file") as caught:
-        open_log(locate(path))
+        open_log(locate(DISK, path))
     assert caught.value.exit_code is ExitCode.LOG_UNWRITABLE
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=f"There is no directory {tmp_path}/missing for"):
-        locate(tmp_path / "missing" / "results.jsonl")
+        locate(DISK, tmp_path / "missing" / "results.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "n" * 300, "loop"])
 def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(LedgerError):
-        open_log(locate(tmp_path / name))
+        open_log(locate(DISK, tmp_path / name))
 
 
 def test_a_link_that_leads_nowhere_yet_names_the_log_it_leads_to(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("target")
-    assert locate(link) == tmp_path / "target"
+    assert locate(DISK, link) == tmp_path / "target"
