@@ -10,8 +10,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
@@ -23,8 +21,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from worker import __version__
+from worker.api.proxies import proxy_for
 from worker.api.verdict import Answer, NoAnswer, Reply
-from worker.core.addresses import is_loopback
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
 
 MAX_BODY_BYTES = 64 * 1024
@@ -55,6 +53,18 @@ class Client:
         self._path = self._sessions_url.raw_path
         self._key = key
         self._tls = tls
+        self._headers = {
+            hdrs.HOST: self._sessions_url.host_port_subcomponent or "",
+            hdrs.CONTENT_TYPE: "application/json",
+            hdrs.ACCEPT: "application/json",
+        }
+        proxy = proxy_for(str(self._sessions_url))
+        self._proxy = None if proxy is None else proxy.url
+        self._proxy_headers = (
+            {}
+            if proxy is None or proxy.authorization is None
+            else {hdrs.PROXY_AUTHORIZATION: proxy.authorization}
+        )
         # Connecting must run out of its time before the request does: only then is it known that
         # nothing was sent. Rounded up to whole seconds, both might end in one instant.
         self._timeout = aiohttp.ClientTimeout(
@@ -69,18 +79,14 @@ class Client:
                 limit=0, ssl=True if self._tls is None else self._tls, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy_for(str(self._sessions_url)),
+            proxy=self._proxy,
             timeout=self._timeout,
-            headers={
-                hdrs.HOST: self._sessions_url.host_port_subcomponent or "",
-                hdrs.AUTHORIZATION: self._key(),
-                hdrs.CONTENT_TYPE: "application/json",
-                hdrs.ACCEPT: "application/json",
-                hdrs.USER_AGENT: f"complete-sessions/{__version__}",
-            },
+            # aiohttp gives these to a proxy too, in clear: what is the API's goes to each request.
+            headers={hdrs.USER_AGENT: f"complete-sessions/{__version__}"},
             request_class=_Request,
         )
         # Else aiohttp repeats a GET whose connection broke by itself: at once, and past the pacer.
+        assert hasattr(self._http, "_retry_connection")
         self._http._retry_connection = False  # noqa: SLF001
         return self
 
@@ -109,7 +115,14 @@ class Client:
 
     async def _send(self, method: str, url: URL, body: aiohttp.Payload | None) -> Reply:
         try:
-            response = await self._http.request(method, url, data=body, allow_redirects=False)
+            response = await self._http.request(
+                method,
+                url,
+                data=body,
+                headers=self._headers | {hdrs.AUTHORIZATION: self._key()},
+                proxy_headers=self._proxy_headers,
+                allow_redirects=False,
+            )
             try:
                 content = await response.content.read(MAX_BODY_BYTES)
                 if not response.content.at_eof():
@@ -136,7 +149,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Takes the session's headers and the body as they are: to look for what else might belong to
+    """Takes the headers and the body as they are: to look for what else might belong to
     them costs every request a tenth of its time."""
 
     def update_headers(self, headers: LooseHeaders | None) -> None:
@@ -149,18 +162,6 @@ class _Request(aiohttp.ClientRequest):
         self._body = body
         if body is not None:
             self.headers[hdrs.CONTENT_LENGTH] = str(body.size)
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `NO_PROXY`), or None.
-
-    A loopback address is never asked for through a proxy.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:

@@ -22,7 +22,8 @@ from tests.support.raw_server import (
 from tests.support.run_harness import KEY, client_for, settings
 from tests.support.virtual_time import in_virtual_time
 from worker import __version__
-from worker.api.client import MAX_BODY_BYTES, Client, proxy_for, without_key
+from worker.api.client import MAX_BODY_BYTES, Client, without_key
+from worker.api.proxies import Proxy, proxy_for
 from worker.api.verdict import Answer as Answered
 from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
 from worker.core.outcomes import Outcome
@@ -350,7 +351,7 @@ def test_the_environment_names_the_proxy(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(url) == proxy
+    assert proxy_for(url) == (None if proxy is None else Proxy(proxy))
 
 
 async def test_a_name_that_is_not_found_was_certainly_not_sent_to(

@@ -1,0 +1,72 @@
+"""Requests through a proxy: what it reads, and what its refusals mean."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+
+import pytest
+import trustme
+
+from tests.support.proxy import Proxy
+from tests.support.raw_server import PROCESSING, RawServer, always, response
+from tests.support.run_harness import KEY, client_for, settings
+from worker import __version__
+from worker.api.verdict import Answer
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def serving(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("api.test").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("credentials", "user_and_password"),
+    [
+        ("", None),
+        ("jo:pw@", b"jo:pw"),
+        ("jo@", b"jo:"),
+        ("jo:@", b"jo:"),
+        ("dom%5Cjo:p%40w%3A%2F%C3%A9@", b"dom\\jo:p@w:/\xc3\xa9"),
+        ("jo:\u00e9@", b"jo:\xc3\xa9"),
+    ],
+)
+async def test_a_proxy_reads_the_api_s_name_and_its_own_credentials_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+    trusting: ssl.SSLContext,
+    serving: ssl.SSLContext,
+    credentials: str,
+    user_and_password: bytes | None,
+) -> None:
+    answer = always(response(PROCESSING))
+    async with RawServer(answer, serving) as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://{credentials}{proxy.address}")
+        async with client_for(settings(api_base_url="https://api.test/v1"), tls=trusting) as client:
+            replies = [await client.complete("a"), await client.check("a")]
+    assert replies == [Answer(200, PROCESSING), Answer(200, PROCESSING)]
+    [head] = proxy.heads
+    first, *headers = head.decode("ascii").removesuffix("\r\n\r\n").split("\r\n")
+    assert first == "CONNECT api.test:443 HTTP/1.1"
+    expected = {"Host: api.test", f"User-Agent: complete-sessions/{__version__}"}
+    if user_and_password is not None:
+        encoded = base64.b64encode(user_and_password).decode()
+        expected.add(f"Proxy-Authorization: Basic {encoded}")
+    assert {line for line in headers if not line.startswith("Accept")} == expected
+    assert KEY.encode() not in head + proxy.tunnelled
+    for request in server.requests:
+        assert request.headers["authorization"] == KEY
+        assert "proxy-authorization" not in request.headers
