@@ -18,6 +18,8 @@ from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.faults import BEFORE, FaultKind, parse_faults
 from worker.sandbox.sessions import read_sessions
 
+_AFTER = frozenset(FaultKind) - BEFORE - {FaultKind.LATE}
+
 
 class _Span(click.ParamType[tuple[float, float]]):
     """`FROM-TO`, two durations in order, as seconds; where `single` is set, one stands for both."""
@@ -69,7 +71,9 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
     epilog=f"""
     Faults without an effect on the session: {", ".join(k for k in FaultKind if k in BEFORE)}.
 
-    Faults after the session was completed: {", ".join(k for k in FaultKind if k not in BEFORE)}.
+    Faults after the session was completed: {", ".join(k for k in FaultKind if k in _AFTER)}.
+
+    late=SHARE:SECONDS is a gateway that answers 504 while the API acts only so much later.
     """,
 )
 @click.option(
@@ -91,6 +95,11 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
     type=_Duration(),
     metavar="D",
     help="Processing sessions become complete after this (default: never).",
+)
+@click.option(
+    "--conflict",
+    is_flag=True,
+    help="Answer 409 to completing a session again, instead of triggering its checks again.",
 )
 @click.option(
     "--limit",
@@ -121,7 +130,7 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
     "--fault",
     "faults",
     multiple=True,
-    metavar="KIND[@get|@post]=SHARE",
+    metavar="KIND[@get|@post]=SHARE[:SECONDS]",
     help="Share of the requests, 0 to 1, that go wrong in this way; repeatable.",
 )
 @click.option(
@@ -143,7 +152,14 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
     type=click.Choice([mode.value for mode in OutageMode]),
     default=OutageMode.UNAVAILABLE.value,
     show_default=True,
-    help="Answer 503, refuse connections, or accept them and never answer.",
+    help="Answer as a firewall (403), an ingress without a backend (404) or one that is overloaded "
+    "(503); refuse connections; accept them and never answer; or accept none (stall).",
+)
+@click.option(
+    "--keep-alive/--no-keep-alive",
+    default=True,
+    show_default=True,
+    help="Whether a connection serves more than one request.",
 )
 @click.option(
     "--seed",
@@ -158,6 +174,7 @@ def sandbox(
     sessions: Path | None,
     any_id: bool,
     processing_time: float | None,
+    conflict: bool,
     limit: float | None,
     burst: int | None,
     retry_after: str | None,
@@ -166,6 +183,7 @@ def sandbox(
     fault_limit: int | None,
     outages: tuple[tuple[float, float], ...],
     outage_mode: str,
+    keep_alive: bool,
     seed: int,
 ) -> None:
     """Serve a local stand-in of the API on 127.0.0.1, until SIGINT or SIGTERM.
@@ -186,6 +204,7 @@ def sandbox(
         sessions={} if sessions is None else read_sessions(sessions),
         any_id=any_id,
         processing_s=processing_time,
+        conflict=conflict,
         limit=limit,
         burst=burst,
         retry_after=retry_after,
@@ -193,6 +212,7 @@ def sandbox(
         latency_s=latency,
         outages=outages,
         outage_mode=OutageMode(outage_mode),
+        keep_alive=keep_alive,
         seed=seed,
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

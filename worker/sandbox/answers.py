@@ -41,6 +41,9 @@ def error(status: int, error_type: str, message: str) -> Response:
 PROCESSING: Final = json(200, {"status": Status.PROCESSING})
 UNAUTHORIZED: Final = error(401, "unauthorized", "Invalid API key")
 UNAVAILABLE: Final = html(503, "503 Service Temporarily Unavailable")
+FIREWALL: Final = html(403, "Access denied")
+NO_BACKEND: Final = Response(404, b"default backend - 404", {"Content-Type": "text/plain"})
+GATEWAY_TIMEOUT: Final = html(504, "504 Gateway Time-out")
 BAD_GATEWAY: Final = html(502, "502 Bad Gateway")
 CAPTIVE_PORTAL: Final = html(200, "Welcome! Please sign in to continue")
 SERVER_ERROR: Final = error(500, "internal_server_error", "Something went wrong on our side")
@@ -54,6 +57,11 @@ def not_found(session_id: str) -> Response:
 def not_completable(session: Session) -> Response:
     message = f"Workflow session '{session.id}' is {session.status} and cannot be completed"
     return error(400, "invalid_request", message)
+
+
+def already_completed(session: Session) -> Response:
+    message = f"Workflow session '{session.id}' is already {session.status}"
+    return error(409, "conflict", message)
 
 
 def foreign(method: str, path: str) -> Response:

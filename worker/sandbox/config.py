@@ -13,11 +13,19 @@ from worker.sandbox.sessions import Status
 
 
 class OutageMode(StrEnum):
-    """How an API is away: answers 503, lets nobody connect, or accepts and never answers."""
+    """How an API is away.
 
+    `FIREWALL`, `NO_BACKEND` and `UNAVAILABLE` are answers of what stands in front of it, `REFUSE`
+    lets nobody connect, `BLACKHOLE` accepts and never answers. `STALL` accepts nothing: whoever
+    connects waits for the outage's end, and connections that are open close after their answer.
+    """
+
+    FIREWALL = "403"
+    NO_BACKEND = "404"
     UNAVAILABLE = "503"
     REFUSE = "refuse"
     BLACKHOLE = "blackhole"
+    STALL = "stall"
 
 
 class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,13 +36,16 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     documented limits of the key's kind, 0 for `limit` is none. `retry_after` is sent with a 429 as
     it is, but `date+N` becomes the HTTP date in N seconds. `latency_s` is the least and the most.
     `outages` are pairs of beginning and end since the start. Without `processing_s` a session
-    stays processing. `slow_body_s` is what the fault of that name takes for a body.
+    stays processing. With `conflict` a completed session cannot be completed again: 409. Without
+    `keep_alive` each connection ends after its answer. `slow_body_s` is what the fault of that
+    name takes for a body.
     """
 
     port: int = 0
     sessions: Mapping[str, Status] = {}
     any_id: bool = False
     processing_s: float | None = None
+    conflict: bool = False
     keys: frozenset[str] | None = None
     limit: float | None = None
     burst: int | None = None
@@ -44,5 +55,6 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     outages: tuple[tuple[float, float], ...] = ()
     outage_mode: OutageMode = OutageMode.UNAVAILABLE
     seed: int = 0
+    keep_alive: bool = True
     slow_body_s: float = 2.0
     tls: ssl.SSLContext | None = None

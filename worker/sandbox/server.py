@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
-import sys
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -14,19 +11,22 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.core.clock import Clock
-from worker.core.errors import UsageError
 from worker.sandbox import answers
 from worker.sandbox.answers import Response
 from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.delivery import HANG_S, abort, deliver, dropped, render
-from worker.sandbox.faults import BEFORE
+from worker.sandbox.faults import BEFORE, FaultKind
+from worker.sandbox.listener import HOST, Listener
 from worker.sandbox.service import Service, Target, route
 from worker.sandbox.sessions import Sessions
 
-HOST: Final = "127.0.0.1"
 STATS_PATH: Final = "/sandbox/stats"
-_BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 1.0
+_OUTAGE_ANSWERS: Final = {
+    OutageMode.FIREWALL: answers.FIREWALL,
+    OutageMode.NO_BACKEND: answers.NO_BACKEND,
+    OutageMode.UNAVAILABLE: answers.UNAVAILABLE,
+}
 
 
 def _is_of_server(record: logging.LogRecord) -> bool:
@@ -53,7 +53,7 @@ class Sandbox:
         self.outage: OutageMode | None = None
         self._config = config
         self._lives = 0
-        self._listener: asyncio.Server | None = None
+        self._busy: set[asyncio.Transport | None] = set()
 
     @property
     def origin(self) -> str:
@@ -75,11 +75,12 @@ class Sandbox:
         self._server = web.Server(
             self._handle, handler_cancellation=True, access_log=None, logger=_logger
         )
-        self._reserved = self._bind()
+        self._listener = Listener(self.port)
+        self.port = self._listener.port
         try:
-            await self._listen()
+            await self._listener.open(self._server, self._config.tls)
         except BaseException:
-            self._reserved.close()
+            self._listener.close()
             raise
         self._outages = asyncio.create_task(self._run_outages())
         return self
@@ -94,7 +95,7 @@ class Sandbox:
         await asyncio.wait([self._outages])
         self._die()
         await self._server.shutdown(_SHUTDOWN_S)
-        self._reserved.close()
+        self._listener.close()
 
     async def begin_outage(self, mode: OutageMode) -> None:
         """Go away as `mode` says, until `end_outage`."""
@@ -102,11 +103,13 @@ class Sandbox:
         self.outage = mode
         if mode is OutageMode.REFUSE:
             self._die()
+        elif mode is OutageMode.STALL:
+            self._listener.stall()
+            self._close_idle()
 
     async def end_outage(self) -> None:
         self.outage = None
-        if self._listener is None:
-            await self._listen()
+        await self._listener.open(self._server, self._config.tls)
 
     async def _run_outages(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,31 +120,14 @@ class Sandbox:
             await asyncio.sleep(started_at + end_s - loop.time())
             await self.end_outage()
 
-    def _bind(self) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, self.port))
-        except OSError as error:
-            listener.close()
-            raise _explain_bind(error, self.port) from error
-        self.port = listener.getsockname()[1]
-        return listener
-
-    async def _listen(self) -> None:
-        if sys.platform != "linux":
-            self._reserved.close()
-        # Linux lets a second socket share the address as long as only one of them listens: the
-        # first keeps the port from everybody else while an outage refuses connections.
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._server, sock=self._bind(), ssl=self._config.tls, backlog=_BACKLOG
-        )
+    def _close_idle(self) -> None:
+        for connection in self._server.connections:
+            if connection.transport is not None and connection.transport not in self._busy:
+                connection.transport.close()
 
     def _die(self) -> None:
         self._lives += 1
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._listener.refuse()
         for connection in self._server.connections:
             abort(connection.transport)
 
@@ -149,9 +135,16 @@ class Sandbox:
         path, _, query = request.raw_path.partition("?")
         if path == STATS_PATH:
             return render(answers.json(200, self.stats(full=query == "full=1")))
-        with self.service.counts.visit(request.method) as visit:
-            response = await self._serve(request, path, query)
-            visit.status = str(response.status)
+        transport = request.transport
+        self._busy.add(transport)
+        try:
+            with self.service.counts.visit(request.method) as visit:
+                response = await self._serve(request, path, query)
+                visit.status = str(response.status)
+        finally:
+            self._busy.discard(transport)
+        if self.outage is OutageMode.STALL or not self._config.keep_alive:
+            response.force_close()
         return response
 
     async def _serve(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
@@ -160,8 +153,8 @@ class Sandbox:
         if self.outage is OutageMode.BLACKHOLE:
             await asyncio.sleep(HANG_S)
             raise dropped(request)
-        if self.outage is OutageMode.UNAVAILABLE:
-            return render(answers.UNAVAILABLE)
+        if self.outage in _OUTAGE_ANSWERS:
+            return render(_OUTAGE_ANSWERS[self.outage])
         target = route(request.method, path, query)
         if target is None:
             self.service.counts.note_foreign(request.method, path)
@@ -173,7 +166,9 @@ class Sandbox:
 
     async def _perform(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         fault, latency_s = self.service.plan(target)
-        if fault in BEFORE:
+        if fault is FaultKind.LATE:
+            self._act_late(target)
+        if fault in BEFORE or fault is FaultKind.LATE:
             await asyncio.sleep(latency_s)
             response = answers.EMPTY
         else:
@@ -181,6 +176,12 @@ class Sandbox:
         if fault is not None:
             response = self.service.spoil(response, fault, self.origin)
         return await deliver(request, fault, response, self._config.slow_body_s)
+
+    def _act_late(self, target: Target) -> None:
+        loop = asyncio.get_running_loop()
+        ignored: asyncio.Future[Response] = loop.create_future()
+        late_s = self.service.faults.late_s
+        loop.call_later(late_s, self._act_if_alive, target, self._lives, ignored)
 
     async def _act_midway(self, target: Target, latency_s: float) -> Response:
         if latency_s == 0:
@@ -199,14 +200,6 @@ class Sandbox:
         response = self.service.act(target)
         if not acted.done():
             acted.set_result(response)
-
-
-def _explain_bind(error: OSError, port: int) -> UsageError:
-    if error.errno == errno.EADDRINUSE:
-        return UsageError(f"port {port} is in use", "Choose another one with --port, or 0")
-    return UsageError(
-        f"cannot listen on port {port}: {error.strerror}", "Choose another one with --port, or 0"
-    )
 
 
 async def _read(request: web.BaseRequest) -> None:

@@ -14,7 +14,7 @@ from worker.sandbox.answers import Response
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import FaultKind, Faults, fraction
 from worker.sandbox.limits import KeyLimits, is_key
-from worker.sandbox.sessions import COMPLETABLE, MAX_PAGE_SIZE, Sessions
+from worker.sandbox.sessions import COMPLETABLE, MAX_PAGE_SIZE, Sessions, Status
 from worker.sandbox.stats import Counts
 
 LIST: Final = ""
@@ -24,10 +24,13 @@ _READ: Final = re.compile(rf"{_PREFIX}/([^/]+)").fullmatch
 _DATE: Final = re.compile(r"date\+(\d{1,9})").fullmatch
 _SPOILED: Final = {
     FaultKind.HTTP_500: answers.SERVER_ERROR,
+    FaultKind.HTTP_403_HTML: answers.FIREWALL,
+    FaultKind.HTTP_404_HTML: answers.NO_BACKEND,
     FaultKind.HTTP_502_HTML: answers.BAD_GATEWAY,
     FaultKind.HTTP_503_AFTER: answers.UNAVAILABLE,
     FaultKind.EMPTY_BODY: answers.EMPTY,
     FaultKind.FOREIGN_200: answers.CAPTIVE_PORTAL,
+    FaultKind.LATE: answers.GATEWAY_TIMEOUT,
 }
 
 
@@ -74,6 +77,7 @@ class Service:
         self.sessions = Sessions(
             config.sessions, any_id=config.any_id, processing_s=config.processing_s
         )
+        self._conflict = config.conflict
         self._keys = config.keys
         self._seed = config.seed
         self._clock = clock
@@ -113,6 +117,8 @@ class Service:
             return answers.reading(session)
         if session.status not in COMPLETABLE:
             return answers.not_completable(session)
+        if self._conflict and session.status is not Status.STARTED:
+            return answers.already_completed(session)
         self.sessions.trigger(session, now)
         return answers.PROCESSING
 

@@ -58,6 +58,17 @@ async def test_a_session_that_was_given_up_cannot_be_completed(status: Status) -
         assert (await caller.check(ONE)).json["status"] == status
 
 
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.COMPLETE])
+async def test_a_completed_session_can_be_one_that_conflicts(status: Status) -> None:
+    held = {ONE: status, TWO: Status.STARTED}
+    async with serving(SandboxConfig(sessions=held, limit=0, conflict=True)) as caller:
+        reply = await caller.complete(ONE)
+        assert (reply.status, reply.json["type"]) == (409, "conflict")
+        assert reply.json["message"] == f"Workflow session '{ONE}' is already {status}"
+        assert [(await caller.complete(TWO)).status for _ in range(2)] == [200, 409]
+        assert caller.sandbox.stats(full=True)["triggers"] == {ONE: 0, TWO: 1}
+
+
 async def test_an_id_that_is_not_held_is_not_found() -> None:
     async with serving(UNLIMITED) as caller:
         for reply in (await caller.complete("absent"), await caller.check("absent")):
@@ -156,10 +167,22 @@ async def test_an_answer_takes_its_latency_and_requests_in_flight_are_counted() 
         assert caller.sandbox.stats()["in_flight"] == 0
 
 
-async def test_an_unavailable_api_answers_503_to_everybody() -> None:
+@pytest.mark.parametrize(
+    ("mode", "status", "body"),
+    [
+        (OutageMode.FIREWALL, 403, b"Access denied"),
+        (OutageMode.NO_BACKEND, 404, b"default backend - 404"),
+        (OutageMode.UNAVAILABLE, 503, b"503 Service Temporarily Unavailable"),
+    ],
+)
+async def test_what_stands_in_front_of_an_absent_api_answers_everybody(
+    mode: OutageMode, status: int, body: bytes
+) -> None:
     async with serving(UNLIMITED) as caller:
-        await caller.sandbox.begin_outage(OutageMode.UNAVAILABLE)
-        assert (await caller.complete(ONE)).status == 503
+        await caller.sandbox.begin_outage(mode)
+        reply = await caller.complete(ONE)
+        assert reply.status == status
+        assert body in reply.body
         assert caller.sandbox.stats()["triggered"] == 0
         await caller.sandbox.end_outage()
         assert (await caller.complete(ONE)).status == 200
@@ -201,6 +224,51 @@ async def test_a_blackhole_takes_connections_and_never_answers() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(caller.complete(ONE), 0.05)
         assert caller.sandbox.stats()["triggered"] == 0
+
+
+async def test_who_connects_to_an_api_that_stalls_waits_for_it() -> None:
+    async with serving(UNLIMITED) as caller:
+        await caller.sandbox.begin_outage(OutageMode.STALL)
+        waiting = [asyncio.create_task(caller.complete(ONE)) for _ in range(3)]
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(connected(caller.sandbox), 0.05)
+        assert caller.sandbox.stats()["requests"]["total"] == 0
+        await caller.sandbox.end_outage()
+        assert [reply.status for reply in await asyncio.gather(*waiting)] == [200] * 3
+
+
+async def test_an_api_that_stalls_answers_what_it_has_and_closes_what_is_open() -> None:
+    config = SandboxConfig(sessions=STARTED, latency_s=(0.05, 0.05))
+    async with Sandbox(config) as sandbox:
+        reader, writer = await connected(sandbox)
+        posting = asyncio.create_task(post_raw(sandbox, ONE))
+        await until(lambda: sandbox.stats()["in_flight"] == 1)
+        await sandbox.begin_outage(OutageMode.STALL)
+        answer, error = await posting
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert error is None
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def connected(sandbox: Sandbox) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", sandbox.port)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_connection_can_be_for_one_request_only(keep_alive: bool) -> None:
+    async with Sandbox(SandboxConfig(any_id=True, keep_alive=keep_alive)) as sandbox:
+        reader, writer = await connected(sandbox)
+        request = (
+            f"GET /v1/workflowSessions/{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n\r\n"
+        )
+        writer.write(request.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"}")
+        if not keep_alive:
+            assert await reader.read() == b""
+        writer.close()
+    assert (b"Connection: close" in head) is not keep_alive
 
 
 @pytest.mark.parametrize("mode", list(OutageMode))

@@ -19,7 +19,7 @@ from tests.support.sandbox_caller import (
     until,
 )
 from worker.core.errors import UsageError
-from worker.sandbox.config import SandboxConfig
+from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.faults import BEFORE, FaultKind, Faults, fraction, parse_faults
 from worker.sandbox.server import Sandbox
 
@@ -28,6 +28,8 @@ from worker.sandbox.server import Sandbox
     ("kind", "status", "body"),
     [
         (FaultKind.HTTP_500, 500, b'"internal_server_error"'),
+        (FaultKind.HTTP_403_HTML, 403, b"Access denied"),
+        (FaultKind.HTTP_404_HTML, 404, b"default backend"),
         (FaultKind.HTTP_502_HTML, 502, b"<html>"),
         (FaultKind.HTTP_503_AFTER, 503, b"<html>"),
         (FaultKind.MALFORMED_JSON, 200, b'{"status":'),
@@ -94,6 +96,27 @@ async def test_a_timeout_is_silence_until_the_client_leaves(kind: FaultKind) -> 
         await until(lambda: caller.sandbox.stats()["in_flight"] == 0)
 
 
+async def test_a_late_backend_acts_after_its_gateway_has_given_up() -> None:
+    config = SandboxConfig(sessions=STARTED, faults=parse_faults("late@post=1:0.2"))
+    async with serving(config) as caller:
+        reply = await caller.complete(ONE)
+        assert (reply.status, reply.headers["Content-Type"][:9]) == (504, "text/html")
+        assert (await caller.check(ONE)).json["status"] == "started"
+        await until(lambda: caller.sandbox.sessions[ONE].triggers == 1)
+        assert caller.sandbox.stats()["faults"] == {"late": 1}
+
+
+async def test_a_late_backend_that_dies_meanwhile_does_not_act() -> None:
+    config = SandboxConfig(sessions=STARTED, faults=parse_faults("late@post=1:0.05", limit=1))
+    async with serving(config) as caller:
+        await caller.complete(ONE)
+        await caller.sandbox.begin_outage(OutageMode.REFUSE)
+        await caller.sandbox.end_outage()
+        await caller.complete(TWO)
+        await until(lambda: caller.sandbox.sessions[TWO].triggers == 1)
+        assert caller.sandbox.sessions[ONE].triggers == 0
+
+
 async def test_a_slow_body_comes_in_pieces() -> None:
     config = SandboxConfig(sessions=STARTED, faults=parse_faults("slow_body=1"), slow_body_s=0.08)
     async with serving(config) as caller:
@@ -144,7 +167,10 @@ def test_faults_strike_by_their_shares() -> None:
     assert Faults().choose(0.0, "POST", 0) is None
 
 
-@given(st.lists(st.sampled_from(list(FaultKind)), min_size=1, max_size=14, unique=True))
+PLAIN = [kind for kind in FaultKind if kind is not FaultKind.LATE]
+
+
+@given(st.lists(st.sampled_from(PLAIN), min_size=1, max_size=16, unique=True))
 def test_shares_that_add_up_to_one_always_strike(kinds: list[FaultKind]) -> None:
     faults = parse_faults(*(f"{kind}={1 / len(kinds):.17f}" for kind in kinds))
     assert faults.choose(0.0, "POST", 0) is kinds[0]
@@ -159,6 +185,11 @@ def test_shares_that_add_up_to_one_always_strike(kinds: list[FaultKind]) -> None
         (["nothing=0.1"], "there is no fault 'nothing'. There are: http_500, "),
         (["timeout=1.5"], "is over 1"),
         (["timeout=0.1.2"], "is no number. Give a number from 0 to 1"),
+        (["late=0.1"], "needs one. Write late=SHARE:SECONDS"),
+        (["late=0.1:soon"], "Write KIND=SHARE"),
+        (["late=0.1:5x"], "the delay '5x' is no duration. Write late=SHARE:SECONDS"),
+        (["timeout=0.1:5"], "only `late` has a delay"),
+        (["late@get=0.1:5", "late@post=0.1:6"], "'late' is given two delays"),
         (["timeout=0.6", "throttle@get=0.5"], "GET requests add up to 1.1, over 1"),
     ],
 )
