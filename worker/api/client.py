@@ -18,6 +18,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
+from typing_extensions import override
 from yarl import URL
 
 from worker import __version__
@@ -140,6 +141,7 @@ class _Connector(aiohttp.TCPConnector):
     """Gives no connection on which something came unasked for: aiohttp would take that for the
     answer to the next request, which is another id's."""
 
+    @override
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:
             if connection.protocol is not None and not connection.protocol.should_close:
@@ -149,15 +151,18 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Takes the headers and the body as they are: to look for what else might belong to
-    them costs every request a tenth of its time."""
+    """Takes the headers and the body as they are: to look for what else might belong to them costs
+    every request a tenth of its time."""
 
+    @override
     def update_headers(self, headers: LooseHeaders | None) -> None:
         self.headers = CIMultiDict(headers or ())
 
+    @override
     def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
         pass
 
+    @override
     def update_body_from_data(self, body: aiohttp.Payload | None, _stacklevel: int = 3) -> None:
         self._body = body
         if body is not None:
