@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from worker.core.secrets import Secrets, known
 from worker.settings import key
 
 # What is started hundreds of times need not be compiled each time.
@@ -36,5 +37,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_keys_of_other_tests() -> None:
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     key._loaded.clear()
+    monkeypatch.setattr(known, "_process", Secrets())

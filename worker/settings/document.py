@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from worker.core.errors import UsageError
-from worker.core.secrets import HIDDEN, may_be_key, shown
+from worker.core.secrets import NOT_SHOWN, may_be_key, shown
 from worker.settings.reading import UnreadableError, read_small
 
 _LARGEST_FILE: Final = 1024 * 1024
@@ -65,7 +65,7 @@ def _compose(text: str, label: str) -> yaml.Node | None:
     except RecursionError:
         line, problem = 1, "it is nested too deeply"
     # The parser's words may quote a scalar.
-    problem = HIDDEN if may_be_key(problem) else problem.replace("\n", " ")
+    problem = NOT_SHOWN if may_be_key(problem) else problem.replace("\n", " ")
     raise UsageError(
         f"{label}, line {line}: not valid YAML: {problem}",
         "Look there for a colon, a quote or an indentation that is missing",

@@ -1,11 +1,11 @@
-"""Values in messages: cut, escaped, and left out where they may be the API key."""
+"""Values in messages: cut, escaped, and left out where they may be a secret nobody has learned."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-HIDDEN: Final = "a value not shown here because it may be a key"
+NOT_SHOWN: Final = "a value not shown here because it may be a key"
 
 _LONGEST_SHOWN: Final = 80
 _PATH_BEGINNINGS: Final = ("/", "./", "../", "~/")
@@ -37,7 +37,7 @@ def _is_random(token: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """`text` in quotes, fit for one line of a message; `HIDDEN` where it may be the API key."""
+    """`text` in quotes, fit for one line of a message; `NOT_SHOWN` where it may be the API key."""
     if may_be_key(text):
-        return HIDDEN
+        return NOT_SHOWN
     return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")

@@ -1,0 +1,25 @@
+"""What must not be shown: the secrets that this process knows, and what may be one."""
+
+from worker.core.secrets.known import (
+    HIDDEN,
+    Secrets,
+    holds_secret,
+    learn,
+    learn_address,
+    redact,
+    redact_bytes,
+)
+from worker.core.secrets.suspicion import NOT_SHOWN, may_be_key, shown
+
+__all__ = [
+    "HIDDEN",
+    "NOT_SHOWN",
+    "Secrets",
+    "holds_secret",
+    "learn",
+    "learn_address",
+    "may_be_key",
+    "redact",
+    "redact_bytes",
+    "shown",
+]
