@@ -52,10 +52,11 @@ class Header(msgspec.Struct, frozen=True):
 
 class Left(msgspec.Struct, frozen=True):
     """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
-    that hold no id."""
+    that hold no id. `modified_at` is the time of its last change, in seconds since 1970."""
 
     header: Header | None
     damaged: int
+    modified_at: float
 
 
 _decode_header: Final = msgspec.json.Decoder(Header).decode
@@ -76,7 +77,9 @@ def read_journal(
     """
     with reported("read the journal", path):
         try:
-            file = open_regular(disk, path, os.O_RDONLY | os.O_NOFOLLOW)
+            # NFS grants an exclusive lock only on what is open for writing.
+            mode = os.O_RDWR if alone else os.O_RDONLY
+            file = open_regular(disk, path, mode | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
         try:
@@ -176,7 +179,7 @@ def _read(file: File, on_id: Callable[[str], None]) -> Left:
             on_id(text)
         else:
             damaged += 1
-    return Left(header, damaged)
+    return Left(header, damaged, file.status().modified_at)
 
 
 def _whole_lines(file: File) -> Iterator[bytes]:

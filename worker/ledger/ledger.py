@@ -39,7 +39,9 @@ class Ledger(Past):
     """
 
     def __init__(self, past: Past, log: ResultsLog, journal: Journal, writer: Executor) -> None:
-        super().__init__(past.memory, past.notes, past.recovered, past.settled, past.routine)
+        super().__init__(
+            past.memory, past.notes, past.recovered, past.settled, past.doubt_since, past.routine
+        )
         self.path = log.path
         self._log = log
         self._journal = journal
@@ -80,9 +82,18 @@ class Ledger(Past):
         file = open_locked(disk, path, lambda: read_pid(disk, journal_file))
         try:
             log = ResultsLog(disk, path, file)
+            changed_at = _changed_at(file)
             repairs = log.repair()
             notes = _note_on_names(log) + repairs
-            past = recall(disk, log.blocks(), journal_file, notes, force=force, alone=True)
+            past = recall(
+                disk,
+                log.blocks(),
+                journal_file,
+                notes,
+                log_changed_at=changed_at,
+                force=force,
+                alone=True,
+            )
             past.routine = past.routine.union(repairs)
             header = Header.of_this_process(run, past.memory.log_lines)
             journal = Journal(disk, journal_file, header, past.memory.pending_ids())
@@ -103,12 +114,22 @@ class Ledger(Past):
             try:
                 file = open_regular(disk, path, os.O_RDONLY)
             except FileNotFoundError:
-                return recall(disk, (), journal_file, [], force=force, alone=False)
+                return recall(
+                    disk, (), journal_file, [], log_changed_at=None, force=force, alone=False
+                )
             try:
                 refuse_foreign(file, path)
                 notes = _note_on_holder(file, lambda: read_pid(disk, journal_file))
                 blocks = read_from_start(file)
-                return recall(disk, blocks, journal_file, notes, force=force, alone=False)
+                return recall(
+                    disk,
+                    blocks,
+                    journal_file,
+                    notes,
+                    log_changed_at=_changed_at(file),
+                    force=force,
+                    alone=False,
+                )
             finally:
                 file.close()
 
@@ -254,6 +275,12 @@ class Ledger(Past):
 
 def _nobody(records: Sequence[Record]) -> None:
     """Outcomes that are on disk before anybody serves are told to nobody."""
+
+
+def _changed_at(log: File) -> float | None:
+    """When the log last changed; None for one that was only just made."""
+    found = log.status()
+    return found.modified_at if found.size else None
 
 
 def _note_on_names(log: ResultsLog) -> list[str]:

@@ -13,6 +13,10 @@ from worker.ledger.disk import Disk, File
 from worker.ledger.files import open_regular, reported
 
 _MAX_TRIES: Final = 10
+_LOCAL_DISK: Final = (
+    "The file system there gives no locks, as network shares may: put the results log on a local "
+    "disk with --results"
+)
 
 
 def open_locked(disk: Disk, path: Path, pid_hint: Callable[[], int | None]) -> File:
@@ -33,7 +37,10 @@ def open_locked(disk: Disk, path: Path, pid_hint: Callable[[], int | None]) -> F
 
 
 def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) -> None:
-    """Lock an open file, or raise LockedError at once where another process holds it."""
+    """Lock an open file.
+
+    Raises LockedError at once where another process holds it, LedgerError where there is no lock.
+    """
     try:
         file.lock()
     except BlockingIOError:
@@ -41,6 +48,9 @@ def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) 
             f"{holder(pid_hint())} holds the {name} {path}",
             "Wait until that run has ended, or give this one a log of its own with --results",
         ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LedgerError(f"Cannot lock the {name} {path}: {reason}", _LOCAL_DISK) from error
 
 
 def holder(pid: int | None) -> str:
@@ -53,9 +63,8 @@ def _locked_in_place(
 ) -> bool:
     """Lock `file`; False where `path` came to name another between the opening and the lock."""
     try:
-        with reported("lock the results log", path):
-            lock(file, path, "results log", pid_hint)
-        with suppress(FileNotFoundError):
+        lock(file, path, "results log", pid_hint)
+        with reported("look at the results log", path), suppress(FileNotFoundError):
             return disk.status(path).identity == file.status().identity
     except BaseException:
         file.close()

@@ -18,13 +18,16 @@ class Past:
 
     `recovered`: ids that a run which died may have sent; each is read before it is sent.
     `settled`: ids that need nothing more. `routine`: those of the notes that call for nobody, as
-    the run mends by itself what they tell of.
+    the run mends by itself what they tell of. `doubt_since`: when log or journal last changed
+    before this run, in seconds since 1970: no request of an earlier run left after that. None where
+    there was neither.
     """
 
     memory: Memory
     notes: list[str]
     recovered: int
     settled: int
+    doubt_since: float | None = None
     routine: frozenset[str] = frozenset()
 
     def standing(self, session_id: str) -> Standing:
@@ -38,10 +41,13 @@ def recall(
     journal: Path,
     notes: list[str],
     *,
+    log_changed_at: float | None,
     force: bool,
     alone: bool,
 ) -> Past:
-    """Read the journal, then the log. `alone`: no other run may be writing the journal.
+    """Read the journal, then the log, which last changed at `log_changed_at`, None if it is new.
+
+    `alone`: no other run may be writing the journal.
 
     Raises LedgerError where one of them cannot be read, LockedError where a run is not alone.
     """
@@ -60,8 +66,13 @@ def recall(
         notes,
         recovered=memory.pending,
         settled=memory.settled(),
+        doubt_since=_later(None if left is None else left.modified_at, log_changed_at),
         routine=frozenset(routine),
     )
+
+
+def _later(*times: float | None) -> float | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 def _dead_run(left: Left | None) -> DeadRun | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_entered_ids_are_synced_before_they_count(
     journal.enter([A, B])
     assert synced == [B]
     journal.close()
+
+
+def test_a_journal_is_open_for_writing_when_it_is_locked_as_nfs_wants(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(f"{A}\n")
+    modes: list[int] = []
+
+    def note_mode(fd: int, operation: int) -> None:
+        modes.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
+
+    monkeypatch.setattr(fcntl, "flock", note_mode)
+    assert read(path)[1] == [A]
+    assert modes == [os.O_RDWR]
 
 
 def test_no_journal_is_no_error(path: Path) -> None:

@@ -130,6 +130,22 @@ async def test_ids_that_a_dead_run_may_have_sent_are_read_first(log: Path) -> No
     ledger.close()
 
 
+async def test_since_when_there_is_doubt_is_told_by_the_last_change_before_this_run(
+    log: Path,
+) -> None:
+    ledger = Ledger.open(log, "run-0")
+    assert ledger.doubt_since is None
+    await ledger.finish(good_order=True)
+    await die(log, entered=[A], settled=[record(B)])
+    for path, at in ((log, 1000.0), (journal_path(log), 2000.0)):
+        os.utime(path, (at, at))
+    assert Ledger.preview(log).doubt_since == 2000
+    os.utime(log, (3000, 3000))
+    ledger = Ledger.open(log, "run-2")
+    assert ledger.doubt_since == 3000
+    ledger.close()
+
+
 async def test_a_second_crash_loses_no_doubt(log: Path) -> None:
     await die(log, entered=[A, B])
     await die(log, entered=[C], settled=[record(C)])

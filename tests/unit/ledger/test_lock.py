@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -107,12 +108,15 @@ def test_a_log_that_never_stays_is_given_up(log: Path, monkeypatch: pytest.Monke
         lock.open_locked(DISK, log, no_hint)
 
 
-def test_a_file_system_without_locks_is_an_error(
-    log: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_where_a_file_system_gives_no_lock_a_local_disk_is_advised(
+    log: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(fd: int, operation: int) -> None:
-        raise OSError(37, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(LedgerError, match=f"Cannot lock the results log {log}: No locks available"):
+    reason = os.strerror(number)
+    with pytest.raises(LedgerError, match=f"Cannot lock the results log {log}: {reason}") as caught:
         lock.open_locked(DISK, log, no_hint)
+    assert "local disk" in caught.value.advice
