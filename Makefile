@@ -12,6 +12,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+INSTALLED_DEV := .venv/.installed-dev
+UV := .uv/bin/uv
 COMMAND := $(BIN)/complete-sessions
 
 .DEFAULT_GOAL := help
@@ -48,59 +50,64 @@ report: $(INSTALLED) ## what RESULTS says, on the terminal and as a page beside 
 ## Work on it
 
 .PHONY: test
-test: $(INSTALLED) ## run the tests
+test: $(INSTALLED_DEV) ## run the tests
 	$(BIN)/python -m pytest
 
 .PHONY: coverage
-coverage: $(INSTALLED) ## run the tests and say which lines they never reach
+coverage: $(INSTALLED_DEV) ## run the tests and say which lines they never reach
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 .PHONY: torture
-torture: $(INSTALLED) ## kill and restart whole runs, and count what was lost (minutes)
+torture: $(INSTALLED_DEV) ## kill and restart whole runs, and count what was lost (minutes)
 	$(BIN)/python -m tests.proofs.torture
 
 .PHONY: crash-matrix
-crash-matrix: $(INSTALLED) ## kill runs and the Redis that they share, and count (half an hour)
+crash-matrix: $(INSTALLED_DEV) ## kill runs and the Redis that they share, and count (half an hour)
 	$(BIN)/python -m tests.proofs.crash_matrix
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure pace and cost against other clients (minutes)
+bench: $(INSTALLED_DEV) ## measure pace and cost against other clients (minutes)
 	$(BIN)/python -m tests.bench
 
 .PHONY: lint
-lint: $(INSTALLED) ## check style
+lint: $(INSTALLED_DEV) ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 .PHONY: types
-types: $(INSTALLED) ## check types
+types: $(INSTALLED_DEV) ## check types
 	$(BIN)/mypy
 
 .PHONY: imports
-imports: $(INSTALLED) ## check that imports point one way
+imports: $(INSTALLED_DEV) ## check that imports point one way
 	$(BIN)/lint-imports
 
 .PHONY: check
 check: lint types imports test ## all four of these: what CI runs
 
 .PHONY: format
-format: $(INSTALLED) ## mend style
+format: $(INSTALLED_DEV) ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: ## choose versions anew where pyproject.toml asks for it; UPGRADE=1 takes the newest of all
-	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
-	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
-	"$$tools/bin/uv" pip compile pyproject.toml --output-file requirements.lock --quiet \
-	  --no-config --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
-	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+lock: $(UV) ## choose versions anew where pyproject.toml asks for it; UPGRADE=1 takes the newest of all
+	$(COMPILE) --group build --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 .PHONY: clean
 clean: ## remove what set-up, checks and builds left behind; never results
-	rm -rf .venv .bench .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \
-	  .pytest_cache .ruff_cache build dist
+	rm -rf .venv .uv .bench .coverage .coverage.* htmlcov .hypothesis .import_linter_cache \
+	  .mypy_cache .pytest_cache .ruff_cache build dist
 	find worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+## Set it up
+
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+# A lock is complete. Resolved again, it would break: pip before 24 takes the newest release there
+# is of a package that another one asks for with an extra, finds no hash for it, and gives up.
+INSTALL_LOCK = $(PIP) install --no-deps --no-compile --require-hashes --requirement
+FITS = $(PIP) check || { echo "Start anew: make clean" >&2; exit 1; }
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and no python3 here is." \
@@ -109,8 +116,23 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is not." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual" \
 	  "environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Setting up .venv (once, about a minute)"
+	@echo "Setting up .venv (once: some seconds, and what the download takes)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(INSTALL_LOCK) requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(FITS)
 	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements-dev.lock
+	@echo "Adding to .venv what work on it needs"
+	@$(INSTALL_LOCK) requirements-dev.lock
+	@$(FITS)
+	@touch $@
+
+COMPILE = $(UV) pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+  --all-extras --generate-hashes --no-annotate --custom-compile-command "make lock" \
+  $(if $(UPGRADE),--upgrade)
+
+$(UV):
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,4 +1,4 @@
-"""The files around the package: lock and Makefile."""
+"""The files around the package: locks and Makefile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCKS = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("requirements.lock", "requirements-dev.lock")
+}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 NIGHTLY_TARGETS = ["run", "nightly", "retry-failed", "report"]
 
 
@@ -30,27 +35,43 @@ def requirement_name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
-def declared_names() -> set[str]:
-    extras = PROJECT["optional-dependencies"].values()
-    declared = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
-    return {requirement_name(one) for one in declared}
+def locked(lock: str) -> dict[str, str]:
+    """Version by name."""
+    pins = re.findall(r"^([a-z][a-z0-9.-]*)==(\S+)", lock, re.MULTILINE)
+    return {requirement_name(name): version for name, version in pins}
 
 
-def test_lock_names_no_index_and_no_place_on_a_machine() -> None:
-    assert not re.search(r"://|^\s*-[-a-z]*(index|find|trusted)|\bfile:| /", LOCK, re.MULTILINE)
+def names_of(requirements: Iterable[str | dict[str, str]]) -> set[str]:
+    return {requirement_name(one) for one in requirements if isinstance(one, str)}
 
 
-def test_lock_has_a_hash_for_every_pin() -> None:
-    entries = re.split(r"^(?=[a-z])", LOCK, flags=re.MULTILINE)[1:]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_index_and_no_place_on_a_machine(lock: str) -> None:
+    anywhere = r"://|^\s*-[-a-z]*(index|find|trusted)|\bfile:| /"
+    assert not re.search(anywhere, LOCKS[lock], re.MULTILINE)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_a_hash_for_every_pin(lock: str) -> None:
+    entries = re.split(r"^(?=[a-z])", LOCKS[lock], flags=re.MULTILINE)[1:]
     assert entries
     for entry in entries:
         assert re.match(r"[a-z0-9.-]+==\S+", entry), entry
         assert "--hash=sha256:" in entry, entry
 
 
-def test_lock_holds_all_that_the_project_asks_for() -> None:
-    locked = {requirement_name(line) for line in re.findall(r"^[a-z].*", LOCK, re.MULTILINE)}
-    assert declared_names() <= locked
+def test_one_lock_holds_all_that_runs_and_the_other_all_that_work_on_it_needs_too() -> None:
+    extras = PROJECT["optional-dependencies"].values()
+    runs = names_of([*PROJECT["dependencies"], *(one for extra in extras for one in extra)])
+    groups = PYPROJECT["dependency-groups"]
+    run_lock, dev_lock = (locked(lock) for lock in LOCKS.values())
+    assert runs | names_of(groups["build"]) <= run_lock.keys()
+    assert runs | names_of(groups["dev"]) <= dev_lock.keys()
+    assert run_lock.items() <= dev_lock.items()
+
+
+def test_what_runs_is_locked_without_the_tools_for_work_on_it() -> None:
+    assert not {"ruff", "mypy", "pytest", "hypothesis"} & locked(LOCKS["requirements.lock"]).keys()
 
 
 @pytest.mark.parametrize("target", NIGHTLY_TARGETS)
