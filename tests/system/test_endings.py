@@ -22,7 +22,7 @@ from tests.support.run_harness import (
 )
 from tests.support.sandbox_caller import until
 from worker.api.verdict import Answer, NoAnswer, Reply
-from worker.core.errors import ExitCode, WorkerError
+from worker.core.errors import ExitCode, UsageError, WorkerError
 from worker.core.events import (
     StopRequested,
 )
@@ -316,17 +316,27 @@ async def test_a_limit_does_not_wait_for_an_idle_pipe(
         assert not ended.finished.complete_input
 
 
-@pytest.mark.parametrize(
-    ("lines", "outcomes", "code"),
-    [
-        (["# nothing", ""], {}, ExitCode.OK),
-        (["no id", "./."], {"invalid_id": 2}, ExitCode.SOME_FAILED),
-    ],
-)
-async def test_an_input_without_an_id_asks_nobody(
-    tmp_path: Path, lines: list[str], outcomes: dict[str, int], code: ExitCode
-) -> None:
+async def test_an_input_without_a_line_that_counts_asks_nobody(tmp_path: Path) -> None:
     client = Held()
-    ended = await RunHarness(tmp_path).run(lines, client=client)
-    assert (ended.code, ended.outcomes, client.sent) == (code, outcomes, [])
+    ended = await RunHarness(tmp_path).run(["# nothing", ""], client=client)
+    assert (ended.code, ended.outcomes, client.sent) == (ExitCode.OK, {}, [])
+    assert not ended.journal_stays
+
+
+async def test_a_file_without_an_id_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none of its lines"):
+        await RunHarness(tmp_path).run(["no id", "./."])
+    assert os.listdir(tmp_path) == ["backlog.txt"]  # noqa: PTH208
+
+
+async def test_a_pipe_without_an_id_ends_the_run_before_any_outcome(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"no id\n./.\n")
+    os.close(writer)
+    client = Held()
+    source = AsyncSource(open_source("-", stdin=reader))
+    ended = await RunHarness(tmp_path).run(source=source, client=client)
+    os.close(reader)
+    assert (ended.code, ended.outcomes, client.sent) == (ExitCode.USAGE, {}, [])
+    assert "line 1, 'no id'" in ended.finished.reason
     assert not ended.journal_stays

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from worker.core.outcomes import MAX_ID_LENGTH, MAX_INVALID_ID_LENGTH, Item, is_valid_id
 from worker.sources.text import MAX_LINE
 
-BLANKS: Final = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
-"""What is taken off around ids: all that shows as nothing, such as copied no-break spaces."""
+_UNSEEN: Final = (
+    0xAD,
+    0x180E,
+    *range(0x200B, 0x2010),
+    *range(0x202A, 0x202F),
+    *range(0x2060, 0x2070),
+)
+BLANKS: Final = "".join(
+    [*filter(str.isspace, map(chr, range(0x3001))), *map(chr, _UNSEEN), "\ufeff"]
+)
+"""What is taken off around ids: all that shows as nothing, such as copied no-break spaces, soft
+hyphens and marks of direction."""
+
+_find_wrapped: Final = re.compile(
+    r"""=?(["'])([A-Za-z0-9_-]+)\1[,;]*|([A-Za-z0-9_-]+)[,;]+""", re.ASCII
+).fullmatch
+"""`"id"`, `'id',`, `id;` and a spreadsheet's `="id"`: the id in them is beyond doubt."""
+_is_rounded: Final = re.compile(r"\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE).fullmatch
+_is_address: Final = re.compile(r"https?://", re.IGNORECASE).match
 
 TOO_LONG: Final = f"The line is longer than {MAX_LINE} bytes"
 
@@ -31,6 +49,13 @@ def item_of(text: str, line: int, *, context: str = "") -> Item:
     return problem_item(stripped or context, line, _why_not(stripped))
 
 
+def unwrapped(text: str) -> str:
+    """The text without blanks around it, and without quotes or commas around an id."""
+    stripped = text.strip(BLANKS)
+    match = _find_wrapped(stripped)
+    return stripped if match is None else match[2] or match[3]
+
+
 def problem_item(text: str, line: int, problem: str) -> Item:
     shown = _shown(text.strip(BLANKS))
     # The results log goes by ids: what is none must not be recorded under the name of one.
@@ -46,6 +71,10 @@ def _shown(text: str) -> str:
 def _why_not(text: str) -> str:
     if not text:
         return "The id is empty"
+    if _is_rounded(text):
+        return "A spreadsheet made a number of the id, and its digits are lost: export it as text"
+    if _is_address(text):
+        return "It is a web address: give the id alone"
     wrong = next((sign for sign in text if not is_valid_id(sign)), None)
     if wrong is None:
         return f"An id has at most {MAX_ID_LENGTH} characters, this one has {len(text)}"

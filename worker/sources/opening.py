@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from worker.core.errors import UsageError
 from worker.sources.detect import FORMATS, format_by_name
 from worker.sources.inputs import Descriptor, Input, Stream
-from worker.sources.source import Source
+from worker.sources.source import STDIN_NAME, Source
 
 STDIN: Final = "-"
 _DESCRIPTOR_PATH: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -39,7 +39,7 @@ def open_source(
     if not field:
         raise UsageError("the field is empty", "Name the column or key that holds the id")
     if path_or_dash == STDIN:
-        return _probed(Source(_open_stdin(stdin), name="stdin", format=format, field=field))
+        return _probed(Source(_open_stdin(stdin), name=STDIN_NAME, format=format, field=field))
     name = path_or_dash.encode("utf-8", "backslashreplace").decode()
     known = format_by_name(name) if format == "auto" else format
     opened = _open_path(path_or_dash, name)

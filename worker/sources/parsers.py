@@ -7,7 +7,15 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from worker.core.outcomes import Item, is_valid_id
-from worker.sources.items import BLANKS, TOO_LONG, decode, is_too_long, item_of, problem_item
+from worker.sources.items import (
+    BLANKS,
+    TOO_LONG,
+    decode,
+    is_too_long,
+    item_of,
+    problem_item,
+    unwrapped,
+)
 from worker.sources.text import MAX_LINE
 
 COMMENT: Final = "#"
@@ -51,7 +59,7 @@ def _parse_odd(text: str, line: int) -> list[Item]:
         return []
     if is_too_long(text):
         return [problem_item(stripped, line, TOO_LONG)]
-    return [item_of(stripped, line)] if stripped else []
+    return [item_of(unwrapped(stripped), line)] if stripped else []
 
 
 class JsonLines:
@@ -92,11 +100,16 @@ class JsonLines:
         if not isinstance(value, dict):
             return "", f"The line is {_kind(value)}, neither a JSON object nor a JSON string"
         if self._field not in value:
-            return "", f"The JSON object has no key '{self._field}'"
+            return "", f"The JSON object has no key '{self._field}'{self._named_otherwise(value)}"
         found = value[self._field]
         if not isinstance(found, str):
             return "", f"The key '{self._field}' holds {_kind(found)}, not a JSON string"
         return found, None
+
+    def _named_otherwise(self, value: dict[str, Any]) -> str:
+        wanted = self._field.casefold()
+        other = next((key for key in value if key.casefold() == wanted), None)
+        return "" if other is None else f", but '{other}'"
 
 
 def _unreadable(text: bytes, line: int, problem: str) -> list[Item]:

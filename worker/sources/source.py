@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
+from typing import Final
 
 from worker.core.errors import SourceError, UsageError, WorkerError
 from worker.core.outcomes import Item
@@ -10,10 +12,12 @@ from worker.sources.detect import is_skipped, parser_for
 from worker.sources.inputs import Input
 from worker.sources.items import decode
 from worker.sources.parsers import Parser
+from worker.sources.screening import Screening
+from worker.sources.signatures import TextGuard
 from worker.sources.text import Decoder, Framer
 from worker.sources.unzip import CorruptError, Unzipped
 
-_PROBED_CHUNKS = 64
+STDIN_NAME: Final = "stdin"
 
 
 class Source:
@@ -31,9 +35,11 @@ class Source:
         self._format = format
         self._field = field
         self._bytes = Unzipped(input)
+        self._guard = TextGuard()
         self._decoder = Decoder()
         self._framer = Framer()
         self._parser: Parser | None = None
+        self._screening = Screening()
         self._lines = 0
         self._items: list[Item] = []
         self._given = 0
@@ -52,8 +58,11 @@ class Source:
         """1 to `most` items as soon as there are any; [] at the end, and once interrupted where
         there are none."""
         with self._lock:
-            while not (self._items or self._is_over()) and self._read():
-                pass
+            while not (self._items or self._is_over()):
+                if not self._read():
+                    # Nobody waits for more, so what came is to be accounted for unjudged.
+                    self._items += self._screening.let_go()
+                    break
             items = self._give(most)
         if self._closed:
             self._release()
@@ -79,9 +88,7 @@ class Source:
         done, and `total` is set where it can be told."""
         if not self._input.is_regular:
             return
-        for _ in range(_PROBED_CHUNKS):
-            if self._items or self._is_over():
-                break
+        while not (self._items or self._is_over()):
             self._read()
         if self._failure is not None:
             raise self._failure
@@ -123,17 +130,24 @@ class Source:
         except (UsageError, CorruptError, OSError) as error:
             self._failed = True
             self._failure = self._explained(error)
+            if not isinstance(error, UsageError):
+                self._items += self._screening.let_go()
         return True
 
     def _parse(self, data: bytes) -> None:
         if data:
-            self._parse_block(self._framer.feed(self._decoder.feed(data)))
+            self._parse_text(self._guard.feed(data))
             return
+        self._parse_text(self._guard.finish())
         self._parse_block(self._framer.feed(self._decoder.finish()))
         self._parse_block(self._framer.finish())
         if self._parser is not None:
-            self._items += self._parser.finish()
+            self._give_out(self._parser.finish())
+        self._items += self._screening.end()
         self._ended = True
+
+    def _parse_text(self, data: bytes) -> None:
+        self._parse_block(self._framer.feed(self._decoder.feed(data)))
 
     def _parse_block(self, block: bytes | None) -> None:
         if block is None:
@@ -143,7 +157,10 @@ class Source:
         if self._parser is not None:
             first = self._lines + 1
             self._lines += block.count(b"\n") + 1
-            self._items += self._parser.parse(block, first)
+            self._give_out(self._parser.parse(block, first))
+
+    def _give_out(self, items: list[Item]) -> None:
+        self._items += self._screening.pass_on(items)
 
     def _begin(self, block: bytes) -> bytes:
         """Skip what stands before the first line that counts, and choose the parser by that."""
@@ -161,7 +178,9 @@ class Source:
 
     def _explained(self, error: UsageError | CorruptError | OSError) -> WorkerError:
         if isinstance(error, UsageError):
-            return UsageError(f"{self.name} cannot be read: {error.message}", error.advice)
+            written = "FILE" if self.name == STDIN_NAME else shlex.quote(self.name)
+            advice = error.advice.replace("FILE", written)
+            return UsageError(f"{self.name} cannot be read: {error.message}", advice)
         why = error.strerror if isinstance(error, OSError) else str(error)
         if self._parser is None:
             return UsageError(f"{self.name} cannot be read: {why}", "Nothing was read of it")

@@ -9,7 +9,15 @@ from typing import Final, Literal
 
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item, is_valid_id
-from worker.sources.items import BLANKS, TOO_LONG, decode, is_too_long, item_of, problem_item
+from worker.sources.items import (
+    BLANKS,
+    TOO_LONG,
+    decode,
+    is_too_long,
+    item_of,
+    problem_item,
+    unwrapped,
+)
 from worker.sources.parsers import COMMENT
 from worker.sources.text import MAX_LINE
 
@@ -153,7 +161,7 @@ class Table:
             self._width = len(row)
             return []
         if column < len(row):
-            return [item_of(row[column], line, context=feed.row_text)]
+            return [item_of(unwrapped(row[column]), line, context=feed.row_text)]
         problem = f"The row has {len(row)} of {self._width} cells, and none for '{self._field}'"
         return [problem_item(feed.row_text, line, problem)]
 

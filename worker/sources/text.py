@@ -8,19 +8,22 @@ from typing import Final
 MAX_LINE: Final = 1 << 20
 """Bytes of a line, at most. Of a longer one only the beginning is kept, longer than this."""
 
+# Of marks that begin alike the longer one comes first.
 _ENCODINGS: Final = {
     codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 
 
 class Decoder:
-    """Takes the byte-order mark off, turns UTF-16 into UTF-8, and every end of line into LF."""
+    """Takes the byte-order mark off, turns wide encodings into UTF-8, and ends of lines into LF."""
 
     def __init__(self) -> None:
         self._head: bytes | None = b""
-        self._utf16: codecs.IncrementalDecoder | None = None
+        self._wide: codecs.IncrementalDecoder | None = None
         self._after_return = False
 
     def feed(self, data: bytes) -> bytes:
@@ -40,14 +43,14 @@ class Decoder:
         for mark, encoding in _ENCODINGS.items():
             if head.startswith(mark):
                 if encoding != "utf-8":
-                    self._utf16 = codecs.getincrementaldecoder(encoding)("backslashreplace")
+                    self._wide = codecs.getincrementaldecoder(encoding)("backslashreplace")
                 return head[len(mark) :]
         return head
 
     def _as_utf8(self, data: bytes, *, final: bool) -> bytes:
-        if self._utf16 is None:
+        if self._wide is None:
             return data
-        return self._utf16.decode(data, final).encode()
+        return self._wide.decode(data, final).encode()
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         if not data:

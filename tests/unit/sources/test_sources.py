@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
 import gzip
 import io
 import json
+import lzma
 import re
+import tarfile
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -107,9 +111,24 @@ def test_blanks_around_an_id_are_taken_off_also_those_that_only_copying_brings()
     assert ids_of(text.encode()) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_quotes_commas_and_formulas_around_an_id_are_taken_off() -> None:
+    written = ['"a"', "'b'", "c,", "d;;", '"e",', '="f"', "\u202ag\u200e\u00ad"]
+    assert ids_of("\n".join(written).encode()) == list("abcdefg")
+    assert ids_of(b'id;n\n"=""a""";x\n\'b\';y\n') == ["a", "b"]
+    assert [item.id for item in read(b'a\nb,c\n,d\n"e\n') if item.problem] == ["b,c", ",d", '"e']
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [(b"5.12E+23", "its digits are lost"), (b"https://x.y/z", "a web address")]
+)
+def test_a_line_that_held_an_id_once_says_what_became_of_it(line: bytes, said: str) -> None:
+    assert said in (read(b"ok\n" + line)[1].problem or "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-be"])
 def test_a_byte_order_mark_is_taken_off_and_names_the_encoding(encoding: str) -> None:
-    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    marks = {"utf-16-be": codecs.BOM_UTF16_BE, "utf-32-be": codecs.BOM_UTF32_BE}
+    mark = marks.get(encoding, b"")
     assert pairs(mark + "a\r\nb\r\n".encode(encoding)) == [("a", 1), ("b", 2)]
 
 
@@ -138,9 +157,9 @@ def test_what_cannot_be_an_id_becomes_an_item_that_says_why(line: bytes, said: s
 
 
 def test_the_text_of_an_invalid_id_is_kept_cut_and_can_be_written() -> None:
-    assert read(b"caf\xe9\n")[0].id == r"caf\xe9"
-    assert read(b"." * 500)[0].id == "." * 200
-    assert read(b"\xff" * 500)[0].id == r"\xff" * 50
+    texts = [b"caf\xe9", b"." * 500, b"\xff" * 500]
+    items = read(b"ok\n" + b"\n".join(texts))
+    assert [item.id for item in items[1:]] == [r"caf\xe9", "." * 200, r"\xff" * 50]
 
 
 def test_a_line_of_any_length_is_read_in_little_memory() -> None:
@@ -159,10 +178,9 @@ def test_a_line_of_any_length_is_read_in_little_memory() -> None:
 
 @pytest.mark.parametrize("format", ["lines", "csv", "jsonl"])
 def test_a_line_too_long_to_be_kept_is_never_taken_for_its_beginning(format: str) -> None:
-    beginning = {"lines": b"abc", "csv": b"id\nabc", "jsonl": b'"abc"'}[format]
-    items = read(beginning + b" " * (1 << 20) + b"more\n", format)
-    assert len(items) == 1
-    assert items[0].problem
+    beginning = {"lines": b"ok\nabc", "csv": b"id\nok\nabc", "jsonl": b'"ok"\n"abc"'}[format]
+    first, long = read(beginning + b" " * (1 << 20) + b"more\n", format)
+    assert (first.id, bool(long.problem)) == ("ok", True)
 
 
 # --- CSV ------------------------------------------------------------------------------------------
@@ -367,6 +385,94 @@ def test_garbage_after_a_gzip_is_no_silent_end() -> None:
     assert error.startswith(SourceError.__name__)
 
 
+# --- whether there are ids at all ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 99, 100])
+def test_a_source_without_any_id_among_its_first_lines_is_wrong_usage(most: int) -> None:
+    source = source_of(b"no id\n" * most)
+    with pytest.raises(UsageError, match="can be an id") as caught:
+        source.take(1)
+    assert str(caught.value).count("line ") == min(most, 3)
+    assert "line 1, 'no id': An id has only letters" in str(caught.value)
+    assert source.take(1) == []
+
+
+def test_one_id_among_the_first_hundred_lines_will_do() -> None:
+    assert len(read(b"no id\n" * 99 + b"a\n" + b"no id\n" * 500)) == 600
+    with pytest.raises(UsageError, match="none of the first 100 lines can be an id"):
+        read(b"no id\n" * 100 + b"a\n")
+
+
+@pytest.mark.parametrize("secret", ["API_KEY: live_abcdefgh", "Bearer abc.def", "x://u:pw@h/"])
+def test_a_line_that_may_hold_a_key_is_not_shown(secret: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(f"no id\n{secret}\n".encode())
+    assert secret not in str(caught.value)
+    assert "'no id'" in str(caught.value)
+
+
+# --- what is no text -----------------------------------------------------------------------------
+
+
+def archive(name: str, content: bytes = b"x", mode: int = zipfile.ZIP_STORED) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", mode) as file:
+        file.writestr(name, content)
+    return packed.getvalue()
+
+
+def tarball() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
+        file.addfile(tarfile.TarInfo("ids.txt"))
+    return packed.getvalue()
+
+
+NOT_TEXT = [
+    (archive("[Content_Types].xml"), "an Excel workbook", "CSV"),
+    (archive("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), "OpenDocument", "CSV"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "workbook of the old", "CSV"),
+    (archive("ids.txt"), "a zip archive", "unzip -p"),
+    (bz2.compress(b"a\n"), "bzip2", "bzip2 -dc"),
+    (lzma.compress(b"a\n"), "xz", "xz -dc"),
+    (b"\x28\xb5\x2f\xfd\x24\x02", "zstd", "zstd -dc"),
+    (gzip.compress(gzip.compress(b"a\n", mtime=0), mtime=0), "gzip within gzip", "gzip -dc"),
+    (tarball(), "a tar archive", "tar -xOf"),
+    (gzip.compress(tarball(), mtime=0), "a tar archive", "tar -xOf"),
+    (b"%PDF-1.7\n%\xe2\xe3", "a PDF", "Export"),
+    (b"PAR1\x15\x04\x15", "a Parquet file", "Export"),
+    (b"SQLite format 3\0\x10", "an SQLite database", "Export"),
+    (b"Obj\x01\x04\x16avro.schema", "an Avro file", "Export"),
+    (b"\x89PNG\r\n\x1a\n", "an image", "Export"),
+    (b"<!DOCTYPE html>\n<p>", "a page of HTML", "Export"),
+    (b'\xef\xbb\xbf<?xml version="1.0"?>', "XML", "Export"),
+    (b"-----BEGIN PGP MESSAGE-----\n", "encrypted", "gpg -d"),
+    ("abc\n".encode("utf-16-le"), "UTF-16LE", "iconv -f UTF-16LE"),
+    ("abc\n".encode("utf-16-be"), "UTF-16BE", "iconv -f UTF-16BE"),
+    ("abc\n".encode("utf-32-le"), "UTF-32LE", "iconv -f UTF-32LE"),
+    ("abc\n".encode("utf-32-be"), "UTF-32BE", "iconv -f UTF-32BE"),
+]
+
+
+@pytest.mark.parametrize(("data", "kind", "advice"), NOT_TEXT)
+@pytest.mark.parametrize("format", ["auto", "csv"])
+def test_what_is_no_text_is_named_with_what_makes_ids_of_it(
+    data: bytes, kind: str, advice: str, format: str
+) -> None:
+    pieces = (data[at : at + 1] for at in range(len(data)))
+    for source in (source_of(data, format), open_source("-", stdin=Pieces(pieces), format=format)):
+        with pytest.raises(UsageError, match=kind) as caught:
+            source.take(1)
+        assert advice in caught.value.advice
+
+
+def test_an_id_may_begin_as_a_file_of_another_kind_does() -> None:
+    written = ["PAR1", "BZh9", "PK", "GIF89a", "ORC", "Obj", "LZIP", "7z", "Rar"]
+    for first in written:
+        assert ids_of(f"{first}\nabc\n".encode()) == [first, "abc"]
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 
@@ -420,15 +526,15 @@ def test_no_row_of_a_table_is_lost_wherever_quotes_stand(
     notes: list[str], id_first: bool, between: str
 ) -> None:
     ids = [f"{chr(ord('A') + number)}1" for number in range(len(notes))]
-    cells = [("id", "note"), *zip(ids, notes, strict=True)]
+    cells = [("id", "note"), ("ok", "ok"), *zip(ids, notes, strict=True)]
     rows = [",".join(pair if id_first else pair[::-1]) for pair in cells]
     items = read(f"\n{between}".join(rows).encode())
     step = 1 + between.count("\n")
     taken = {item.id for item in items if item.problem is None}
     reported = {item.line for item in items if item.problem}
     assert len(taken) == sum(item.problem is None for item in items)
-    assert taken <= set(ids)
-    for number, written in enumerate(ids, 1):
+    assert taken <= {"ok", *ids}
+    for number, written in enumerate(ids, 2):
         assert written in taken or 1 + number * step in reported
 
 

@@ -9,12 +9,13 @@ from worker.core.secrets.known import (
     redact,
     redact_bytes,
 )
-from worker.core.secrets.suspicion import NOT_SHOWN, may_be_key, shown
+from worker.core.secrets.suspicion import NOT_SHOWN, holds_credential, may_be_key, shown
 
 __all__ = [
     "HIDDEN",
     "NOT_SHOWN",
     "Secrets",
+    "holds_credential",
     "holds_secret",
     "learn",
     "learn_address",

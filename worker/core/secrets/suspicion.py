@@ -23,9 +23,14 @@ def may_be_key(text: str) -> bool:
     # No key begins like this, and a path is what a message about a file is for.
     if text.startswith(_PATH_BEGINNINGS):
         return False
-    if _has_key_prefix(text) or _has_bearer(text) or _has_password(text):
+    if holds_credential(text):
         return True
     return any(_is_random(token) for token in _find_tokens(text))
+
+
+def holds_credential(text: str) -> bool:
+    """Whether a part of `text` is marked as a key or a password; an id of a session is none."""
+    return bool(_has_key_prefix(text) or _has_bearer(text) or _has_password(text))
 
 
 def _is_random(token: str) -> bool:
