@@ -47,7 +47,7 @@ async def test_it_completes_a_session(sandbox: Sandbox) -> None:
 async def test_it_reads_a_session(sandbox: Sandbox) -> None:
     read = await call(lambda sessions: sessions.get(ONE))
     assert (read.id, read.status, read.outcome) == (ONE, "started", None)
-    assert read.created_at.startswith("2026-")
+    assert read.created_at.startswith("2020-05-06T13:05:34.000")
     assert read.client_id
     assert sandbox.stats()["triggered"] == 0
 
@@ -62,6 +62,20 @@ async def test_it_lists_sessions(sandbox: Sandbox) -> None:
 async def test_it_lists_sessions_across_pages() -> None:
     listed = await call(lambda sessions: list(sessions.auto_list(pageSize=1)))
     assert [session.id for session in listed] == [CANCELLED, TWO, ONE]
+
+
+async def test_it_lists_what_was_created_in_a_span_of_time(sandbox: Sandbox) -> None:
+    span = {"createdAfter": "2020-05-06T13:05:33Z", "createdBefore": "2020-05-06T13:05:35Z"}
+    listed = await call(lambda sessions: sessions.list(pageSize=1000, **span))
+    assert len(listed) == len(sandbox.sessions)
+    later = await call(lambda sessions: sessions.list(createdAfter="2020-05-06T13:05:34.000Z"))
+    assert list(later) == []
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_it_is_refused_a_page_of_more_than_a_thousand() -> None:
+    with pytest.raises(ComplyCubeAPIError, match="pageSize must be 1000 at most"):
+        await call(lambda sessions: sessions.list(pageSize=1001))
 
 
 @pytest.mark.parametrize("request_", ["complete", "get"])

@@ -102,6 +102,14 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
     help="Answer 409 to completing a session again, instead of triggering its checks again.",
 )
 @click.option(
+    "--list-lag",
+    type=_Duration(),
+    default="0s",
+    metavar="D",
+    help="The list shows sessions as they were so long ago.",
+)
+@click.option("--list-refused", is_flag=True, help="The list answers 403.")
+@click.option(
     "--limit",
     type=FiniteRange(min=0),
     metavar="R",
@@ -175,6 +183,8 @@ def sandbox(
     any_id: bool,
     processing_time: float | None,
     conflict: bool,
+    list_lag: float,
+    list_refused: bool,
     limit: float | None,
     burst: int | None,
     retry_after: str | None,
@@ -205,6 +215,8 @@ def sandbox(
         any_id=any_id,
         processing_s=processing_time,
         conflict=conflict,
+        list_lag_s=list_lag,
+        list_refused=list_refused,
         limit=limit,
         burst=burst,
         retry_after=retry_after,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
 import msgspec
 
-from worker.sandbox.sessions import Session, Status
+from worker.sandbox.sessions import Session, Snapshot, Status
 
 _JSON: Final = "application/json; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
-_CREATED_AT: Final = "2026-01-01T00:00:00.000Z"
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -46,6 +46,7 @@ NO_BACKEND: Final = Response(404, b"default backend - 404", {"Content-Type": "te
 GATEWAY_TIMEOUT: Final = html(504, "504 Gateway Time-out")
 BAD_GATEWAY: Final = html(502, "502 Bad Gateway")
 CAPTIVE_PORTAL: Final = html(200, "Welcome! Please sign in to continue")
+LIST_REFUSED: Final = error(403, "unauthorized", "Your plan does not include this list")
 SERVER_ERROR: Final = error(500, "internal_server_error", "Something went wrong on our side")
 EMPTY: Final = Response(200, b"", {"Content-Type": _JSON})
 
@@ -91,17 +92,22 @@ def half(body: bytes) -> bytes:
 
 
 def reading(session: Session) -> Response:
-    return json(200, _describe(session))
+    return json(200, _describe(session.snapshot()))
 
 
-def page(sessions: Iterable[Session], number: int, size: int, total: int) -> Response:
+def page(sessions: Iterable[Snapshot], number: int, size: int, total: int) -> Response:
     """A page of the list; `total` is the number of sessions on all pages."""
     items = [_describe(session) for session in sessions]
     envelope = {"page": number, "pageSize": size, "totalItems": total, "pages": -(-total // size)}
     return json(200, envelope | {"items": items})
 
 
-def _describe(session: Session) -> dict[str, Any]:
+def _timestamp(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _describe(session: Snapshot) -> dict[str, Any]:
     complete = session.status is Status.COMPLETE
     return {
         "id": session.id,
@@ -110,7 +116,7 @@ def _describe(session: Session) -> dict[str, Any]:
         "status": session.status,
         "workflowTemplateId": "5f5d1c0f0f3e360008035eb2",
         "outcome": "clear" if complete else None,
-        "createdAt": _CREATED_AT,
-        "completedAt": _CREATED_AT if complete else None,
-        "updatedAt": _CREATED_AT,
+        "createdAt": _timestamp(session.created_ms),
+        "completedAt": _timestamp(session.updated_ms) if complete else None,
+        "updatedAt": _timestamp(session.updated_ms),
     }

@@ -36,9 +36,10 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     documented limits of the key's kind, 0 for `limit` is none. `retry_after` is sent with a 429 as
     it is, but `date+N` becomes the HTTP date in N seconds. `latency_s` is the least and the most.
     `outages` are pairs of beginning and end since the start. Without `processing_s` a session
-    stays processing. With `conflict` a completed session cannot be completed again: 409. Without
-    `keep_alive` each connection ends after its answer. `slow_body_s` is what the fault of that
-    name takes for a body.
+    stays processing. With `conflict` a completed session cannot be completed again: 409.
+    The list shows sessions as they were `list_lag_s` ago; with `list_refused` it answers 403.
+    Without `keep_alive` each connection ends after its answer. `slow_body_s` is what the fault of
+    that name takes for a body.
     """
 
     port: int = 0
@@ -55,6 +56,8 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     outages: tuple[tuple[float, float], ...] = ()
     outage_mode: OutageMode = OutageMode.UNAVAILABLE
     seed: int = 0
+    list_lag_s: float = 0.0
+    list_refused: bool = False
     keep_alive: bool = True
     slow_body_s: float = 2.0
     tls: ssl.SSLContext | None = None

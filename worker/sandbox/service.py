@@ -6,7 +6,6 @@ import re
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qs
 
 from worker.core.clock import Clock
 from worker.sandbox import answers
@@ -14,7 +13,8 @@ from worker.sandbox.answers import Response
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import FaultKind, Faults, fraction
 from worker.sandbox.limits import KeyLimits, is_key
-from worker.sandbox.sessions import COMPLETABLE, MAX_PAGE_SIZE, Sessions, Status
+from worker.sandbox.listing import parse_query
+from worker.sandbox.sessions import COMPLETABLE, Sessions, Status
 from worker.sandbox.stats import Counts
 
 LIST: Final = ""
@@ -73,6 +73,8 @@ class Service:
         self.latency_s = config.latency_s
         self.limits = KeyLimits(config.limit, config.burst)
         self.retry_after = config.retry_after
+        self.list_lag_s = config.list_lag_s
+        self.list_refused = config.list_refused
         self.counts = Counts()
         self.sessions = Sessions(
             config.sessions, any_id=config.any_id, processing_s=config.processing_s
@@ -119,7 +121,7 @@ class Service:
             return answers.not_completable(session)
         if self._conflict and session.status is not Status.STARTED:
             return answers.already_completed(session)
-        self.sessions.trigger(session, now)
+        self.sessions.trigger(session, now, round(self._clock.utc().timestamp() * 1000))
         return answers.PROCESSING
 
     def spoil(self, response: Response, fault: FaultKind, origin: str) -> Response:
@@ -147,16 +149,14 @@ class Service:
         return stats
 
     def _list(self, query: str, now: float) -> Response:
-        parameters = parse_qs(query)
-        numbers = []
-        for name, default in (("page", "1"), ("pageSize", str(MAX_PAGE_SIZE))):
-            text = parameters.get(name, [default])[0]
-            if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text, re.ASCII):
-                return answers.error(400, "invalid_request", f"{name} must be a positive number")
-            numbers.append(int(text))
-        number, size = numbers[0], min(numbers[1], MAX_PAGE_SIZE)
-        items = self.sessions.page(number, size, now)
-        return answers.page(items, number, size, len(self.sessions))
+        if self.list_refused:
+            return answers.LIST_REFUSED
+        try:
+            asked = parse_query(query)
+        except ValueError as error:
+            return answers.error(400, "invalid_request", str(error))
+        items, total = asked.cut(self.sessions.listed(now, self.list_lag_s))
+        return answers.page(items, asked.page, asked.page_size, total)
 
     def _draw_latency_s(self, target: Target, nth: int) -> float:
         least, most = self.latency_s

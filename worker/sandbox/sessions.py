@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from worker.core.errors import UsageError
 from worker.core.outcomes import is_valid_id
 
-MAX_PAGE_SIZE: Final = 100
+_OBJECT_ID: Final = re.compile(r"[0-9a-f]{24}").fullmatch
+_DEFAULT_CREATED_MS: Final = 1_767_225_600_000  # 2026-01-01
 _LINE_ADVICE: Final = "A line holds an id, `id,status` or a JSON object"
 
 
@@ -47,13 +48,50 @@ class Visits(msgspec.Struct):
         return self.gets - 1
 
 
-class Session(Visits, kw_only=True):
-    """`changed_at` is when the status last changed, in seconds of the sandbox's clock."""
+class Snapshot(NamedTuple):
+    """A session as it was at some moment. Times are milliseconds since 1970."""
 
     id: str
+    status: Status
+    created_ms: int
+    updated_ms: int
+
+
+class Session(Visits, kw_only=True):
+    """`changed_at` is when the status last changed, in seconds of the sandbox's clock.
+
+    `updated_ms` is the same moment since 1970. `past` holds the changes before: when each ceased
+    to be true, and what was true until then.
+    """
+
+    id: str
+    created_ms: int
+    updated_ms: int
     status: Status = Status.STARTED
     triggers: int = 0
     changed_at: float = 0.0
+    past: list[tuple[float, Snapshot]] = []
+
+    def change(self, status: Status, now: float, utc_ms: int) -> None:
+        self.past.append((now, self.snapshot()))
+        self.status, self.changed_at, self.updated_ms = status, now, utc_ms
+
+    def snapshot(self, at: float = float("inf")) -> Snapshot:
+        """The session as it was at a time of the sandbox's clock."""
+        for until, before in self.past:
+            if at < until:
+                return before
+        return Snapshot(self.id, self.status, self.created_ms, self.updated_ms)
+
+
+def created_ms(session_id: str) -> int:
+    """When a session was made: an ObjectId begins with the seconds since 1970, in hexadecimal."""
+    return int(session_id[:8], 16) * 1000 if _OBJECT_ID(session_id) else _DEFAULT_CREATED_MS
+
+
+def _begin(session_id: str, status: Status = Status.STARTED) -> Session:
+    made = created_ms(session_id)
+    return Session(id=session_id, status=status, created_ms=made, updated_ms=made)
 
 
 class Sessions:
@@ -69,11 +107,12 @@ class Sessions:
         any_id: bool = False,
         processing_s: float | None = None,
     ) -> None:
-        self.held = {key: Session(id=key, status=status) for key, status in statuses.items()}
+        self.held = {key: _begin(key, status) for key, status in statuses.items()}
         self.triggered = 0
         self.triggered_twice: dict[str, int] = {}
         self._any_id = any_id
         self._processing_s = processing_s
+        self._newest_first: list[Session] = []
         self._strangers: dict[str, Visits] = {}
 
     def __len__(self) -> int:
@@ -87,7 +126,7 @@ class Sessions:
         if session_id in self.held:
             return self.held[session_id]
         if self._any_id and is_valid_id(session_id):
-            self.held[session_id] = Session(id=session_id)
+            self.held[session_id] = _begin(session_id)
             return self.held[session_id]
         return self._strangers.setdefault(session_id, Visits())
 
@@ -97,28 +136,30 @@ class Sessions:
             self._settle(session, now)
         return session
 
-    def trigger(self, session: Session, now: float) -> None:
+    def trigger(self, session: Session, now: float, utc_ms: int) -> None:
         """Run the checks of a session once more."""
         session.triggers += 1
-        session.status = Status.PROCESSING
-        session.changed_at = now
+        session.change(Status.PROCESSING, now, utc_ms)
         if session.triggers == 1:
             self.triggered += 1
         else:
             self.triggered_twice[session.id] = session.triggers
 
-    def page(self, number: int, size: int, now: float) -> Iterator[Session]:
-        """Page `number`, counted from 1, of all sessions, newest first."""
-        first = (number - 1) * size
-        for session in islice(reversed(self.held.values()), first, first + size):
+    def listed(self, now: float, lag_s: float = 0.0) -> Iterator[Snapshot]:
+        """All sessions as they were `lag_s` ago, newest first."""
+        if len(self._newest_first) != len(self.held):
+            oldest_first = sorted(self.held.values(), key=lambda session: session.created_ms)
+            self._newest_first = oldest_first[::-1]
+        for session in self._newest_first:
             self._settle(session, now)
-            yield session
+            yield session.snapshot(now - lag_s)
 
     def _settle(self, session: Session, now: float) -> None:
         if session.status is not Status.PROCESSING or self._processing_s is None:
             return
         if now - session.changed_at >= self._processing_s:
-            session.status = Status.COMPLETE
+            done_ms = session.updated_ms + round(self._processing_s * 1000)
+            session.change(Status.COMPLETE, session.changed_at + self._processing_s, done_ms)
 
 
 class _Line(msgspec.Struct):
