@@ -61,6 +61,12 @@ coverage: $(INSTALLED_DEV) ## run the tests and say which lines they never reach
 torture: $(INSTALLED_DEV) ## kill and restart whole runs, and count what was lost (minutes)
 	$(BIN)/python -m tests.proofs.torture
 
+SECONDS ?= 60
+
+.PHONY: simulate
+simulate: $(INSTALLED) ## simulate whole runs with crashes and faults for SECONDS (60)
+	$(BIN)/python -m tests.proofs.simulation --seconds $(SECONDS)
+
 .PHONY: crash-matrix
 crash-matrix: $(INSTALLED_DEV) ## kill runs and the Redis that they share, and count (half an hour)
 	$(BIN)/python -m tests.proofs.crash_matrix

@@ -1,0 +1,31 @@
+"""Three hundred nights, each drawn from its seed; `make simulate` goes on for longer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.proofs.simulation.night import Figures, simulate
+from tests.proofs.simulation.scenario import draw
+
+_SEEDS_IN_A_TEST = 50
+
+
+@pytest.mark.parametrize("first", range(0, 300, _SEEDS_IN_A_TEST))
+def test_no_night_loses_an_id_or_completes_one_twice(first: int) -> None:
+    for seed in range(first, first + _SEEDS_IN_A_TEST):
+        try:
+            simulate(draw(seed))
+        except Exception as error:
+            raise AssertionError(
+                f"again: python -m tests.proofs.simulation --seed {seed}"
+            ) from error
+
+
+def test_a_seed_gives_the_same_night_again() -> None:
+    once, again = Figures(), Figures()
+    for seed in range(20):
+        simulate(draw(seed), once)
+        simulate(draw(seed), again)
+    assert once == again
+    assert once.crashes
+    assert once.faults
