@@ -53,7 +53,8 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         f"{_SAME_COMMAND}, for instance the next night: it goes on where this run stopped.",
     ),
     ExitCode.INPUT_UNREADABLE: Explanation(
-        "The source could be read in part only; every id that was read was completed or recorded.",
+        "The source could be read in part only, or has changed meanwhile; every id that was read "
+        "was completed or recorded.",
         "Mend the source (a broken disk, share or pipe), then run the same command again: it sends "
         "what is missing and skips what has settled.",
     ),

@@ -8,6 +8,8 @@ import select
 import stat
 from typing import BinaryIO, Final, Protocol
 
+from worker.sources.watch import FileWatch
+
 CHUNK: Final = 1 << 16
 _LEFT_IN_PIPE: Final = 1 << 20
 """The most that a pipe holds by default; an endless one must not keep a program from ending."""
@@ -19,9 +21,14 @@ class Input(Protocol):
     """Read by one thread at a time; `stop_waiting` and `cancel` may be called from anywhere."""
 
     is_regular: bool
+    watch: FileWatch | None
+    """What looks after a regular file; None for a stream."""
 
     def read(self) -> bytes | None:
-        """Some bytes, after a wait for them; b"" at the end; None where a wait may not be."""
+        """Some bytes, after a wait for them; b"" at the end; None where a wait may not be.
+
+        Raises ChangedError for a regular file that is not what it was.
+        """
         ...
 
     def stop_waiting(self) -> None:
@@ -44,11 +51,12 @@ class Input(Protocol):
 class Descriptor:
     """A file descriptor, blocking or not: its flags may be shared with others, and stay."""
 
-    def __init__(self, fd: int, *, owned: bool) -> None:
+    def __init__(self, fd: int, *, owned: bool, path: str | None = None) -> None:
         self.is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._fd = fd
         self._owned = owned
         self._start = os.lseek(fd, 0, os.SEEK_CUR) if self.is_regular else 0
+        self.watch = FileWatch(fd, path, self._start) if self.is_regular else None
         self._allowance: int | None = None
         self._cancelled = False
         woken, waker = os.pipe()
@@ -66,6 +74,8 @@ class Descriptor:
                 continue
             if self._allowance is not None:
                 self._allowance -= len(data)
+            if self.watch is not None:
+                self.watch.saw(data) if data else self.watch.saw_end()
             return data
         return None
 
@@ -115,6 +125,7 @@ class Stream:
     """A file object without a descriptor, such as one in memory."""
 
     is_regular = False
+    watch: FileWatch | None = None
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -80,10 +80,10 @@ def _stdin_input(stdin: BinaryIO | int | None) -> Input:
     return _descriptor(fd, "standard input", owned=False)
 
 
-def _descriptor(fd: int, name: str, *, owned: bool) -> Descriptor:
+def _descriptor(fd: int, name: str, *, owned: bool, path: str | None = None) -> Descriptor:
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise UsageError(f"{name} is a directory", "Give a file with ids in it")
-    return Descriptor(fd, owned=owned)
+    return Descriptor(fd, owned=owned, path=path)
 
 
 def _open_path(path: str, name: str) -> Input:
@@ -92,7 +92,7 @@ def _open_path(path: str, name: str) -> Input:
     except (OSError, ValueError) as error:
         raise _cannot_open(path, name, error) from error
     try:
-        return _descriptor(fd, name, owned=True)
+        return _descriptor(fd, name, owned=True, path=path)
     except BaseException:
         os.close(fd)
         raise

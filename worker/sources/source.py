@@ -16,6 +16,7 @@ from worker.sources.screening import Screening
 from worker.sources.signatures import TextGuard
 from worker.sources.text import Decoder, Framer
 from worker.sources.unzip import CorruptError, Unzipped
+from worker.sources.watch import ChangedError
 
 STDIN_NAME: Final = "stdin"
 
@@ -127,7 +128,7 @@ class Source:
             if data is None:
                 return False
             self._parse(data)
-        except (UsageError, CorruptError, OSError) as error:
+        except (UsageError, CorruptError, ChangedError, OSError) as error:
             self._failed = True
             self._failure = self._explained(error)
             if not isinstance(error, UsageError):
@@ -140,11 +141,19 @@ class Source:
             return
         self._parse_text(self._guard.finish())
         self._parse_block(self._framer.feed(self._decoder.finish()))
-        self._parse_block(self._framer.finish())
+        self._parse_block(self._last_line())
         if self._parser is not None:
             self._give_out(self._parser.finish())
         self._items += self._screening.end()
+        if self._input.watch is not None:
+            self._input.watch.check_name()
         self._ended = True
+
+    def _last_line(self) -> bytes | None:
+        last = self._framer.finish()
+        if last is not None and self._input.watch is not None and self._input.watch.has_grown:
+            raise ChangedError("its last line has no end: it is still being written")
+        return last
 
     def _parse_text(self, data: bytes) -> None:
         self._parse_block(self._framer.feed(self._decoder.feed(data)))
@@ -176,7 +185,7 @@ class Source:
             at = end + 1
         return b""
 
-    def _explained(self, error: UsageError | CorruptError | OSError) -> WorkerError:
+    def _explained(self, error: UsageError | CorruptError | ChangedError | OSError) -> WorkerError:
         if isinstance(error, UsageError):
             written = "FILE" if self.name == STDIN_NAME else shlex.quote(self.name)
             advice = error.advice.replace("FILE", written)
