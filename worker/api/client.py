@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
+import os
 import re
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,9 +22,11 @@ from typing_extensions import override
 from yarl import URL
 
 from worker import __version__
-from worker.api.proxies import proxy_for
+from worker.api.failures import FAILURES, NotConnectedError, classify, describe
+from worker.api.proxies import Proxy, proxy_for
+from worker.api.trust import check_trust
 from worker.api.verdict import Answer, NoAnswer, Reply
-from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType
+from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 
 MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
@@ -59,7 +61,7 @@ class Client:
             hdrs.CONTENT_TYPE: "application/json",
             hdrs.ACCEPT: "application/json",
         }
-        proxy = proxy_for(str(self._sessions_url))
+        proxy = check_environment(base_url)
         self._proxy = None if proxy is None else proxy.url
         self._proxy_headers = (
             {}
@@ -133,13 +135,33 @@ class Client:
                 raise
             content = without_key(self._key(), content)
             return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             return explain_failure(error, self._key())
+
+
+def check_environment(base_url: str) -> Proxy | None:
+    """The proxy to the API, if any; UsageError where a variable of the environment that says how
+    to reach it (`HTTPS_PROXY`, `SSL_CERT_FILE`, `SSL_CERT_DIR`) cannot be right."""
+    if base_url.startswith("https:"):
+        check_trust(os.environ)
+    return proxy_for(base_url, os.environ)
 
 
 class _Connector(aiohttp.TCPConnector):
     """Gives no connection on which something came unasked for: aiohttp would take that for the
-    answer to the next request, which is another id's."""
+    answer to the next request, which is another id's. Tells what failed before a connection was
+    open, a proxy's tunnel and TLS included, from what failed after."""
+
+    @override
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        try:
+            return await super().connect(req, traces, timeout)
+        except TimeoutError:
+            raise
+        except FAILURES as error:
+            raise NotConnectedError from error
 
     @override
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
@@ -200,25 +222,7 @@ def _escaped(key: str) -> re.Pattern[bytes]:
 
 def explain_failure(error: Exception, key: str) -> NoAnswer:
     """A client's exception as a value: which error it is, and whether the request may have left."""
-    kind, may_have_arrived = _kind_of(error)
-    text = " ".join(str(error).split()).encode("utf-8", "backslashreplace")
+    kind, may_have_arrived = classify(error)
+    text = describe(error).encode("utf-8", "backslashreplace")
     message = without_key(key, text).decode()[:MAX_MESSAGE_LENGTH]
-    return NoAnswer(Error(kind.value, message or type(error).__name__), may_have_arrived)
-
-
-def _kind_of(error: Exception) -> tuple[ErrorType, bool]:
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return ErrorType.CERTIFICATE, False
-        case (
-            aiohttp.ClientConnectorError()
-            | aiohttp.ConnectionTimeoutError()
-            | aiohttp.ClientHttpProxyError()
-        ):
-            return ErrorType.CONNECT_FAILED, False
-        case asyncio.TimeoutError():
-            return ErrorType.TIMEOUT, True
-        case aiohttp.ClientResponseError():
-            return ErrorType.UNEXPECTED_RESPONSE, True
-        case _:
-            return ErrorType.CONNECTION_RESET, True
+    return NoAnswer(Error(kind.value, message), may_have_arrived)

@@ -153,7 +153,7 @@ def _judge_session(answer: Answer) -> Verdict:
 
 def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:
     if isinstance(reply, NoAnswer):
-        if reply.error.type == ErrorType.CERTIFICATE:
+        if reply.error.type in (ErrorType.CERTIFICATE, ErrorType.PROXY_REFUSED):
             return Refused(reply.error)
         return Transient(reply.error, reply.may_have_arrived)
     status = reply.status

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from worker.api.client import Client
+from worker.api.client import Client, check_environment
 from worker.app.paths import STDIN, check_metrics_path, results_path
 from worker.app.process.limits import allow_connections
 from worker.app.process.loop import loop_factory
@@ -60,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
 def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
     check_metrics_path(plan.source, plan.settings, plan.shard)
+    check_environment(plan.settings.api.base_url)
     clock = Clock()
     hidden = [plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")]
     screen = Screen(

@@ -31,6 +31,8 @@ from worker.core.errors import (
     UsageError,
     WorkerError,
 )
+from worker.core.explanations import explain_error
+from worker.core.outcomes import ErrorType
 from worker.core.text import redacted, visible
 from worker.settings import ApiKey, Settings, known_keys, load, load_key, resolve_rate
 
@@ -170,10 +172,21 @@ def _explain(reply: Reply, base_url: str, key: ApiKey) -> WorkerError:
     told = f"{error.type}: {error.message}" if error else "a list was expected"
     told = redacted(told, [key.reveal()])
     if isinstance(verdict, Refused):
-        return RefusedError(f"{base_url} refuses: {told}", "Mend the key or the plan")
+        return _explain_refusal(verdict, base_url, told)
     if isinstance(verdict, Transient | Throttled):
         return UnavailableError(
             f"{base_url} did not answer as it should: {told}",
             "Look at the address and the network; a run would wait for --patience",
         )
     return RefusedError(f"{base_url} is not the API: {told}", "Correct --base-url")
+
+
+def _explain_refusal(verdict: Refused, base_url: str, told: str) -> WorkerError:
+    match verdict.error.type:
+        case ErrorType.CERTIFICATE:
+            advice = explain_error(verdict.error.type).what_to_do
+            return RefusedError(f"{base_url} cannot prove its name: {told}", advice)
+        case ErrorType.PROXY_REFUSED:
+            return RefusedError(told, "Correct user and password in HTTPS_PROXY")
+        case _:
+            return RefusedError(f"{base_url} refuses: {told}", "Mend the key or the plan")

@@ -10,9 +10,11 @@ from urllib.parse import SplitResult, urlsplit
 ALLOWED_ADDRESS: Final = "an https:// address (http:// only to a loopback address)"
 
 _is_printable_ascii: Final = re.compile(r"[!-~]+").fullmatch
-_is_host_name: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?"
-).fullmatch
+_LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_is_host_name: Final = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(\.{_LABEL})*\.?").fullmatch
+"""Of at most 253 characters, a final dot not counted, in labels of at most 63 (RFC 1035, 2.3.4)."""
+_ends_in_number: Final = re.compile(r"(?:[^:]*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?").fullmatch
+"""Resolvers take such a name for an IPv4 address, also in its old forms: `1`, `127.1`, `0x7f.1`."""
 _is_path: Final = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*").fullmatch
 
 
@@ -48,7 +50,7 @@ def _split(text: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    if not _is_host_name(host) and not _is_ipv6(host):
+    if not is_host(host):
         raise ValueError("an address with a valid host")
     return host
 
@@ -63,6 +65,13 @@ def _port(parts: SplitResult) -> str:
     return f":{port}" if port else ""
 
 
+def is_host(host: str) -> bool:
+    """Whether `host`, in small letters, is an IP address or a name that a resolver can be asked."""
+    if _ends_in_number(host):
+        return _is_ipv4(host)
+    return (bool(_is_host_name(host)) and len(host.rstrip(".")) <= 253) or _is_ipv6(host)
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is localhost, in 127.0.0.0/8, or ::1."""
     if host == "localhost":
@@ -74,6 +83,14 @@ def is_loopback(host: str) -> bool:
     if isinstance(address, IPv4Address):
         return address.packed[0] == 127
     return address == IPv6Address("::1")
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv6(host: str) -> bool:

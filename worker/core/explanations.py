@@ -125,8 +125,15 @@ ERROR_TYPES: Final[dict[str, Explanation]] = {
     ),
     ErrorType.CERTIFICATE.value: Explanation(
         "The server's TLS certificate is not valid, so the key was not sent to it.",
-        "Check this machine's clock and CA certificates, and whether a proxy intercepts TLS. "
-        "The check cannot be turned off.",
+        "Check this machine's clock. Where a company's own authority signs, as a proxy that looks "
+        "into TLS does, name its certificates (PEM) in SSL_CERT_FILE, or a directory prepared with "
+        "`openssl rehash` in SSL_CERT_DIR. The check cannot be turned off.",
+    ),
+    ErrorType.PROXY_REFUSED.value: Explanation(
+        "The proxy that HTTPS_PROXY names answered 407: it does not accept the user and password "
+        "it was given, or wants some. Nothing was sent to the API.",
+        "Correct HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT, special characters escaped as in "
+        "%40 for @), try it with `complete-sessions check`, then run the same command again.",
     ),
     "redis_unavailable": Explanation(
         "The Redis that several runs share does not answer; nothing is sent meanwhile.",
@@ -167,6 +174,7 @@ _HTTP_STATUSES: Final[dict[int, Explanation]] = {
     ),
     403: ERROR_TYPES["unauthorized"],
     404: ERROR_TYPES[ErrorType.UNEXPECTED_RESPONSE.value],
+    407: ERROR_TYPES[ErrorType.PROXY_REFUSED.value],
     408: ERROR_TYPES[ErrorType.TIMEOUT.value],
     413: Explanation(
         "The request was too large, for the API or for a proxy before it.",

@@ -43,6 +43,7 @@ class ErrorType(StrEnum):
     SESSION_ABANDONED = "session_abandoned"
     AMBIGUOUS = "ambiguous"
     CERTIFICATE = "certificate_invalid"
+    PROXY_REFUSED = "proxy_refused"
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from worker.core.errors import (
     UnavailableError,
     WorkerError,
 )
-from worker.core.outcomes import Outcome
+from worker.core.outcomes import ErrorType, Outcome
 from worker.core.tally import Tally
 
 
@@ -24,6 +24,8 @@ class StoppedError(WorkerError):
 
 def refusal(verdict: Refused) -> WorkerError:
     error = verdict.error
+    if error.type == ErrorType.PROXY_REFUSED:
+        return RefusedError(error.message, "Correct user and password in HTTPS_PROXY")
     if verdict.http_status is None:
         return RefusedError(
             f"the server's TLS certificate is not valid: {error.message}",

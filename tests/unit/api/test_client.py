@@ -23,7 +23,6 @@ from tests.support.run_harness import KEY, client_for, settings
 from tests.support.virtual_time import in_virtual_time
 from worker import __version__
 from worker.api.client import MAX_BODY_BYTES, Client, without_key
-from worker.api.proxies import Proxy, proxy_for
 from worker.api.verdict import Answer as Answered
 from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
 from worker.core.outcomes import Outcome
@@ -299,20 +298,6 @@ async def test_a_long_time_to_connect_ends_before_the_requests_does_too() -> Non
     assert loop.time() == pytest.approx(5.4, abs=0.01)
 
 
-async def test_what_a_proxy_refuses_to_connect_was_certainly_not_sent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refusal = response(b"", status="407 Proxy Authentication Required")
-    async with RawServer(always(refusal)) as proxy:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
-        async with client("https://api.test/v1") as it:
-            reply = await it.complete("a")
-    assert proxy.methods == ["CONNECT"]
-    assert isinstance(reply, NoAnswer)
-    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
-    assert "407" in reply.error.message
-
-
 async def test_an_answer_to_nobody_is_not_taken_for_the_next_one() -> None:
     answer = response(b'{"type": "resource_not_found", "message": "no"}', status="404 N")
 
@@ -322,36 +307,6 @@ async def test_an_answer_to_nobody_is_not_taken_for_the_next_one() -> None:
     async with RawServer(twice) as server, client(server) as it:
         assert (await it.complete("a")).label == "200"
         assert (await it.complete("b")).label == "404"
-
-
-@pytest.mark.parametrize(
-    ("environ", "url", "proxy"),
-    [
-        (
-            {"https_proxy": "http://proxy.test:3128"},
-            "https://api.test/v1",
-            "http://proxy.test:3128",
-        ),
-        (
-            {"HTTPS_PROXY": "http://proxy.test:3128"},
-            "https://api.test/v1",
-            "http://proxy.test:3128",
-        ),
-        ({"http_proxy": "http://proxy.test:3128"}, "https://api.test/v1", None),
-        ({"https_proxy": "http://proxy.test:3128", "no_proxy": ".test"}, "https://api.test", None),
-        ({"http_proxy": "http://proxy.test:3128"}, "http://127.0.0.1:8080/v1", None),
-        ({}, "https://api.test/v1", None),
-    ],
-)
-def test_the_environment_names_the_proxy(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str, proxy: str | None
-) -> None:
-    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert proxy_for(url) == (None if proxy is None else Proxy(proxy))
 
 
 async def test_a_name_that_is_not_found_was_certainly_not_sent_to(

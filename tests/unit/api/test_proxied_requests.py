@@ -12,7 +12,7 @@ from tests.support.proxy import Proxy
 from tests.support.raw_server import PROCESSING, RawServer, always, response
 from tests.support.run_harness import KEY, client_for, settings
 from worker import __version__
-from worker.api.verdict import Answer
+from worker.api.verdict import Answer, NoAnswer, Refused, judge_completion
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,55 @@ async def test_a_proxy_reads_the_api_s_name_and_its_own_credentials_and_no_more(
     for request in server.requests:
         assert request.headers["authorization"] == KEY
         assert "proxy-authorization" not in request.headers
+
+
+REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "told"),
+    [
+        (REFUSAL, "proxy_refused", "the proxy answered 407: it does not accept the user and"),
+        (
+            b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>",
+            "connect_failed",
+            "the proxy opened no tunnel: it answered 502 Bad Gateway",
+        ),
+        (
+            b"HTTP/1.1 403 Forbidden\r\n\r\n<html>",
+            "connect_failed",
+            "the proxy opened no tunnel: it answered 403 Forbidden",
+        ),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: https://elsewhere.test\r\n\r\n",
+            "connect_failed",
+            "the proxy opened no tunnel: it answered 301 Moved",
+        ),
+        (b"", "connect_failed", "the proxy opened no tunnel: Server disconnected"),
+        (b"HTTP/1.1 20", "connect_failed", "the proxy opened no tunnel"),
+        (b"<html>Welcome</html>\r\n\r\n", "connect_failed", "the proxy opened no tunnel"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "connect_failed", "the proxy opened no tunnel"),
+    ],
+)
+async def test_where_a_proxy_opens_no_tunnel_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, kind: str, told: str
+) -> None:
+    async with Proxy(answer=answer) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://jo:hunter22@{proxy.address}")
+        async with client_for(settings(api_base_url="https://api.test/v1")) as client:
+            reply = await client.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == (kind, False)
+    assert reply.error.message.startswith(told)
+    assert "hunter22" not in reply.error.message
+    assert isinstance(judge_completion(reply), Refused) == (kind == "proxy_refused")
+
+
+async def test_a_proxy_that_is_not_there_was_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://jo:hunter22@127.0.0.1:9")
+    async with client_for(settings(api_base_url="https://api.test/v1")) as client:
+        reply = await client.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert reply.error.message.startswith("no connection to the proxy: ")
+    assert "hunter22" not in reply.error.message
