@@ -7,11 +7,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.examples import INSTALLED, ROOT
+
 LOCKS = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in ("requirements.lock", "requirements-dev.lock")
@@ -98,3 +98,18 @@ def test_make_alone_lists_every_target() -> None:
     listed = set(re.findall(r"^make ([a-z-]+) ", make(), re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert listed == set(re.findall(r"^\.PHONY: ([a-z-]+)$", makefile, re.MULTILINE))
+
+
+def test_no_hint_names_a_project_of_a_package_index() -> None:
+    """Whoever registers that name there owns all who follow the hint."""
+    paths = [ROOT / "README.md", *(ROOT / "config").iterdir(), *(ROOT / "worker").rglob("*.py")]
+    hint = re.compile(r"pipx? install [^\n]*?['\" ]complete-sessions\b")
+    assert [path for path in paths if path.is_file() and hint.search(path.read_text("utf-8"))] == []
+
+
+def test_the_readme_crontab_line_names_the_program_by_its_path() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ {4}\d+ \d+ \* \* \* (.*)$", readme, re.MULTILINE)
+    words = command.split()
+    assert words[0] == INSTALLED
+    assert [word for word in words if "." in word and not word.startswith("/")] == []

@@ -187,7 +187,7 @@ def test_without_the_extra_it_is_said_what_to_install(
     monkeypatch.setenv("WORKER_SHARED_URL", "redis://127.0.0.1:9")
     done = in_this_process(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert done.code == ExitCode.USAGE
-    assert "pip install 'complete-sessions[shared]'" in done.out + done.err
+    assert "pip install '.[shared]'" in done.out + done.err
 
 
 def test_check_tells_whether_redis_answers_and_suits_a_queue(harness: Harness) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from worker.core.clock import Clock
-from worker.core.errors import UsageError
+from worker.core.errors import UsageError, how_to_install
 from worker.core.events import Event
 from worker.core.redis_url import secrets_of, without_secrets
 from worker.core.text import redacted
@@ -129,7 +129,7 @@ async def connected(
     except ImportError:
         raise UsageError(
             "sharing needs a library that is not installed",
-            "pip install 'complete-sessions[shared]'",
+            how_to_install("shared"),
         ) from None
     try:
         connection = Connection(url, clock=Clock(), patience_s=patience_s, notify=notify)

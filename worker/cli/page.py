@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from worker.core.errors import UsageError
+from worker.core.errors import UsageError, how_to_install
 from worker.core.files import replace_file
 from worker.core.text import visible
 from worker.report.aggregation import Aggregator
@@ -31,7 +31,7 @@ def check_page(target: Path) -> None:
             raise
         raise UsageError(
             "--html needs jinja2 and matplotlib, which are not installed",
-            "pip install 'complete-sessions[report]'",
+            how_to_install("report"),
         ) from error
     with _usage_errors(target):
         if target.exists():

@@ -90,3 +90,11 @@ class LockedError(WorkerError):
     """Another run holds the results log."""
 
     exit_code = ExitCode.LOCKED
+
+
+def how_to_install(extra: str) -> str:
+    """What to do where the libraries of an extra are missing.
+
+    It names no project of an index: whoever registers that name there owns all who follow it.
+    """
+    return f"In the checkout: pip install '.[{extra}]'; with a wheel: pip install 'WHEEL[{extra}]'"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.core.clock import Clock
-from worker.core.errors import ExitCode, UsageError
+from worker.core.errors import ExitCode, UsageError, how_to_install
 from worker.core.events import Event, RunFinished, RunStarted, Snapshot, Ticked
 from worker.core.files import replace_file
 from worker.observers.background import Background
@@ -139,7 +139,7 @@ def _load_exposition() -> tuple[
     except ImportError as error:
         raise UsageError(
             "--metrics-file needs prometheus-client",
-            "Install it: pip install 'complete-sessions[metrics]'",
+            how_to_install("metrics"),
         ) from error
     return exposition, last_success_in, RunState
 

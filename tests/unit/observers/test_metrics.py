@@ -332,6 +332,6 @@ def test_missing_extra_says_what_to_install(
 ) -> None:
     monkeypatch.delitem(sys.modules, "worker.observers.exposition")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(UsageError, match=r"pip install 'complete-sessions\[metrics\]'") as raised:
+    with pytest.raises(UsageError, match=r"pip install '\.\[metrics\]'") as raised:
         metrics_at(path, clock)
     assert raised.value.exit_code is ExitCode.USAGE

@@ -337,5 +337,5 @@ def test_missing_extra_says_what_to_install(
     for name in [name for name in sys.modules if name.startswith("worker.report.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UsageError, match=r"pip install 'complete-sessions\[report\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[report\]'"):
         invoke(report, log, "--html", str(tmp_path / "page.html"))
