@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 from worker.api.client import Client
 from worker.api.verdict import Answer, Reply
@@ -42,7 +41,10 @@ FAST = {
     "retry.backoff_max": "10ms",
     "retry.throttle_initial": "2ms",
     "retry.throttle_max": "10ms",
+    "retry.settle": "0s",
     "stop.outage_after": "10000",
+    "stop.suspicious_after": "none",
+    "stop.max_failures": "none",
     "stop.patience": "30s",
 }
 """Settings with which no test has to wait for anything but what it is about."""
@@ -156,11 +158,7 @@ class RunHarness:
         seen = Seen()
         self._runs += 1
         run = f"run-{self._runs}"
-        with (
-            closing(source),
-            closing(Ledger.open(self.results, run)) as ledger,
-            patch("worker.runner.backlog._RECOVERY_GRACE_S", 0.01),
-        ):
+        with closing(source), closing(Ledger.open(self.results, run)) as ledger:
             async with client_for(chosen, tls=tls) as real:
                 self.runner = _runner(
                     run, source, client or real, ledger, [seen, *observers], chosen, clock

@@ -30,6 +30,7 @@ from worker.core.outcomes import Error
 from worker.sources import AsyncSource, open_source
 
 BUSY = Answer(429, b'{"type": "rate_limit_exceeded", "message": "slow down"}')
+REJECTED = Answer(422, b'{"type": "invalid_request", "message": "no"}')
 FOREIGN = Answer(404, b"<html>nothing here</html>")
 MISSING = Answer(404, b'{"type": "resource_not_found", "message": "Invalid workflow session id"}')
 
@@ -103,7 +104,8 @@ async def test_what_waits_for_its_retry_when_the_run_is_stopped_is_recorded(
     runner.stop(StopError("now"))
     ended = await run
     assert ended.code is ExitCode.INTERRUPTED
-    assert ended.outcomes == {"ambiguous": 1, "connect_failed": 1, "rate_limit_exceeded": 1}
+    assert ended.outcomes == {"ambiguous": 1, "rate_limit_exceeded": 1}
+    assert ended.finished.tally.not_attempted == 1
     client = Scripted({some[0]: [DONE]})
     assert (await here.run(client=client)).outcomes == {"processing": 3}
     assert client.sent.count(("GET", some[0])) == 1
@@ -181,23 +183,36 @@ async def test_five_answers_that_are_not_the_apis_stop_the_run(tmp_path: Path) -
     ended = await RunHarness(tmp_path, pace_concurrency=1).run(some, client=client)
     assert ended.code is ExitCode.REFUSED
     assert "base URL looks wrong" in ended.finished.advice
-    assert ended.outcomes == {"unexpected_response": 5}
+    assert (ended.outcomes, ended.finished.tally.not_attempted) == ({}, 50)
 
 
 async def test_one_answer_of_the_apis_own_proves_the_address(tmp_path: Path) -> None:
     some = ids(50)
-    replies: dict[str, list[Reply]] = {key: [FOREIGN] for key in some}
+    replies: dict[str, list[Reply]] = {key: [FOREIGN, DONE] for key in some[:3]}
     client = Scripted(replies | {some[4]: [MISSING]})
     ended = await RunHarness(tmp_path, pace_concurrency=1).run(some, client=client)
-    assert ended.code is ExitCode.SOME_FAILED
-    assert ended.outcomes == {"unexpected_response": 49, "not_found": 1}
+    assert ended.code is ExitCode.OK
+    assert ended.outcomes == {"processing": 49, "not_found": 1}
+
+
+async def test_what_is_not_the_apis_own_in_mid_run_is_an_outage_and_no_id_pays(
+    tmp_path: Path,
+) -> None:
+    some = ids(30)
+    replies: dict[str, list[Reply]] = {key: [FOREIGN] for key in some}
+    client = Scripted(replies | {some[0]: [DONE]})
+    here = RunHarness(tmp_path, pace_concurrency=1, stop_outage_after=3, stop_patience="100ms")
+    ended = await here.run(some, client=client)
+    assert ended.code is ExitCode.UNAVAILABLE
+    assert "in the API's place" in ended.finished.reason
+    assert (ended.outcomes, ended.finished.tally.not_attempted) == ({"processing": 1}, 29)
 
 
 async def test_a_wrong_address_marks_nothing_not_found(tmp_path: Path) -> None:
     async with harness(tmp_path, sessions(ids(4))) as (here, sandbox):
         here.url = f"{sandbox.origin}/v2"
         wrong = await here.run(ids(4))
-        assert (wrong.code, wrong.outcomes) == (ExitCode.SOME_FAILED, {"unexpected_response": 4})
+        assert (wrong.code, wrong.outcomes) == (ExitCode.REFUSED, {})
         here.url = sandbox.url
         assert (await here.run()).code is ExitCode.OK
 
@@ -218,7 +233,7 @@ async def test_at_the_deadline_no_more_ids_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [(DONE, ExitCode.OK), (Answer(422, b"{}"), ExitCode.SOME_FAILED)]
+    ("answer", "code"), [(DONE, ExitCode.OK), (REJECTED, ExitCode.SOME_FAILED)]
 )
 async def test_a_deadline_that_passes_while_the_last_ids_are_in_flight_stops_nothing(
     tmp_path: Path, answer: Reply, code: ExitCode

@@ -5,48 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from tests.support.run_harness import DONE, ids
-from tests.support.virtual_time import VirtualClock, run_virtually
+from tests.support.run_harness import DONE
+from tests.support.virtual_runs import run_by_default
 from worker.api.verdict import Answer, NoAnswer, Reply
-from worker.app.run import limits_of, make_pacer, policy_of
 from worker.core.errors import ExitCode
-from worker.core.events import RunFinished
-from worker.core.outcomes import Error, Item, Outcome
-from worker.ledger import Ledger
-from worker.runner import EventDispatcher, Runner
-from worker.settings import ApiKey, Settings
+from worker.core.outcomes import Error, Outcome
 
 Weather = Callable[[float], Reply | None]
 """What the API answers at a time of the run; None where it does its work."""
 
 DOWN = Answer(503, b"<html>down</html>")
 NOBODY = NoAnswer(Error("connect_failed", "connection refused"), may_have_arrived=False)
+FAR_503 = Answer(503, b"<html>down</html>", "3600")
+FAR_429 = Answer(429, b'{"type":"rate_limit_exceeded","message":"slow down"}', "3600")
 BUSY = Answer(429, b'{"type":"rate_limit_exceeded","message":"slow down"}')
-
-
-class ListSource:
-    """Ids from memory."""
-
-    name = "list"
-    exhausted = False
-
-    def __init__(self, some: list[str]) -> None:
-        self._items = [Item(session_id, line) for line, session_id in enumerate(some, 1)]
-        self.total = len(some)
-
-    async def take(self, most: int) -> list[Item]:
-        taken, self._items = self._items[:most], self._items[most:]
-        self.exhausted = not self._items
-        return taken
-
-    take_rest = take
-
-    def interrupt(self) -> None:
-        """Never waits."""
 
 
 class Api:
@@ -87,30 +62,6 @@ class Stuck(Api):
         return DOWN
 
 
-def run(directory: Path, count: int, api: Api) -> RunFinished:
-    """Complete `count` ids with the default settings, so at 8/s for a live key."""
-    settings = Settings()
-
-    async def go() -> RunFinished:
-        clock, dispatcher = VirtualClock(), EventDispatcher([])
-        runner = Runner(
-            run="r",
-            results="r.jsonl",
-            source=ListSource(ids(count)),
-            client=api,
-            pacer=make_pacer(settings, ApiKey("live_0123456789abcdef"), clock, dispatcher.notice),
-            ledger=Ledger.open(directory / "r.jsonl", "r"),
-            dispatcher=dispatcher,
-            clock=clock,
-            policy=policy_of(settings),
-            limits=limits_of(settings, clock, tick_s=1.0),
-            random=Random(1),
-        )
-        return await runner.run()
-
-    return run_virtually(go())
-
-
 def between(begin: float, end: float, answer: Reply) -> Weather:
     return lambda now: answer if begin <= now < end else None
 
@@ -118,7 +69,7 @@ def between(begin: float, end: float, answer: Reply) -> Weather:
 @pytest.mark.parametrize("answer", [DOWN, NOBODY], ids=["503", "refused"])
 def test_an_outage_costs_time_and_few_requests(tmp_path: Path, answer: Reply) -> None:
     api = Api(between(20, 50, answer))
-    finished = run(tmp_path, 400, api)
+    finished = run_by_default(tmp_path, 400, api)
     assert finished.tally.outcomes == {Outcome.PROCESSING: 400}
     assert finished.exit_code is ExitCode.OK
     assert len([at for at in api.sent_at if 20 <= at < 50]) < 40
@@ -132,14 +83,14 @@ def test_an_api_that_comes_and_goes_costs_no_session(
     tmp_path: Path, answer: Reply, down_s: float
 ) -> None:
     api = Api(lambda now: answer if 20 < now < 80 and now % (2 * down_s) < down_s else None)
-    finished = run(tmp_path, 500, api)
+    finished = run_by_default(tmp_path, 500, api)
     assert finished.tally.outcomes == {Outcome.PROCESSING: 500}
     assert set(api.completed.values()) == {1}
 
 
 def test_an_outage_without_end_ends_the_run_and_gives_nobody_up(tmp_path: Path) -> None:
     api = Api(between(20, 1e9, NOBODY))
-    finished = run(tmp_path, 400, api)
+    finished = run_by_default(tmp_path, 400, api)
     assert finished.exit_code is ExitCode.UNAVAILABLE
     assert finished.tally.balanced
     assert finished.elapsed_s == pytest.approx(20 + 900, abs=70)
@@ -150,7 +101,7 @@ def test_an_outage_without_end_ends_the_run_and_gives_nobody_up(tmp_path: Path) 
 
 def test_a_quota_that_is_used_up_ends_the_run_at_its_patience(tmp_path: Path) -> None:
     api = Api(between(20, 1e9, BUSY))
-    finished = run(tmp_path, 400, api)
+    finished = run_by_default(tmp_path, 400, api)
     assert finished.exit_code is ExitCode.UNAVAILABLE
     assert "quota" in f"{finished.reason} {finished.advice}"
     assert finished.elapsed_s == pytest.approx(20 + 900, abs=70)
@@ -159,6 +110,31 @@ def test_a_quota_that_is_used_up_ends_the_run_at_its_patience(tmp_path: Path) ->
 
 def test_a_completion_that_never_answers_ends_though_reads_do(tmp_path: Path) -> None:
     """Answers close the breaker each time: the attempts must run out all the same."""
-    finished = run(tmp_path, 40, Stuck(lambda _: None))
+    finished = run_by_default(tmp_path, 40, Stuck(lambda _: None))
     assert finished.tally.outcomes == {Outcome.FAILED: 40}
     assert finished.exit_code is ExitCode.SOME_FAILED
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("answer", "ambiguous"),
+    [(NOBODY, False), (DOWN, True), (BUSY, False), (FAR_503, True), (FAR_429, False)],
+    ids=["refused", "503", "429", "503 for an hour", "429 for an hour"],
+)
+def test_an_outage_costs_time_however_few_the_ids(
+    tmp_path: Path, count: int, answer: Reply, ambiguous: bool
+) -> None:
+    finished = run_by_default(tmp_path, count, Api(lambda _: answer))
+    assert finished.exit_code is ExitCode.UNAVAILABLE
+    assert finished.elapsed_s < 910
+    recorded = finished.tally.outcomes[Outcome.FAILED]
+    assert recorded == (count if ambiguous else 0)
+    assert finished.tally.not_attempted == count - recorded
+    assert set(finished.tally.errors) <= {"ambiguous"}
+
+
+def test_one_far_retry_after_among_answered_ids_makes_that_one_wait(tmp_path: Path) -> None:
+    api = Api(lambda now: Answer(429, b"{}", "600") if now < 0.1 else None)
+    finished = run_by_default(tmp_path, 50, api)
+    assert finished.tally.outcomes == {Outcome.PROCESSING: 50}
+    assert 600 <= finished.elapsed_s < 760

@@ -134,7 +134,10 @@ class Client:
                 response.close()
                 raise
             content = without_key(self._key(), content)
-            return Answer(response.status, content, response.headers.get(hdrs.RETRY_AFTER))
+            headers = response.headers
+            return Answer(
+                response.status, content, headers.get(hdrs.RETRY_AFTER), headers.get(hdrs.DATE)
+            )
         except FAILURES as error:
             return explain_failure(error, self._key())
 

@@ -16,11 +16,13 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """An HTTP response. `body` may be cut at the client's bound; `retry_after` is the header."""
+    """An HTTP response. `body` may be cut at the client's bound; `retry_after` and `date` are the
+    headers of these names."""
 
     status: int
     body: bytes
     retry_after: str | None = None
+    date: str | None = None
 
     @property
     def label(self) -> str:
@@ -57,12 +59,14 @@ class Unfinished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Transient(msgspec.Struct, frozen=True, gc=False):
-    """May go better later. `ambiguous`: the API may have acted all the same."""
+    """May go better later. `ambiguous`: the API may have acted all the same; `is_final`: the API
+    itself answered, so that it has done with the request, where a gateway may have given up."""
 
     error: Error
     ambiguous: bool
     http_status: int | None = None
     retry_after_s: float | None = None
+    is_final: bool = False
 
 
 class Throttled(msgspec.Struct, frozen=True, gc=False):
@@ -80,21 +84,23 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     http_status: int | None = None
 
 
-class Misdirected(msgspec.Struct, frozen=True, gc=False):
-    """A 404 that is not the API's own: perhaps another server stands at the base URL."""
+class Foreign(msgspec.Struct, frozen=True, gc=False):
+    """An answer that is not the API's own: of another server, a proxy or a firewall."""
 
     error: Error
     http_status: int
 
 
-Verdict = Settled | Unfinished | Transient | Throttled | Refused | Misdirected
+Verdict = Settled | Unfinished | Transient | Throttled | Refused | Foreign
 
 _REFUSALS = frozenset({401, 402, 403})
 _AMBIGUOUS_CLIENT_ERRORS = frozenset({408, 425})
+_NO_SUCH_SESSION = "resource_not_found"
 
 
 class _Session(msgspec.Struct):
     status: str
+    id: Any = None
 
 
 class _ApiError(msgspec.Struct):
@@ -110,25 +116,25 @@ _decode_session = msgspec.json.Decoder(_Session).decode
 _decode_error = msgspec.json.Decoder(_ApiError).decode
 
 
-def judge_completion(reply: Reply, now: datetime | None = None) -> Verdict:
-    """What the answer to `POST /workflowSessions/:id/complete` means."""
+def judge_completion(reply: Reply, id: str | None = None, now: datetime | None = None) -> Verdict:
+    """What the answer to `POST /workflowSessions/:id/complete` means for the session `id`."""
     if isinstance(reply, Answer) and 200 <= reply.status < 300:
-        status = _session_status(reply.body)
+        status = _session_status(reply.body, id)
         if status in ("processing", "complete"):
             return Settled(Outcome.PROCESSING, reply.status, status)
         return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)
     return _judge_failure(reply, now)
 
 
-def judge_check(reply: Reply, now: datetime | None = None) -> Verdict:
-    """What the answer to `GET /workflowSessions/:id` means."""
+def judge_check(reply: Reply, id: str | None = None, now: datetime | None = None) -> Verdict:
+    """What the answer to `GET /workflowSessions/:id` means for the session `id`."""
     if isinstance(reply, Answer) and 200 <= reply.status < 300:
-        return _judge_session(reply)
+        return _judge_session(reply, id)
     return _judge_failure(reply, now)
 
 
-def _judge_session(answer: Answer) -> Verdict:
-    status = _session_status(answer.body)
+def _judge_session(answer: Answer, id: str | None) -> Verdict:
+    status = _session_status(answer.body, id)
     match status:
         case "processing" | "complete":
             return Settled(Outcome.PROCESSING, answer.status, status)
@@ -156,35 +162,50 @@ def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:
         if reply.error.type in (ErrorType.CERTIFICATE, ErrorType.PROXY_REFUSED):
             return Refused(reply.error)
         return Transient(reply.error, reply.may_have_arrived)
-    status = reply.status
-    if 300 <= status < 400:
-        message = f"the API answered {status}, a redirect, which is never followed"
-        error = Error(ErrorType.UNEXPECTED_RESPONSE.value, message)
-        return Settled(Outcome.FAILED, status, error=error)
-    if status == 404:
-        return _judge_missing(reply)
-    error = _api_error(reply)
+    return _judge_answer(reply, now)
+
+
+def _judge_answer(answer: Answer, now: datetime | None) -> Verdict:
+    """What an answer means that is no success."""
+    status, is_own = answer.status, _is_the_apis(answer)
+    error = _api_error(answer)
+    retry_after_s = parse_retry_after(answer.retry_after, now or _date_of(answer))
     if status == 429:
-        return Throttled(error, status, parse_retry_after(reply.retry_after, now))
+        return Throttled(error, status, retry_after_s)
+    if status >= 500 or status in _AMBIGUOUS_CLIENT_ERRORS or status < 200:
+        return Transient(error, True, status, retry_after_s, is_final=is_own)
+    if status < 400 or not is_own or (status == 404 and error.type != _NO_SUCH_SESSION):
+        return Foreign(_unexpected(answer), status)
+    if status == 404:
+        return Settled(Outcome.NOT_FOUND, status, error=error)
     if status in _REFUSALS:
         return Refused(error, status)
-    if status >= 500 or status in _AMBIGUOUS_CLIENT_ERRORS or status < 200:
-        retry_after_s = parse_retry_after(reply.retry_after, now)
-        return Transient(error, ambiguous=True, http_status=status, retry_after_s=retry_after_s)
     return Settled(Outcome.FAILED, status, error=error)
 
 
-def _judge_missing(answer: Answer) -> Settled | Misdirected:
-    error = _api_error(answer)
-    if error.type == "resource_not_found":
-        return Settled(Outcome.NOT_FOUND, 404, error=error)
-    return Misdirected(_unexpected(answer), 404)
-
-
-def _session_status(body: bytes) -> str | None:
+def _session_status(body: bytes, id: str | None) -> str | None:
+    """The status of this session; None where the body is not the API's, or tells of another one."""
     try:
-        return _decode_session(body).status
+        session = _decode_session(body)
     except _UNREADABLE:
+        return None
+    is_another = id is not None and session.id not in (None, id)
+    return None if is_another else session.status
+
+
+def _is_the_apis(answer: Answer) -> bool:
+    """Whether an error has the shape that the API documents: an object with a `type`."""
+    try:
+        return isinstance(_decode_error(answer.body).type, str)
+    except _UNREADABLE:
+        return False
+
+
+def _date_of(answer: Answer) -> datetime | None:
+    """When the server sent this, by its own clock: `Retry-After` dates are of the same clock."""
+    try:
+        return _parse_date(answer.date) if answer.date is not None else None
+    except (ValueError, OverflowError):
         return None
 
 
@@ -229,10 +250,14 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         return min(float(text[:20]), 1e9)
     try:
-        date = parsedate_to_datetime(text)
+        date = _parse_date(text)
     except (ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
     seconds = (date - (now or datetime.now(UTC))).total_seconds()
     return seconds if seconds > 0 else None
+
+
+def _parse_date(text: str) -> datetime:
+    """An HTTP date, in UTC where it names no zone. Raises ValueError or OverflowError."""
+    date = parsedate_to_datetime(text)
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date

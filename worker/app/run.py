@@ -30,7 +30,7 @@ from worker.core.text import redacted
 from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
-from worker.runner import EventDispatcher, Limits, Policy, Runner
+from worker.runner import EventDispatcher, Limits, MaxFailures, Policy, Runner
 from worker.settings import ApiKey, Settings, resolve_rate
 from worker.sources import AsyncSource, Shard, ShardedSource, open_source
 
@@ -253,6 +253,7 @@ def policy_of(settings: Settings) -> Policy:
         throttle_initial_s=retry.throttle_initial,
         throttle_max_s=retry.throttle_max,
         patience_s=settings.stop.patience,
+        settle_s=retry.settle,
         on_ambiguous=retry.on_ambiguous,
         check_first=retry.check_first,
     )
@@ -273,6 +274,8 @@ def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
         deadline=None if seconds is None else clock.now() + seconds,
         deadline_name=name,
         tick_s=tick_s,
+        suspicious_after=stop.suspicious_after,
+        max_failures=MaxFailures.parse(stop.max_failures),
     )
 
 

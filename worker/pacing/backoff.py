@@ -24,14 +24,14 @@ def transient_delay(failures: int, *, initial: float, maximum: float, random: Ra
     return max(initial * _SHORTEST_SHARE, random.uniform(0.0, bound))
 
 
-def throttle_delay(
-    throttles: int, *, initial: float, maximum: float, retry_after: float | None, random: Random
-) -> float:
-    """Seconds to wait after the `throttles`-th 429 of an id (1 for the first).
+def throttle_delay(throttles: int, *, initial: float, maximum: float, random: Random) -> float:
+    """Seconds to wait after the `throttles`-th 429 of an id (1 for the first) that names no time.
 
-    The longer of the server's `retry_after` (unbounded: the caller decides whether it is worth
-    waiting for) and our own delay, `initial` doubled with each 429 up to `maximum`; plus up to
-    25 % of it, so that many ids that were throttled together do not wake together.
+    `initial`, doubled with each 429 up to `maximum`; plus jitter.
     """
-    own = _doubled(initial, throttles - 1, maximum)
-    return max(own, retry_after or 0.0) * random.uniform(1.0, 1.0 + _THROTTLE_JITTER)
+    return with_jitter(_doubled(initial, throttles - 1, maximum), random)
+
+
+def with_jitter(delay: float, random: Random) -> float:
+    """Up to 25 % more, so that many ids that were throttled together do not wake together."""
+    return delay * random.uniform(1.0, 1.0 + _THROTTLE_JITTER)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from worker.core.durations import format_duration
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded, ProbeFailed
-from worker.core.outcomes import Error
+from worker.core.outcomes import Error, ErrorType
 from worker.pacing.breaker import Breaker, Change
 
 
@@ -47,6 +47,13 @@ class Gate:
                 f"the API throttled everything, and would go on beyond --patience ({patience}): "
                 "the account's rate limit or its monthly quota is exhausted",
                 "Look at the account and at what else uses it, then run the same command again",
+            )
+        if self._error.type == ErrorType.UNEXPECTED_RESPONSE:
+            return UnavailableError(
+                f"something else answered in the API's place for longer than --patience"
+                f" ({patience}); the last answer was {self._error.message}",
+                "Look at the proxy, the firewall or the ingress before the API, then run the same"
+                " command again: it goes on where this run stopped",
             )
         return UnavailableError(
             f"the API stayed unavailable for longer than --patience ({patience}); "

@@ -66,6 +66,7 @@ class Pacer:
     ) -> None:
         limit = max(1, math.floor(rate))
         self.rate_asked = rate
+        self.patience_s = patience_s
         self._clock = clock
         self._adaptive = adaptive or AdaptiveRate(rate)
         self._spacing = Spacing(self._adaptive, BurstProbe(limit, first_probe))
@@ -168,6 +169,11 @@ class Pacer:
         for gate in self._gates:
             if now >= gate.breaker.gives_up_at:
                 raise gate.give_up()
+
+    @property
+    def last_probe_at(self) -> float:
+        """When patience ends for the failures in a row that there are; inf where there are none."""
+        return min(gate.breaker.deadline for gate in self._gates)
 
     @property
     def gives_up_at(self) -> float:

@@ -4,5 +4,6 @@ from worker.runner.event_dispatcher import EventDispatcher
 from worker.runner.job import Policy
 from worker.runner.limits import Limits
 from worker.runner.runner import Runner
+from worker.runner.suspicion import MaxFailures
 
-__all__ = ["EventDispatcher", "Limits", "Policy", "Runner"]
+__all__ = ["EventDispatcher", "Limits", "MaxFailures", "Policy", "Runner"]

@@ -11,8 +11,10 @@ from worker.pacing.schedule import Schedule
 from worker.runner.intake import Intake
 from worker.runner.job import Job
 
-_RECOVERY_GRACE_S: Final = 2.0
 _LIMIT_GRACE_S: Final = 0.5
+_MOST_SETTLING: Final = 20_000
+"""Ids that the API may still be at work on: 600 requests a second of which each needs 30 s."""
+
 _UNSYNCED_WINDOWS: Final = 4
 """Settled ids whose lines are not on disk yet may be as many as this many windows."""
 
@@ -24,10 +26,12 @@ class Backlog:
     One task at a time may take jobs and wait for them.
     """
 
-    def __init__(self, intake: Intake, *, window: int, clock: Clock) -> None:
+    def __init__(self, intake: Intake, *, window: int, clock: Clock, settle_s: float = 0.0) -> None:
         self.intake = intake
         self.in_hand = 0
         self._unsynced = 0
+        self._settling: set[str] = set()
+        self._settle_s = settle_s
         self._window = window
         self._clock = clock
         self._schedule: Schedule[Job] = Schedule()
@@ -50,14 +54,18 @@ class Backlog:
     def only_retries_left(self) -> bool:
         return self.intake.ended and self._schedule.waiting == self.in_hand
 
+    @property
+    def only_told_to_wait(self) -> bool:
+        """Whether only retries are left, and the API may not be at work on any of them."""
+        return self.only_retries_left and not self._settling
+
     async def fill(self) -> None:
         """Take jobs in until the source or the limit ends, or `interrupt` is called."""
-        recovered_due = self._clock.now() + _RECOVERY_GRACE_S
         try:
             while not self._interrupted and not self.intake.ended:
                 for job in await self.intake.admit(await self._wait_for_room()):
                     self.in_hand += 1
-                    self._offer(job, recovered_due)
+                    self._offer(job)
                 self._changed.set()
         finally:
             self.intake.ended = True
@@ -65,14 +73,21 @@ class Backlog:
 
     def take(self, now: float) -> Job | None:
         """A due retry, or else a fresh job; None where there is neither."""
-        return self._schedule.take(now)
+        job = self._schedule.take(now)
+        if job is not None:
+            self._settling.discard(job.id)
+        return job
 
     def put_back(self, job: Job) -> None:
         """Undo the last `take`."""
         self._schedule.put_back(job)
 
-    def retry(self, job: Job, due: float) -> None:
+    def retry(self, job: Job, due: float, *, settling: bool = False) -> None:
+        """Keep a job until `due`; while it is `settling` it takes no place of the window."""
         self._schedule.retry(job, due)
+        if settling:
+            self._settling.add(job.id)
+            self._room.set()
         self._changed.set()
 
     def now_written(self) -> None:
@@ -117,19 +132,22 @@ class Backlog:
     def clear(self) -> list[Job]:
         """Give all jobs up; those that waited for a retry are returned, and with them those of a
         run that died which wait for their first request."""
+        self._settling.clear()
         return self._schedule.clear()
 
-    def _offer(self, job: Job, recovered_due: float) -> None:
-        """Ids of a run that died wait out its requests: the API may still be working on them."""
+    def _offer(self, job: Job) -> None:
+        """The API may still be working on ids of a run that died: nobody knows since when."""
         if job.unresolved:
-            self._schedule.retry(job, recovered_due)
+            job.settled_at = self._clock.now() + self._settle_s
+            self._schedule.retry(job, self._clock.now())
         else:
             self._schedule.add(job)
 
     async def _wait_for_room(self) -> int:
         """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
         while not self._interrupted:
-            room = self._window - (self.in_hand - self._unsynced)
+            settling = min(len(self._settling), _MOST_SETTLING)
+            room = self._window - (self.in_hand - self._unsynced - settling)
             is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._window
             if is_synced and room >= max(1, self._window // 2):
                 return room

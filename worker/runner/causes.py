@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.api.verdict import Misdirected, Refused
+from worker.api.verdict import Foreign, Refused
+from worker.core.durations import format_duration
 from worker.core.errors import (
     EXIT_PRECEDENCE,
     ExitCode,
@@ -38,11 +39,11 @@ def refusal(verdict: Refused) -> WorkerError:
     )
 
 
-def wrong_address(verdict: Misdirected, answers: int) -> WorkerError:
+def wrong_address(verdict: Foreign, answers: int) -> WorkerError:
     return RefusedError(
-        f"the first {answers} answers were a 404 that is not the API's own"
-        f" ({verdict.error.message[:120]})",
-        "The base URL looks wrong: correct --base-url (api.base_url)",
+        f"the first {answers} answers were not the API's own ({verdict.error.message[:120]})",
+        "The base URL looks wrong, or a proxy or a firewall answers in the API's place: correct"
+        " --base-url (api.base_url), or let this machine through",
     )
 
 
@@ -51,6 +52,14 @@ def throttled_out() -> WorkerError:
         "the API throttled everything that was sent",
         "The account's rate limit or its monthly quota is exhausted: look at the account, then run"
         " the same command again",
+    )
+
+
+def too_long_a_wait(wait_s: float, patience_s: float) -> WorkerError:
+    return UnavailableError(
+        f"the API asks to wait {format_duration(round(wait_s))} before the rest is sent, which is"
+        f" longer than --patience ({format_duration(patience_s)})",
+        "Run the same command again then",
     )
 
 

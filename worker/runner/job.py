@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import assert_never
 
 import msgspec
 
 from worker.api.verdict import (
-    Misdirected,
+    Foreign,
     Refused,
     Settled,
     Throttled,
@@ -17,7 +18,7 @@ from worker.api.verdict import (
     Verdict,
 )
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
-from worker.pacing.backoff import throttle_delay, transient_delay
+from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True):
     throttle_initial_s: float = 30.0
     throttle_max_s: float = 300.0
     patience_s: float = 900.0
+    settle_s: float = 30.0
     on_ambiguous: str = "check"
     check_first: bool = False
 
@@ -37,26 +39,37 @@ class Job:
     """What a run remembers of an id until its outcome is known.
 
     `attempts` counts the POSTs sent, `charged` those that count against `max_attempts`;
-    `unresolved` says that a POST may have arrived and that no GET has told yet.
+    `unresolved` says that a POST may have arrived and that no GET has told yet. The backend may be
+    at work on it until `settled_at`; `was_ambiguous` says that there was such a POST at all.
+    `last_reached`: the API itself gave the last error; `is_silent`: nothing at all was answered
+    since the id's first failure.
     """
 
     __slots__ = (
         "attempts",
         "charged",
+        "charged_after",
         "check_failures",
         "check_next",
         "first_sent_at",
         "id",
+        "is_silent",
         "last_error",
         "last_http_status",
+        "last_reached",
         "latency_ms",
         "line",
         "pardons",
+        "posted_at",
         "sent_at",
+        "settled_at",
+        "silent_since",
+        "throttled_after",
         "throttled_since",
         "throttles",
         "unresolved",
         "via",
+        "was_ambiguous",
     )
 
     def __init__(self, item: Item, *, check_first: bool = False, unresolved: bool = False) -> None:
@@ -64,9 +77,17 @@ class Job:
         self.line = item.line
         self.check_next = check_first or unresolved
         self.unresolved = unresolved
+        self.was_ambiguous = unresolved
         self.via = Via.COMPLETE
         self.attempts = 0
         self.charged = 0
+        self.charged_after = -1
+        self.silent_since = 0
+        self.is_silent = False
+        self.throttled_after = 0
+        self.posted_at = -math.inf
+        self.settled_at = -math.inf
+        self.last_reached = False
         self.check_failures = 0
         self.pardons = 0
         self.throttles = 0
@@ -104,13 +125,16 @@ class Job:
         else:
             self.via = Via.COMPLETE
             self.attempts += 1
+            self.posted_at = now
 
 
 class Again(msgspec.Struct, frozen=True, gc=False):
-    """The id is tried again, no sooner than `delay_s` from now."""
+    """The id is tried again, no sooner than `delay_s` from now. `settling`: the API may still be
+    at work on its last completion, and is left to it."""
 
     delay_s: float
     error: Error | None
+    settling: bool = False
 
 
 Step = Settled | Again
@@ -120,15 +144,17 @@ def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random:
     """What comes after `verdict` on the job's last request, a failure being charged already."""
     match verdict:
         case Settled():
-            return _settle(job, verdict)
+            return _settle(job, verdict, policy)
         case Unfinished():
-            return _complete_or_give_up(job, policy)
+            return _complete_or_give_up(job, policy, now)
+        case Foreign():
+            return _after_foreign(job, verdict, policy, random)
         case Transient():
             return _after_failure(job, verdict, policy, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, now, random)
-        case Refused() | Misdirected():
-            job.last_error, job.last_http_status = verdict.error, verdict.http_status
+        case Refused():
+            _remember(job, verdict, reached=True)
             return give_up(job)
         case _:
             assert_never(verdict)
@@ -163,60 +189,90 @@ def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> R
     )
 
 
-def _settle(job: Job, verdict: Settled) -> Settled:
+def _remember(
+    job: Job, verdict: Settled | Foreign | Transient | Throttled | Refused, *, reached: bool
+) -> None:
+    job.last_error, job.last_http_status = verdict.error, verdict.http_status
+    job.last_reached = reached
+
+
+def _settle(job: Job, verdict: Settled, policy: Policy) -> Step:
+    if verdict.outcome is Outcome.PROCESSING:
+        return verdict
+    if not job.check_next and job.was_ambiguous:
+        return _read_what_was_rejected(job, verdict, policy)
     if job.unresolved and verdict.session_status is None and verdict.outcome is Outcome.FAILED:
-        job.last_error, job.last_http_status = verdict.error, verdict.http_status
+        _remember(job, verdict, reached=True)
         return give_up(job)
     return verdict
 
 
-def _complete_or_give_up(job: Job, policy: Policy) -> Step:
-    job.unresolved = job.check_next = False
+def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy) -> Step:
+    """An earlier completion may be what this one was rejected for: "already completed"."""
+    _remember(job, verdict, reached=True)
+    job.charged += 1
+    job.unresolved = job.check_next = True
+    job.settled_at = max(job.settled_at, job.posted_at + policy.settle_s)
+    return Again(0.0, verdict.error)
+
+
+def _complete_or_give_up(job: Job, policy: Policy, now: float) -> Step:
     job.check_failures = 0
+    if job.sent_at < job.settled_at:
+        # It is read once more when that time has come, and so right before it is sent.
+        return Again(max(job.settled_at - now, 0.0), job.last_error, settling=True)
+    job.unresolved = job.check_next = False
     if job.charged >= policy.max_attempts:
         return give_up(job)
     return Again(0.0, None)
 
 
+def _after_foreign(job: Job, verdict: Foreign, policy: Policy, random: Random) -> Again:
+    """Nobody's outcome, and no id pays for it: the run finds out what it means."""
+    _remember(job, verdict, reached=False)
+    return Again(_backoff(1, policy, random), verdict.error)
+
+
 def _after_failure(job: Job, verdict: Transient, policy: Policy, random: Random) -> Step:
-    job.last_error, job.last_http_status = verdict.error, verdict.http_status
-    if job.check_next:
-        failures, exhausted = job.check_failures, job.check_failures >= policy.max_attempts
-    else:
-        failures, exhausted = job.charged, job.charged >= policy.max_attempts
-        if verdict.ambiguous and policy.on_ambiguous != "resend":
-            job.unresolved = job.check_next = True
-            exhausted = policy.on_ambiguous == "fail"
-    at_least_s = verdict.retry_after_s or 0.0
-    if exhausted or at_least_s > policy.patience_s:
+    _remember(job, verdict, reached=verdict.ambiguous)
+    failures = job.check_failures if job.check_next else job.charged
+    exhausted = failures >= policy.max_attempts and not job.is_silent
+    if not job.check_next and verdict.ambiguous and policy.on_ambiguous != "resend":
+        job.unresolved = job.check_next = job.was_ambiguous = True
+        if not verdict.is_final:
+            job.settled_at = job.posted_at + policy.settle_s
+        exhausted = policy.on_ambiguous == "fail"
+    if exhausted:
         return give_up(job)
-    delay = transient_delay(
-        max(failures, 1),
-        initial=policy.backoff_initial_s,
-        maximum=policy.backoff_max_s,
-        random=random,
-    )
-    return Again(max(delay, at_least_s), verdict.error)
+    delay_s = _backoff(max(failures, 1), policy, random)
+    return Again(max(delay_s, verdict.retry_after_s or 0.0), verdict.error)
 
 
 def _after_throttle(
     job: Job, verdict: Throttled, policy: Policy, now: float, random: Random
 ) -> Step:
-    job.last_error, job.last_http_status = verdict.error, verdict.http_status
+    _remember(job, verdict, reached=True)
     job.throttles += 1
     if job.throttled_since is None:
         job.throttled_since = now
-    waited_s = now - job.throttled_since
-    if max(waited_s, verdict.retry_after_s or 0.0) > policy.patience_s:
+    if now - job.throttled_since > policy.patience_s:
         return give_up(job)
-    delay = throttle_delay(
+    if verdict.retry_after_s is not None:
+        delay_s = max(verdict.retry_after_s, _backoff(job.throttles, policy, random))
+        return Again(with_jitter(delay_s, random), verdict.error)
+    delay_s = throttle_delay(
         job.throttles,
         initial=policy.throttle_initial_s,
         maximum=policy.throttle_max_s,
-        retry_after=verdict.retry_after_s,
         random=random,
     )
-    return Again(delay, verdict.error)
+    return Again(delay_s, verdict.error)
+
+
+def _backoff(failures: int, policy: Policy, random: Random) -> float:
+    return transient_delay(
+        failures, initial=policy.backoff_initial_s, maximum=policy.backoff_max_s, random=random
+    )
 
 
 def _ambiguous(error: Error) -> Error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from worker.runner.suspicion import MaxFailures
+
 
 class Limits(msgspec.Struct, frozen=True):
     """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
@@ -14,3 +16,5 @@ class Limits(msgspec.Struct, frozen=True):
     deadline: float | None = None
     deadline_name: str = ""
     tick_s: float = 1.0
+    suspicious_after: int | None = 20
+    max_failures: MaxFailures = MaxFailures(share=0.5)

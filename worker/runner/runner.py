@@ -7,7 +7,14 @@ import math
 from collections.abc import Coroutine, Sequence
 from random import Random
 
-from worker.api.verdict import Reply, Settled, Verdict, judge_check, judge_completion
+from worker.api.verdict import (
+    Reply,
+    Settled,
+    Throttled,
+    Verdict,
+    judge_check,
+    judge_completion,
+)
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import (
@@ -31,6 +38,7 @@ from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
 from worker.runner.limits import Limits
 from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
+from worker.runner.suspicion import Suspicion
 
 _COUNT_REST_S = 5.0
 _PARDONS = 4
@@ -82,9 +90,10 @@ class Runner:
             limit=limits.limit,
             on_invalid=self._record_invalid,
         )
-        self._backlog = Backlog(intake, window=limits.window, clock=clock)
+        self._backlog = Backlog(intake, window=limits.window, clock=clock, settle_s=policy.settle_s)
         pardons = _PARDONS * policy.max_attempts
         self._failures = FailureAttribution(pacer, self.tally, self._notify, pardons=pardons)
+        self._suspicion = Suspicion(limits.suspicious_after, limits.max_failures)
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
         self._in_flight: dict[str, Job] = {}
@@ -206,9 +215,6 @@ class Runner:
 
     def _judge_end(self) -> None:
         """Everything that was admitted is settled: was that all?"""
-        cause = self._failures.at_the_end()
-        if cause is not None:
-            self.stop(cause)
         intake = self._backlog.intake
         if intake.failure is not None:
             self.stop(intake.failure)
@@ -244,6 +250,10 @@ class Runner:
         if deadline is not None and deadline < due < math.inf and self._backlog.only_retries_left:
             self._end_at_deadline()
             return
+        wait_s = due - now
+        if self._pacer.patience_s < wait_s < math.inf and self._backlog.only_told_to_wait:
+            self.stop(causes.too_long_a_wait(wait_s, self._pacer.patience_s))
+            return
         await self._backlog.wait(min(due, self._pacer.gives_up_at))
 
     async def _attempt(self, job: Job) -> None:
@@ -253,7 +263,8 @@ class Runner:
         del self._in_flight[job.id]
         job.latency_ms = (now - job.sent_at) * 1000
         self._count(reply, checking, job.latency_ms)
-        self._follow(job, judge_check(reply) if checking else judge_completion(reply), now)
+        judge = judge_check if checking else judge_completion
+        self._follow(job, judge(reply, job.id), now)
 
     def _count(self, reply: Reply, checking: bool, latency_ms: float) -> None:
         self._sent += 1
@@ -262,28 +273,42 @@ class Runner:
         self.tally.latency_ms.add(latency_ms)
 
     def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
-        cause = self._failures.heed(job, verdict)
+        cause = self._failures.heed(job, verdict, now)
         if cause is not None:
             self.stop(cause)
+            if cause.exit_code is ExitCode.UNAVAILABLE:
+                self._backlog.retry(job, now)
+                return
         step = next_step(job, verdict, self._policy, now=now, random=self._random)
         if isinstance(step, Settled):
-            self._failures.gave_up(verdict)
             self._record(job, step, now)
+            self._suspect(step)
         else:
-            self._schedule_again(job, step, now)
+            self._schedule_again(job, step, verdict, now)
 
     # --- what follows from an answer ------------------------------------------------------------
 
-    def _schedule_again(self, job: Job, step: Again, now: float) -> None:
+    def _schedule_again(self, job: Job, step: Again, verdict: Verdict, now: float) -> None:
+        due = now + step.delay_s
+        is_told = isinstance(verdict, Throttled) and verdict.retry_after_s is not None
+        if not step.settling and not is_told:
+            due = self._not_past_patience(due, now)
+        self._backlog.retry(job, due, settling=step.settling)
         if step.error is None:
-            self._backlog.retry(job, now)
-        else:
-            self.tally.retries += 1
-            self._backlog.retry(job, now + step.delay_s)
-            request = "check" if job.check_next else "complete"
-            self._notify(
-                RetryScheduled(job.id, job.line, job.attempts, request, step.delay_s, step.error)
-            )
+            return
+        self.tally.retries += 1
+        request = "check" if job.check_next else "complete"
+        self._notify(RetryScheduled(job.id, job.line, job.attempts, request, due - now, step.error))
+
+    def _not_past_patience(self, due: float, now: float) -> float:
+        """While nothing is answered the last probe goes when patience ends, and not after it."""
+        last_at = self._pacer.last_probe_at
+        return min(due, last_at) if now < last_at else due
+
+    def _suspect(self, settled: Settled) -> None:
+        cause = self._suspicion.judge(settled)
+        if cause is not None:
+            self.stop(cause)
 
     def _record(self, job: Job, settled: Settled, now: float) -> None:
         at = self._clock.timestamp()
@@ -307,7 +332,7 @@ class Runner:
         now = self._clock.now()
         for job in self._backlog.clear():
             self._given_up = True
-            if job.first_sent_at is not None and (job.attempts or job.unresolved):
+            if self._is_to_be_recorded(job):
                 self._record(job, give_up(job), now)
         try:
             await self._count_rest()
@@ -317,6 +342,14 @@ class Runner:
         finally:
             self.tally.not_attempted += self._backlog.in_hand
             self.tally.paused_s = self._pacer.paused_s
+
+    def _is_to_be_recorded(self, job: Job) -> bool:
+        """Whether the log must say of an id that is not settled that it was sent: where it may have
+        arrived, or the API has said something of it. One that an outage kept is not attempted."""
+        if job.first_sent_at is None or job.unresolved:
+            return job.first_sent_at is not None
+        is_outage = ExitCode.UNAVAILABLE in self._causes
+        return job.attempts > 0 and job.last_reached and not is_outage
 
     async def _count_rest(self) -> None:
         """Count what was never taken from the source; a long one not to its end."""
@@ -346,7 +379,7 @@ class Runner:
         finished = RunFinished(
             run=self._run,
             exit_code=code,
-            reason=cause.message if cause else "",
+            reason=self._reason(cause),
             advice=cause.advice if cause else "",
             tally=tally,
             elapsed_s=self._clock.now() - self._started_at,
@@ -355,6 +388,15 @@ class Runner:
         )
         self._notify(finished)
         return finished
+
+    def _reason(self, cause: WorkerError | None) -> str:
+        if cause is None:
+            return ""
+        if not self._aborted or not self._in_flight:
+            return cause.message
+        count = self.in_flight
+        cut_off = f"{count} request{'s were' if count > 1 else ' was'} cut off"
+        return f"{cause.message}; {cut_off}, and the next run reads those sessions first"
 
     def _is_all_settled(self) -> bool:
         is_rest = self.tally.not_attempted or self._given_up

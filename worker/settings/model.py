@@ -46,6 +46,7 @@ class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     backoff_max: float = 60.0
     throttle_initial: float = 30.0
     throttle_max: float = 300.0
+    settle: float = 30.0
     on_ambiguous: OnAmbiguous = "check"
     check_first: bool = False
 
@@ -55,6 +56,8 @@ class StopSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     patience: float = 900.0
     outage_after: int = 10
+    suspicious_after: int | None = 20
+    max_failures: str | None = "50%"
     max_duration: float | None = None
     until: time | None = None
     limit: int | None = None

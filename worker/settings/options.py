@@ -159,6 +159,12 @@ OPTIONS: Final = (
         "Longest wait after a 429 that names none itself.",
     ),
     Option(
+        "retry.settle",
+        None,
+        syntax.duration("0s", "24h"),
+        "How long a backend may act after a request without an answer: not sent again before.",
+    ),
+    Option(
         "retry.on_ambiguous",
         "--on-ambiguous",
         syntax.choice(OnAmbiguous),
@@ -181,6 +187,18 @@ OPTIONS: Final = (
         None,
         syntax.whole(1, 10_000),
         "Transient failures in a row after which nothing new is sent until a probe is answered.",
+    ),
+    Option(
+        "stop.suspicious_after",
+        None,
+        syntax.or_none(syntax.whole(2, 1_000_000)),
+        "Stop where so many outcomes at the start are all not_found, or failed for one reason.",
+    ),
+    Option(
+        "stop.max_failures",
+        "--max-failures",
+        syntax.or_none(syntax.count_or_share()),
+        "Stop at more failed ids: a number, or a share of all once there are 1,000 outcomes.",
     ),
     Option(
         "stop.max_duration",

@@ -69,6 +69,20 @@ def whole(low: int, high: int) -> Syntax:
     return Syntax(allowed=allowed, parse=parse, metavar="N")
 
 
+def count_or_share() -> Syntax:
+    """A whole number from 0, or a share of 0 to 100 with a `%` behind it; kept as text."""
+    allowed = "a whole number, or a share such as 50%"
+
+    def parse(text: str) -> str:
+        number, is_share = text.removesuffix("%"), text.endswith("%")
+        is_number = _is_decimal(number) if is_share else _is_whole(number)
+        if not is_number or (is_share and float(number) > 100):
+            raise ValueError(allowed)
+        return text
+
+    return Syntax(allowed=allowed, parse=parse, metavar="N|P%")
+
+
 def rate(low: float, high: float) -> Syntax:
     """Requests a second, or `auto`."""
     allowed = f"a number from {low:g} to {high:g} (requests a second), or auto"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from worker.api.verdict import (
     Answer,
-    Misdirected,
+    Foreign,
     NoAnswer,
     Refused,
     Settled,
@@ -89,7 +89,7 @@ def test_only_the_apis_own_404_means_not_found() -> None:
 @pytest.mark.parametrize("body", [b"", b"<h1>nope</h1>", b'{"message":"Cannot POST /v2"}', b"{}"])
 def test_any_other_404_raises_doubt_about_the_address(body: Any) -> None:
     verdict = judge_completion(answer(404, body))
-    assert isinstance(verdict, Misdirected)
+    assert isinstance(verdict, Foreign)
     assert verdict.error.type == "unexpected_response"
 
 
@@ -115,12 +115,41 @@ def test_a_server_in_trouble_may_have_acted_all_the_same(status: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_fails_and_is_not_tried_again(status: Any) -> None:
-    verdict = judge_completion(answer(status, b""))
-    assert isinstance(verdict, Settled)
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.error is not None
-    assert "redirect" in verdict.error.message
+def test_a_redirect_is_nobodys_outcome(status: Any) -> None:
+    assert isinstance(judge_completion(answer(status, b"")), Foreign)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 405, 409, 413, 422])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"message": "no"}', b'{"type": 7}'])
+def test_a_rejection_in_another_shape_is_nobodys_outcome(status: int, body: bytes) -> None:
+    for judge in (judge_completion, judge_check):
+        assert isinstance(judge(answer(status, body)), Foreign)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_the_apis_own_failure_says_that_it_has_done_with_the_request(status: int) -> None:
+    own = judge_completion(answer(status, {"type": "internal_server_error", "message": "oh"}))
+    gateways = judge_completion(answer(status, b"<html>"))
+    assert isinstance(own, Transient)
+    assert isinstance(gateways, Transient)
+    assert (own.ambiguous, own.is_final) == (True, True)
+    assert (gateways.ambiguous, gateways.is_final) == (True, False)
+
+
+@pytest.mark.parametrize("judge", [judge_completion, judge_check])
+def test_an_answer_that_names_another_session_leaves_open_what_happened(judge: Any) -> None:
+    verdict = judge(answer(200, {"status": "processing", "id": "another"}), "mine")
+    assert isinstance(verdict, Transient)
+    assert verdict.ambiguous
+    own = judge(answer(200, {"status": "processing", "id": "mine"}), "mine")
+    assert own == Settled(Outcome.PROCESSING, 200, "processing")
+
+
+def test_a_date_to_retry_after_is_of_the_servers_own_clock() -> None:
+    busy = Answer(429, b"", "Mon, 23 Nov 2020 01:01:30 GMT", "Mon, 23 Nov 2020 01:00:00 GMT")
+    verdict = judge_completion(busy)
+    assert isinstance(verdict, Throttled)
+    assert verdict.retry_after_s == 90.0
 
 
 def test_a_throttle_is_not_a_failure() -> None:
@@ -202,4 +231,4 @@ def test_one_odd_field_of_an_error_hides_no_other(field: str, odd: Any) -> None:
 
 @pytest.mark.parametrize("odd", [None, 7, ["resource_not_found"], {}])
 def test_a_404_whose_type_is_no_text_is_not_the_apis_own(odd: Any) -> None:
-    assert isinstance(judge_completion(answer(404, {"type": odd, "message": "x"})), Misdirected)
+    assert isinstance(judge_completion(answer(404, {"type": odd, "message": "x"})), Foreign)

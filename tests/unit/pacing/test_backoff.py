@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pacing.backoff import throttle_delay, transient_delay
+from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
 
 _counts = st.integers(1, 10**9)
 _seeds = st.integers(0, 2**32)
@@ -36,38 +36,18 @@ def test_transient_delays_are_spread_over_the_whole_range(failures: int, bound: 
     assert sum(delays) / len(delays) == pytest.approx(bound / 2, rel=0.05)
 
 
-@given(_counts, _seconds, st.floats(1.0, 1000.0), st.none() | st.floats(0.0, 1e9), _seeds)
-def test_a_throttle_delay_is_never_shorter_than_the_servers_or_our_own_and_at_most_a_quarter_longer(
-    throttles: int, initial: float, factor: float, retry_after: float | None, seed: int
+@given(_counts, _seconds, st.floats(1.0, 1000.0), _seeds)
+def test_a_throttle_delay_doubles_and_is_at_most_a_quarter_longer(
+    throttles: int, initial: float, factor: float, seed: int
 ) -> None:
     maximum = initial * factor
-    delay = throttle_delay(
-        throttles, initial=initial, maximum=maximum, retry_after=retry_after, random=Random(seed)
-    )
+    delay = throttle_delay(throttles, initial=initial, maximum=maximum, random=Random(seed))
     own = min(maximum, initial * 2 ** min(throttles - 1, 60))
-    longest = max(own, retry_after or 0.0)
-    assert longest <= delay <= longest * 1.25 * (1 + 1e-9)
-
-
-def _throttle_delay(throttles: int, retry_after: float | None) -> float:
-    return throttle_delay(
-        throttles, initial=30.0, maximum=300.0, retry_after=retry_after, random=Random(1)
-    )
-
-
-def test_a_short_retry_after_does_not_replace_a_longer_delay_of_our_own() -> None:
-    assert _throttle_delay(3, 1.0) >= 120.0
-
-
-def test_a_retry_after_of_a_day_is_passed_on() -> None:
-    assert _throttle_delay(1, 86400.0) > 86400.0
+    assert own <= delay <= own * 1.25 * (1 + 1e-9)
 
 
 def test_ids_that_were_throttled_together_do_not_wake_together() -> None:
     random = Random(1)
-    delays = {
-        throttle_delay(1, initial=30.0, maximum=300.0, retry_after=600.0, random=random)
-        for _ in range(20)
-    }
+    delays = {with_jitter(600.0, random) for _ in range(20)}
     assert len(delays) == 20
     assert max(delays) - min(delays) > 60.0

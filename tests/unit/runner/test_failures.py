@@ -28,8 +28,8 @@ def jobs(count: int) -> list[Job]:
 def test_a_failure_between_answers_is_charged_to_its_id() -> None:
     here, (first, second) = health(pardons=5), jobs(2)
     for job in (first, second):
-        here.heed(job, DOWN)
-        here.heed(job, DONE)
+        here.heed(job, DOWN, 0.0)
+        here.heed(job, DONE, 0.0)
     assert (first.charged, second.charged) == (1, 1)
 
 
@@ -37,7 +37,7 @@ def test_a_failure_between_answers_is_charged_to_its_id() -> None:
 def test_the_row_that_an_outage_begins_with_is_taken_back(pardons: int, charged: int) -> None:
     here, row = health(pardons=pardons), jobs(3)
     for job in row:
-        here.heed(job, DOWN)
+        here.heed(job, DOWN, 0.0)
     assert [job.charged for job in row] == [charged] * 3
 
 
@@ -45,5 +45,5 @@ def test_nobody_is_charged_while_an_outage_lasts() -> None:
     here = health(pardons=0)
     *row, later = jobs(4)
     for job in (*row, later):
-        here.heed(job, DOWN)
+        here.heed(job, DOWN, 0.0)
     assert later.charged == 0

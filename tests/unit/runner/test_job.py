@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worker.api.verdict import (
     Answer,
-    Misdirected,
+    Foreign,
     Refused,
     Settled,
     Throttled,
@@ -60,7 +60,10 @@ def test_an_answer_settles() -> None:
 def test_what_may_have_arrived_is_read_before_it_is_sent_again() -> None:
     ambiguous = job()
     assert isinstance(step(ambiguous, RESET), Again)
-    assert step(ambiguous, STARTED) == Again(0.0, None)
+    waiting = step(ambiguous, STARTED, now=10.0)
+    assert waiting == Again(20.0, RESET.error, settling=True)
+    assert give_up(ambiguous).error is not None
+    assert step(ambiguous, STARTED, now=30.0) == Again(0.0, None)
     assert ambiguous.via is Via.CHECK
     assert not ambiguous.check_next
     assert ambiguous.attempts == 1
@@ -76,7 +79,7 @@ def test_the_last_attempt_too_is_followed_by_a_read() -> None:
     last = job()
     policy = Policy(max_attempts=1)
     assert isinstance(step(last, RESET, policy), Again)
-    assert error_type(step(last, STARTED, policy)) == "connection_reset"
+    assert error_type(step(last, STARTED, policy, now=30.0)) == "connection_reset"
     assert last.via is Via.CHECK
 
 
@@ -184,18 +187,30 @@ def test_throttles_use_up_no_attempts_but_patience() -> None:
     )
 
 
-def test_a_wait_longer_than_patience_is_not_waited_for() -> None:
+def test_a_far_retry_after_makes_an_id_wait_and_not_fail() -> None:
     for verdict in (
         Throttled(Error("rate_limit_exceeded", ""), 429, 86400.0),
         Transient(Error("http_503", ""), True, 503, 86400.0),
     ):
-        assert isinstance(step(job(), verdict), Settled)
+        answer = step(job(), verdict)
+        assert isinstance(answer, Again)
+        assert answer.delay_s >= 86400.0
 
 
-def test_a_short_retry_after_does_not_shorten_our_own_delay() -> None:
+def test_a_retry_after_on_a_429_is_obeyed_as_it_is() -> None:
     answer = step(job(), Throttled(Error("rate_limit_exceeded", ""), 429, 1.0))
     assert isinstance(answer, Again)
-    assert answer.delay_s >= 30.0
+    assert 1.0 <= answer.delay_s <= 1.25
+
+
+def test_a_rejection_after_what_may_have_arrived_is_read() -> None:
+    late = job()
+    step(late, RESET)
+    step(late, STARTED, now=30.0)
+    rejected = Settled(Outcome.FAILED, 409, None, Error("conflict", "already completed"))
+    assert isinstance(step(late, rejected, now=31.0), Again)
+    assert late.check_next
+    assert step(late, DONE, now=32.0) == DONE
 
 
 def test_a_refusal_leaves_the_id_failed_for_the_next_run() -> None:
@@ -210,7 +225,7 @@ VERDICTS = st.sampled_from(
         REFUSED_CONNECTION,
         BUSY,
         Settled(Outcome.FAILED, 400, None, Error("invalid_request", "")),
-        Misdirected(Error("unexpected_response", ""), 404),
+        Foreign(Error("unexpected_response", ""), 404),
         Refused(Error("unauthorized", ""), 401),
     ]
 )
