@@ -53,6 +53,7 @@ class Scene:
             "WORKER_API_CONNECT_TIMEOUT": "500ms",
             "WORKER_API_TIMEOUT": "1s",
             "WORKER_RETRY_BACKOFF_INITIAL": "50ms",
+            "WORKER_RETRY_SETTLE": "0s",
             "WORKER_RETRY_THROTTLE_INITIAL": "100ms",
         }
         command = [sys.executable, "-m", "worker", *arguments]

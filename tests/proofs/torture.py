@@ -137,6 +137,7 @@ def _run(url: str, backlog: Path, kill_after: float | None) -> int:
         "WORKER_RETRY_BACKOFF_MAX": "200ms",
         "WORKER_RETRY_THROTTLE_INITIAL": "50ms",
         "WORKER_RETRY_THROTTLE_MAX": "200ms",
+        "WORKER_RETRY_SETTLE": "0s",
         "WORKER_STOP_OUTAGE_AFTER": "100",
         "WORKER_API_TIMEOUT": "5s",
     }

@@ -38,7 +38,7 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
     ),
     ExitCode.REFUSED: Explanation(
         "Stopped: the API refuses the key or the account (401, 402, 403), the TLS certificate is "
-        "not valid, or another server stands at the base URL.",
+        "not valid, another server answers at the base URL, or too many ids fail alike.",
         "Mend the key, the plan or the address; `complete-sessions check` tells when it is right. "
         "Then run the same command again: it goes on where this run stopped.",
     ),

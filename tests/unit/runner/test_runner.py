@@ -66,11 +66,11 @@ async def test_a_double_is_sent_once_however_far_behind_the_first(tmp_path: Path
 async def test_what_cannot_be_an_id_is_recorded_and_never_sent(tmp_path: Path) -> None:
     lines = ["../clients/x?y", "a b", "\x1b[2J", "é", "x" * 129]
     async with harness(tmp_path, SandboxConfig(any_id=True, limit=0)) as (here, sandbox):
-        ended = await here.run(lines)
+        ended = await here.run([*lines, *ids(1)])
         assert ended.code is ExitCode.SOME_FAILED
-        assert ended.outcomes == {"invalid_id": 5}
-        assert [record.attempts for record in ended.records] == [0] * 5
-        assert methods(sandbox) == {}
+        assert ended.outcomes == {"invalid_id": 5, "processing": 1}
+        assert sum(record.attempts for record in ended.records) == 1
+        assert methods(sandbox) == {"POST": 1}
 
 
 async def test_no_more_requests_are_in_flight_than_there_are_slots(tmp_path: Path) -> None:
