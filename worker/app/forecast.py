@@ -10,10 +10,11 @@ from datetime import timedelta
 import click
 
 from worker.app.paths import results_path
+from worker.app.target import target_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
 from worker.ledger import Ledger, Past, Standing
-from worker.settings import Settings, load_key, resolve_rate
+from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source
 
 _CHUNK = 4096
@@ -73,13 +74,15 @@ def rehearse(
     source_name: str, settings: Settings, *, force: bool, shard: Shard | None = None
 ) -> int:
     """Print the forecast of a run; sends, locks and changes nothing."""
-    rate = _rate(settings)
+    key = _key(settings)
+    rate = resolve_rate(settings.pace.rate, "unknown" if key is None else key.kind)
+    target = None if key is None else target_of(settings, key)
     results = results_path(source_name, settings, shard)
     forecast = Forecast(settings.stop.limit, shard, check_first=settings.retry.check_first)
     with closing(
         open_source(source_name, format=settings.source.format, field=settings.source.field)
     ) as source:
-        past = Ledger.preview(results, force=force)
+        past = Ledger.preview(results, force=force, target=target)
         _count_all(source, past, forecast)
     for note in past.notes:
         click.echo(f"note: {note}", err=True)
@@ -94,10 +97,9 @@ def _count_all(source: Source, past: Past, forecast: Forecast) -> None:
             forecast.count(item, past)
 
 
-def _rate(settings: Settings) -> float:
+def _key(settings: Settings) -> ApiKey | None:
     try:
-        kind = load_key(settings, os.environ).kind
+        return load_key(settings, os.environ)
     except UsageError as error:
         click.echo(f"note: a run would stop with 2: {error}", err=True)
-        kind = "unknown"
-    return resolve_rate(settings.pace.rate, kind)
+        return None

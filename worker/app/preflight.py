@@ -8,14 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 from worker.app.paths import STDIN, check_metrics_path, names_stream, results_path
+from worker.app.target import target_of
 from worker.core.clock import Clock
 from worker.core.errors import LedgerError
+from worker.ledger import Ledger
 from worker.ledger.disk import Disk
 from worker.ledger.files import open_regular, reported
 from worker.ledger.journal import journal_path, read_journal, read_pid
 from worker.ledger.lock import lock
 from worker.ledger.results import locate, refuse_foreign
-from worker.settings import Settings
+from worker.settings import ApiKey, Settings
 from worker.sources import open_source
 
 
@@ -28,12 +30,14 @@ def try_source(source: str, settings: Settings) -> str:
         return f"{opened.name} can be read"
 
 
-def try_results(source: str | None, settings: Settings) -> str:
+def try_results(source: str | None, settings: Settings, key: ApiKey | None = None) -> str:
     """Look at the log, its lock, its journal and their directory. Raises what a run would."""
     if source is None and settings.results is None:
         return "beside the source, as none is named"
     path = locate(Disk(), results_path(source or STDIN, settings))
     _try_log(path)
+    if key is not None:
+        Ledger.preview(path, target=target_of(settings, key))
     read_journal(Disk(), journal_path(path), lambda _: None, alone=True)
     # Also where the log is there already: the journal comes into being by a rename.
     _check_writable(path.parent, "a log and its journal cannot be made in")

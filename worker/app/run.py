@@ -22,6 +22,7 @@ from worker.app.process.limits import allow_connections
 from worker.app.process.loop import loop_factory
 from worker.app.process.signals import stop_on_signals
 from worker.app.screen import Screen
+from worker.app.target import target_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, Observer, RunFinished
@@ -127,7 +128,7 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         screen.warn(warning)
     with ExitStack() as stack:
         source = _source(plan, screen, stack)
-        ledger = Ledger.open(results, run, force=plan.force)
+        ledger = Ledger.open(results, run, force=plan.force, target=target_of(settings, plan.key))
         stack.callback(ledger.close)
         for note in ledger.notes:
             tell = screen.note if note in ledger.routine else screen.warn

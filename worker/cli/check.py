@@ -109,7 +109,7 @@ def _findings(
         yield _try("API", lambda: asyncio.run(_ask(settings, key)))
     if source is not None:
         yield _try("source", lambda: try_source(source, settings))
-    yield _try("results", lambda: try_results(source, settings))
+    yield _try("results", lambda: try_results(source, settings, key))
     if (metrics := settings.metrics_file) is not None:
         yield _try("metrics", lambda: try_metrics(metrics, source, settings))
     if settings.shared.url is not None or queue is not None:

@@ -242,7 +242,8 @@ async def _serve(config: SandboxConfig) -> dict[str, Any]:
         click.echo(f"sandbox listening on {server.url}")
         click.echo(
             "Run against it, with any key that begins with test_ or live_:\n"
-            f"  COMPLYCUBE_API_KEY=test_key complete-sessions run FILE --base-url {server.url}\n"
+            f"  COMPLYCUBE_API_KEY=test_key complete-sessions run FILE --base-url {server.url}"
+            " --results rehearsal.jsonl\n"
             f"  curl {server.origin}/sandbox/stats",
             err=True,
         )

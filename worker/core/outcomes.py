@@ -69,7 +69,10 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One line of the results log; times in milliseconds, `at` in UTC (RFC 3339)."""
+    """One line of the results log; times in milliseconds, `at` in UTC (RFC 3339).
+
+    `target` is a `worker.core.target.Target` as text; the ledger fills it in.
+    """
 
     id: str
     outcome: Outcome
@@ -83,3 +86,4 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     at: str
     run: str
     line: int
+    target: str | None = None

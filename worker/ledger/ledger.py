@@ -10,14 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeVarTuple
 
+import msgspec
+
 from worker.core.errors import LedgerError
 from worker.core.outcomes import Record
+from worker.core.target import Target
 from worker.ledger.disk import Disk, File
 from worker.ledger.files import open_regular, read_from_start, reported
 from worker.ledger.journal import Header, Journal, journal_path, read_pid
 from worker.ledger.lines import encode_line
 from worker.ledger.lock import holder, open_locked
-from worker.ledger.past import Past, recall
+from worker.ledger.past import Asked, Past, recall
 from worker.ledger.results import ResultsLog, locate, refuse_foreign
 
 _Args = TypeVarTuple("_Args")
@@ -38,7 +41,14 @@ class Ledger(Past):
     leaves reading, writing and syncing to `writer`, which does one thing after the other.
     """
 
-    def __init__(self, past: Past, log: ResultsLog, journal: Journal, writer: Executor) -> None:
+    def __init__(
+        self,
+        past: Past,
+        log: ResultsLog,
+        journal: Journal,
+        writer: Executor,
+        target: Target | None,
+    ) -> None:
         super().__init__(
             past.memory, past.notes, past.recovered, past.settled, past.doubt_since, past.routine
         )
@@ -46,6 +56,7 @@ class Ledger(Past):
         self._log = log
         self._journal = journal
         self._writer = writer
+        self._target = None if target is None else str(target)
         self._lines: list[bytes] = []
         self._records: list[Record] = []
         self._due = asyncio.Event()
@@ -67,16 +78,21 @@ class Ledger(Past):
         run: str,
         *,
         force: bool = False,
+        target: Target | None = None,
         disk: Disk = _DISK,
         writer: Executor | None = None,
     ) -> Self:
         """Lock the log, mend its end, learn what earlier runs left, and begin this run's journal.
 
-        With `force`, settled ids are to be sent again. `disk` stands for the file system. `writer`
-        carries out one call after the other, and is shut down at the end; a thread by default.
+        With `force`, settled ids are to be sent again. `target` is written into every record, and
+        those that are there must be of the same API and kind of key. `disk` stands for the file
+        system. `writer` carries out one call after the other, and is shut down at the end; a thread
+        by default.
+
         Raises LockedError where another run holds the log, LedgerError where it or the journal
-        cannot be used.
+        cannot be used, UsageError where the log is that of another target.
         """
+        asked = Asked(force, target)
         path = locate(disk, results)
         journal_file = journal_path(path)
         file = open_locked(disk, path, lambda: read_pid(disk, journal_file))
@@ -88,10 +104,10 @@ class Ledger(Past):
             past = recall(
                 disk,
                 log.blocks(),
-                journal_file,
+                path,
                 notes,
+                asked=asked,
                 log_changed_at=changed_at,
-                force=force,
                 alone=True,
             )
             past.routine = past.routine.union(repairs)
@@ -100,23 +116,29 @@ class Ledger(Past):
         except BaseException:
             file.close()
             raise
-        return cls(past, log, journal, writer or ThreadPoolExecutor(1, thread_name_prefix="ledger"))
+        return cls(past, log, journal, writer or _thread(), target)
 
     @staticmethod
-    def preview(results: Path, *, force: bool = False, disk: Disk = _DISK) -> Past:
+    def preview(
+        results: Path,
+        *,
+        force: bool = False,
+        target: Target | None = None,
+        disk: Disk = _DISK,
+    ) -> Past:
         """What `open` would learn; creates, mends and writes nothing, and holds no lock.
 
-        Raises LedgerError where `open` would for the path, or where log or journal are unreadable.
+        Raises LedgerError where `open` would for the path, or where log or journal are unreadable,
+        and UsageError where the log is that of another target.
         """
+        asked = Asked(force, target)
         path = locate(disk, results)
         journal_file = journal_path(path)
         with reported("read the results log", path, advice=""):
             try:
                 file = open_regular(disk, path, os.O_RDONLY)
             except FileNotFoundError:
-                return recall(
-                    disk, (), journal_file, [], log_changed_at=None, force=force, alone=False
-                )
+                return recall(disk, (), path, [], asked=asked, log_changed_at=None, alone=False)
             try:
                 refuse_foreign(file, path)
                 notes = _note_on_holder(file, lambda: read_pid(disk, journal_file))
@@ -124,10 +146,10 @@ class Ledger(Past):
                 return recall(
                     disk,
                     blocks,
-                    journal_file,
+                    path,
                     notes,
+                    asked=asked,
                     log_changed_at=_changed_at(file),
-                    force=force,
                     alone=False,
                 )
             finally:
@@ -156,6 +178,8 @@ class Ledger(Past):
         """
         if self._finishing:
             raise LedgerError(f"The results log {self.path} is being closed", _AGAIN)
+        if self._target is not None:
+            record = msgspec.structs.replace(record, target=self._target)
         self._lines.append(encode_line(record))
         self._records.append(record)
         if len(self._lines) >= BATCH_LINES:
@@ -271,6 +295,10 @@ class Ledger(Past):
     def _close_files(self) -> None:
         self._journal.close()
         self._log.close()
+
+
+def _thread() -> Executor:
+    return ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
 
 def _nobody(records: Sequence[Record]) -> None:

@@ -42,6 +42,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
     error: _ErrorType | None
     run: str
+    target: object = None
 
 
 _decode_trace: Final = msgspec.json.Decoder(Trace).decode

@@ -7,8 +7,10 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from worker.core.outcomes import ErrorType, Outcome
+from worker.core.target import Target
 from worker.ledger.files import Block
 from worker.ledger.lines import Trace, trace_of
+from worker.ledger.targets import Relation, Targets
 
 _SETTLED: Final = 1
 _AMBIGUOUS: Final = 2
@@ -17,6 +19,8 @@ _SEEN: Final = 8
 
 # To look a member up in its enum a million times takes a tenth of a second.
 _FAILED: Final = Outcome.FAILED
+_NOT_FOUND: Final = Outcome.NOT_FOUND
+_SAME: Final = Relation.SAME
 
 _PACKED_ID_LENGTH: Final = 24
 _PACKED_LENGTH: Final = 12
@@ -77,9 +81,10 @@ class Memory:
     `pending` counts the ids of a dead run's journal that no outcome has settled since.
     """
 
-    def __init__(self, *, force: bool = False) -> None:
+    def __init__(self, *, force: bool = False, target: Target | None = None) -> None:
         self.pending = 0
         self.log_lines = 0
+        self.targets = Targets(target)
         self._force = force
         self._flags: dict[bytes, int] = {}
 
@@ -140,6 +145,9 @@ class Memory:
     def _learn(self, trace: Trace, number: int, dead: DeadRun | None) -> None:
         key = pack(trace.id)
         flags = _SETTLED if trace.outcome is not _FAILED else _state_of_failed(trace)
+        relation = self.targets.relation(trace.target)
+        if relation is not _SAME and trace.outcome is _NOT_FOUND:
+            flags = 0
         if self.pending and self._flags.get(key, 0) & _PENDING:
             if _is_of(dead, trace, number):
                 self.pending -= 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from worker.core.target import Target
 from worker.ledger.disk import Disk
 from worker.ledger.files import Block
-from worker.ledger.journal import Left, read_journal
+from worker.ledger.journal import Left, journal_path, read_journal
 from worker.ledger.memory import DeadRun, Memory, Standing
 
 
@@ -35,30 +37,42 @@ class Past:
         return self.memory.standing(session_id)
 
 
+class Asked(NamedTuple):
+    """What a run wants of its log: with `force`, settled ids are sent again; `target` is what its
+    records must be of, None where that does not matter."""
+
+    force: bool = False
+    target: Target | None = None
+
+
 def recall(
     disk: Disk,
     blocks: Iterable[Block],
-    journal: Path,
+    log: Path,
     notes: list[str],
     *,
+    asked: Asked,
     log_changed_at: float | None,
-    force: bool,
     alone: bool,
 ) -> Past:
     """Read the journal, then the log, which last changed at `log_changed_at`, None if it is new.
 
     `alone`: no other run may be writing the journal.
 
-    Raises LedgerError where one of them cannot be read, LockedError where a run is not alone.
+    Raises LedgerError where one of them cannot be read, LockedError where a run is not alone, and
+    UsageError where the log is that of another target.
     """
-    memory = Memory(force=force)
-    left = read_journal(disk, journal, memory.expect, alone=alone)
+    memory = Memory(force=asked.force, target=asked.target)
+    left = read_journal(disk, journal_path(log), memory.expect, alone=alone)
     bad_lines = memory.learn(blocks, _dead_run(left))
+    memory.targets.refuse_foreign(log)
     if bad_lines.count:
         notes.append(str(bad_lines))
     if bad_lines.torn:
         notes.append("The last line of the results log is torn; a run moves it to a file beside it")
-    routine = [] if left is None else [_note_on_run(left, memory.pending)]
+    routine = memory.targets.notes()
+    if left is not None:
+        routine.append(_note_on_run(left, memory.pending))
     damage = [] if left is None else _notes_on_damage(left)
     notes += routine + damage
     return Past(

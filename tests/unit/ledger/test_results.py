@@ -72,6 +72,7 @@ def test_a_line_is_what_the_format_says() -> None:
         "at",
         "run",
         "line",
+        "target",
     ]
     assert json.loads(line)["error"] == {"type": "http_503", "message": "…"}
 

@@ -1,0 +1,10 @@
+"""The target of a run, made of its settings and its key."""
+
+from __future__ import annotations
+
+from worker.core.target import Target
+from worker.settings import ApiKey, Settings
+
+
+def target_of(settings: Settings, key: ApiKey) -> Target:
+    return Target.of(settings.api.base_url, key.kind, key.reveal())
