@@ -22,13 +22,13 @@ from typing_extensions import override
 from yarl import URL
 
 from worker import __version__
+from worker.api.bodies import MAX_BODY_BYTES, MAX_SESSION_BYTES, read_on
 from worker.api.failures import FAILURES, NotConnectedError, classify, describe
 from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 
-MAX_BODY_BYTES = 64 * 1024
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
 _HIDDEN = b"[secret]"
 _ESCAPES = (b"\\", b"%", b"&")
@@ -109,14 +109,16 @@ class Client:
     def check(self, id: str) -> Coroutine[None, None, Reply]:
         """`GET /workflowSessions/:id`, which changes nothing."""
         url = self._sessions_url.with_path(f"{self._path}/{id}", encoded=True)
-        return self._send(hdrs.METH_GET, url, None)
+        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES)
 
     def list_one(self) -> Coroutine[None, None, Reply]:
         """`GET /workflowSessions` with a page of one: whether the API answers and takes the key."""
         url = self._sessions_url.with_query("page=1&pageSize=1")
         return self._send(hdrs.METH_GET, url, None)
 
-    async def _send(self, method: str, url: URL, body: aiohttp.Payload | None) -> Reply:
+    async def _send(
+        self, method: str, url: URL, body: aiohttp.Payload | None, most: int = MAX_BODY_BYTES
+    ) -> Reply:
         try:
             response = await self._http.request(
                 method,
@@ -129,7 +131,8 @@ class Client:
             try:
                 content = await response.content.read(MAX_BODY_BYTES)
                 if not response.content.at_eof():
-                    content = await _read_on(response, content)
+                    bound = most if response.status == 200 else MAX_BODY_BYTES
+                    content = await read_on(response, content, bound)
             except BaseException:
                 response.close()
                 raise
@@ -192,15 +195,6 @@ class _Request(aiohttp.ClientRequest):
         self._body = body
         if body is not None:
             self.headers[hdrs.CONTENT_LENGTH] = str(body.size)
-
-
-async def _read_on(response: aiohttp.ClientResponse, content: bytes) -> bytes:
-    """The body, or its first 64 KiB: no answer of this API is longer, whatever a stranger sends."""
-    while not response.content.at_eof() and len(content) < MAX_BODY_BYTES:
-        content += await response.content.read(MAX_BODY_BYTES - len(content))
-    if not response.content.at_eof():
-        response.close()
-    return content
 
 
 def without_key(key: str, content: bytes) -> bytes:

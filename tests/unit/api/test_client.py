@@ -22,9 +22,18 @@ from tests.support.raw_server import (
 from tests.support.run_harness import KEY, client_for, settings
 from tests.support.virtual_time import in_virtual_time
 from worker import __version__
-from worker.api.client import MAX_BODY_BYTES, Client, without_key
+from worker.api.bodies import MAX_BODY_BYTES
+from worker.api.client import Client, without_key
 from worker.api.verdict import Answer as Answered
-from worker.api.verdict import NoAnswer, Reply, Settled, Transient, judge_completion
+from worker.api.verdict import (
+    NoAnswer,
+    Reply,
+    Settled,
+    Transient,
+    Unfinished,
+    judge_check,
+    judge_completion,
+)
 from worker.core.outcomes import Outcome
 
 OK = response(PROCESSING)
@@ -204,6 +213,53 @@ async def test_of_a_long_body_only_the_beginning_is_read(body: bytes) -> None:
     assert isinstance(reply, Answered)
     assert len(reply.body) == MAX_BODY_BYTES
     assert isinstance(judge_completion(reply), Transient)
+
+
+def session_of(size: int, *, first: bytes = b"", last: bytes = b"") -> bytes:
+    tasks = b'"tasks": ["' + b"t" * size + b'"]'
+    return b"{" + b", ".join(part for part in (first, tasks, last) if part) + b"}"
+
+
+STATUS = b'"id": "a", "status": "started"'
+
+
+async def read_session(body: bytes, *headers: str) -> Reply:
+    async with RawServer(always(response(body, *headers))) as server, client(server) as it:
+        return await it.check("a")
+
+
+@pytest.mark.parametrize("size", [0, 65_500, 65_536, 1_000_000, 16_000_000])
+@pytest.mark.parametrize("where", ["first", "last"])
+async def test_a_long_session_is_read_as_far_as_its_status(size: int, where: str) -> None:
+    reply = await read_session(session_of(size, **{where: STATUS}))
+    assert isinstance(reply, Answered)
+    assert len(reply.body) <= MAX_BODY_BYTES
+    assert judge_check(reply) == Unfinished(200)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        session_of(17_000_000, last=STATUS),
+        session_of(100_000),
+        b"[" + STATUS.replace(b"id", b"x") + b" " * 100_000,
+        b"[" * 100_000,
+        b"\xff" * 100_000,
+    ],
+)
+async def test_a_long_body_without_a_status_tells_nothing(body: bytes) -> None:
+    reply = await read_session(body)
+    assert isinstance(reply, Answered)
+    assert len(reply.body) <= MAX_BODY_BYTES
+    assert isinstance(judge_check(reply), Transient)
+
+
+async def test_a_session_that_unpacks_to_too_much_is_cut() -> None:
+    bomb = gzip.compress(session_of(50_000_000, first=STATUS), 9)
+    reply = await read_session(bomb, GZIP)
+    assert isinstance(reply, Answered)
+    assert len(reply.body) <= MAX_BODY_BYTES
+    assert isinstance(judge_check(reply), Transient)
 
 
 async def test_of_a_body_that_unpacks_to_a_lot_only_the_beginning_is_read() -> None:
