@@ -145,6 +145,7 @@ def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | Shard
         return None
     written = plan.settings.source
     source = AsyncSource(open_source(plan.source, format=written.format, field=written.field))
+    stack.callback(_tell_notes, source, screen)
     if plan.shard is None:
         stack.callback(source.close)
         return source
@@ -152,6 +153,11 @@ def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | Shard
     stack.callback(part.close)
     stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
     return part
+
+
+def _tell_notes(source: AsyncSource, screen: Screen) -> None:
+    for note in source.notes:
+        screen.note(note)
 
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:

@@ -36,6 +36,11 @@ class AsyncSource:
         return self._source.total
 
     @property
+    def notes(self) -> list[str]:
+        """As `Source.notes`."""
+        return self._source.notes
+
+    @property
     def exhausted(self) -> bool:
         """Whether the end of the input was seen, and everything before it was taken."""
         return self._source.exhausted and not self._asked and not self._kept

@@ -26,6 +26,11 @@ class Parser(Protocol):
 
     header_lines: int
 
+    @property
+    def notes(self) -> list[str]:
+        """What was taken or skipped without being asked for, in sentences."""
+        ...
+
     def parse(self, block: bytes, first: int) -> list[Item]:
         """The items in a block of whole lines, of which the first one has the number `first`."""
         ...
@@ -36,14 +41,28 @@ class Parser(Protocol):
 
 
 class Lines:
-    """One id a line. Blank lines, and lines whose first sign that shows is '#', are skipped."""
+    """One id a line. Blank lines, and lines whose first sign that shows is '#', are skipped; so is
+    each line that is the `header` word."""
 
     header_lines = 0
+
+    def __init__(self, header: str | None = None) -> None:
+        self._header = header
+        self._headers = 0
+
+    @property
+    def notes(self) -> list[str]:
+        if not self._headers:
+            return []
+        again = f", {self._headers} times" if self._headers > 1 else ""
+        return [f"The header word {self._header!a} was skipped{again}: it is no id"]
 
     def parse(self, block: bytes, first: int) -> list[Item]:
         items = []
         for line, text in enumerate(decode(block).split("\n"), first):
-            if is_valid_id(text):
+            if self._header is not None and unwrapped(text) == self._header:
+                self._headers += 1
+            elif is_valid_id(text):
                 items.append(Item(text, line))
             else:
                 items += _parse_odd(text, line)
@@ -72,6 +91,10 @@ class JsonLines:
 
     def __init__(self, field: str) -> None:
         self._field = field
+
+    @property
+    def notes(self) -> list[str]:
+        return []
 
     def parse(self, block: bytes, first: int) -> list[Item]:
         items = []

@@ -51,6 +51,10 @@ class ShardedSource:
         return None if total is None else round(total / self._shard.parts)
 
     @property
+    def notes(self) -> list[str]:
+        return self._source.notes
+
+    @property
     def exhausted(self) -> bool:
         return self._source.exhausted
 

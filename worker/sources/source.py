@@ -8,7 +8,7 @@ from typing import Final
 
 from worker.core.errors import SourceError, UsageError, WorkerError
 from worker.core.outcomes import Item
-from worker.sources.detect import is_skipped, parser_for
+from worker.sources.detect import is_skipped, parser_for, separator_of
 from worker.sources.inputs import Input
 from worker.sources.items import decode
 from worker.sources.parsers import Parser
@@ -19,6 +19,7 @@ from worker.sources.unzip import CorruptError, Unzipped
 from worker.sources.watch import ChangedError
 
 STDIN_NAME: Final = "stdin"
+_LOOKED_AHEAD: Final = 4096
 
 
 class Source:
@@ -39,6 +40,7 @@ class Source:
         self._guard = TextGuard()
         self._decoder = Decoder()
         self._framer = Framer()
+        self._separator: str | None = None
         self._parser: Parser | None = None
         self._screening = Screening()
         self._lines = 0
@@ -54,6 +56,11 @@ class Source:
     def exhausted(self) -> bool:
         """Whether the end of the input was seen, and everything before it was taken."""
         return self._ended and not self._items
+
+    @property
+    def notes(self) -> list[str]:
+        """What was taken or skipped so far without being asked for, in sentences."""
+        return [] if self._parser is None else self._parser.notes
 
     def take(self, most: int) -> list[Item]:
         """1 to `most` items as soon as there are any; [] at the end, and once interrupted where
@@ -178,12 +185,20 @@ class Source:
             end = block.find(b"\n", at)
             end = len(block) if end < 0 else end
             line = decode(block[at:end])
-            if not is_skipped(line, self._format):
-                self._parser = parser_for(line, self._format, self._field)
+            separator = separator_of(line) if self._format in {"auto", "csv"} else None
+            if separator is not None:
+                self._separator = separator
+            elif not is_skipped(line, self._format):
+                self._parser = self._parser_for(line, block[end : end + _LOOKED_AHEAD])
                 return block[at:]
             self._lines += 1
             at = end + 1
         return b""
+
+    def _parser_for(self, line: str, rest: bytes) -> Parser:
+        return parser_for(
+            line, self._format, self._field, delimiter=self._separator, rest=decode(rest)
+        )
 
     def _explained(self, error: UsageError | CorruptError | ChangedError | OSError) -> WorkerError:
         if isinstance(error, UsageError):

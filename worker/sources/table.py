@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final, Literal
 
@@ -24,6 +24,9 @@ from worker.sources.text import MAX_LINE
 DELIMITERS: Final = ",;\t|"
 _MAX_ROW_LINES: Final = 1000
 _MAX_COLUMNS_SHOWN: Final = 20
+_LEAST_ID: Final = 12
+"""Characters with a digit among them: names of columns are seldom like that."""
+_OTHER_HEADER: Final = "It is a header, and another one than that of the file"
 _NEVER_CLOSED: Final = "A quote opens in this row and is not closed"
 _SWALLOWED: Final = (
     "It stands within a quoted cell of the row that begins on line {}: mend the quotes"
@@ -41,20 +44,22 @@ def cells_of(header: str, delimiter: str) -> list[str]:
 def delimiter_of(header: str, field: str) -> str:
     """The delimiter that makes a cell of `field`, or else the one that makes most cells."""
 
-    def fitness(delimiter: str) -> tuple[bool, int]:
+    def fitness(delimiter: str) -> tuple[bool, bool, int]:
         cells = cells_of(header, delimiter)
-        return field in cells, len(cells)
+        return field in cells, field.casefold() in map(str.casefold, cells), len(cells)
 
     return max(DELIMITERS, key=fitness)
 
 
 class Table:
-    """One id a row, in the column `field` of the header.
+    """One id a row, in the column `field` of the header; the case of its letters may differ where
+    only one column is called so.
 
-    Blank rows, and rows whose line begins with '#', are skipped. A quote that is not closed within
-    1,000 lines or 1 MiB, or is closed on another line amid text, spoils its own line only: the
-    lines after it are rows of their own. A line within a quoted cell that reads like a row may have
-    been swallowed by a stray quote: it is no row, and it is reported.
+    Blank rows are skipped, and rows that equal the header, as in files put together. So are rows
+    whose line begins with '#', but where an id stands in the column. A quote that is not closed
+    within 1,000 lines or 1 MiB, or is closed on another line amid text, spoils its own line only:
+    the lines after it are rows of their own. A line within a quoted cell that reads like a row may
+    have been swallowed by a stray quote: it is no row, and it is reported.
     """
 
     header_lines = 1
@@ -65,7 +70,10 @@ class Table:
         self._field = field
         self._delimiter = delimiter
         self._column: int | None = None
+        self._names: list[str] = []
         self._width = 0
+        self._notes: list[str] = []
+        self._headers_again = 0
         self._open: list[str] = []
         self._next_line = 1
 
@@ -77,9 +85,14 @@ class Table:
     def finish(self) -> list[Item]:
         return self._parse_rows(self._open, is_last=True)
 
+    @property
+    def notes(self) -> list[str]:
+        """What was taken or skipped without being asked for, in sentences."""
+        return self._notes + notes_on_headers(self._headers_again)
+
     def _parse_rows(self, lines: list[str], *, is_last: bool) -> list[Item]:
         first = self._next_line - len(lines)
-        feed = _RowFeed(lines)
+        feed = _RowFeed(lines, self._is_comment)
         reader = csv.reader(feed, delimiter=self._delimiter, skipinitialspace=True)
         items: list[Item] = []
         while feed.begin_row():
@@ -152,36 +165,93 @@ class Table:
     def _parse_row(self, row: list[str], feed: _RowFeed, first: int) -> list[Item]:
         column = self._column
         line = first + feed.start
-        if column is not None and column < len(row) and is_valid_id(row[column]):
-            return [Item(row[column], line)]
-        if not any(cell.strip(BLANKS) for cell in row):
+        if self._is_plain(row):
+            return [Item(row[self._column or 0], line)]
+        names = _names_of(row)
+        if not any(names):
             return []
         if column is None:
-            self._column = self._find_column([cell.strip(BLANKS) for cell in row])
-            self._width = len(row)
+            self._column = self._find_column(names, first + feed.start)
+            self._names, self._width = names, len(row)
             return []
+        if names == self._names:
+            self._headers_again += 1
+            return []
+        if column < len(names) and names[column] == self._names[column]:
+            return [problem_item(feed.row_text, line, _OTHER_HEADER)]
         if column < len(row):
             return [item_of(unwrapped(row[column]), line, context=feed.row_text)]
         problem = f"The row has {len(row)} of {self._width} cells, and none for '{self._field}'"
         return [problem_item(feed.row_text, line, problem)]
 
-    def _find_column(self, names: list[str]) -> int:
+    def _is_plain(self, row: list[str]) -> bool:
+        """Whether an id, and no header again, stands in the column as it is to be taken."""
+        column = self._column
+        if column is None or column >= len(row) or row[column] == self._names[column]:
+            return False
+        return bool(is_valid_id(row[column]))
+
+    def _is_comment(self, line: str) -> bool:
+        if not line.startswith(COMMENT):
+            return False
+        cells = next(self._cells([line]), [])
+        column = self._column
+        has_id = column is not None and len(cells) == self._width and is_valid_id(cells[column])
+        return not has_id
+
+    def _find_column(self, names: list[str], line: int) -> int:
         found = names.count(self._field)
-        if found == 1:
-            return names.index(self._field)
         if found > 1:
             raise UsageError(
                 f"{found} columns are called '{self._field}'", "Rename all but the one with the ids"
             )
-        by_key = {name.casefold(): name for name in names if name}
-        close = get_close_matches(self._field.casefold(), by_key, n=1, cutoff=0.3)
-        nearest = by_key[close[0]] if close else next(iter(by_key.values()))
-        shown = ", ".join(ascii(name) for name in names[:_MAX_COLUMNS_SHOWN])
-        more = ", …" if len(names) > _MAX_COLUMNS_SHOWN else ""
-        raise UsageError(
-            f"no column is called '{self._field}'; the columns are {shown}{more}",
-            f"Name the one with the ids, for instance --field {nearest!a}",
+        if found == 1:
+            return names.index(self._field)
+        alike = [name for name in names if name.casefold() == self._field.casefold()]
+        if len(alike) == 1:
+            self._notes.append(f"The column {alike[0]!a} is taken for '{self._field}'")
+            return names.index(alike[0])
+        raise no_column(self._field, names, line)
+
+
+def notes_on_headers(count: int) -> list[str]:
+    """A notice of rows that were skipped, if there are any."""
+    if not count:
+        return []
+    rows = "1 line that equals" if count == 1 else f"{count} lines that equal"
+    return [f"{rows} the header {'was' if count == 1 else 'were'} skipped"]
+
+
+def no_column(field: str, names: list[str], line: int) -> UsageError:
+    """The error for a header without the column; its advice never makes a header of an id."""
+    shown = ", ".join(ascii(name) for name in names[:_MAX_COLUMNS_SHOWN])
+    more = ", …" if len(names) > _MAX_COLUMNS_SHOWN else ""
+    if any(map(_reads_like_id, names)):
+        how = (
+            "If it holds one id a line, say so with --format lines"
+            if len(names) == 1
+            else f"Put a first line above it that names the columns, with '{field}' over the ids"
         )
+        return UsageError(
+            f"it has no header: line {line} reads like data ({shown}{more})",
+            how,
+        )
+    by_key = {name.casefold(): name for name in names if name}
+    close = get_close_matches(field.casefold(), by_key, n=1, cutoff=0.3)
+    nearest = by_key[close[0]] if close else next(iter(by_key.values()))
+    return UsageError(
+        f"no column is called '{field}'; the columns are {shown}{more}",
+        f"Name the one with the ids, for instance --field {nearest!a}",
+    )
+
+
+def _names_of(row: Sequence[str]) -> list[str]:
+    """Cells as they are compared: a name may be broken over lines."""
+    return [" ".join(cell.strip(BLANKS).split()) for cell in row]
+
+
+def _reads_like_id(name: str) -> bool:
+    return len(name) >= _LEAST_ID and bool(is_valid_id(name)) and any(map(str.isdigit, name))
 
 
 class _RowError(Exception):
@@ -191,8 +261,9 @@ class _RowError(Exception):
 class _RowFeed:
     """Gives lines to csv.reader, which asks for another one while a quoted cell is open."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], is_comment: Callable[[str], bool]) -> None:
         self.start = 0
+        self._is_comment = is_comment
         self.is_open = False
         self._lines = lines
         self._next = 0
@@ -220,7 +291,7 @@ class _RowFeed:
     def begin_row(self) -> bool:
         """Go to the next row that is no comment; False where there is none."""
         lines = self._lines
-        while self._next < len(lines) and lines[self._next].startswith(COMMENT):
+        while self._next < len(lines) and self._is_comment(lines[self._next]):
             self._next += 1
         self.start = self._next
         self._in_row = self.is_open = False

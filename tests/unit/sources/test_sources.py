@@ -215,9 +215,67 @@ def test_a_missing_column_is_an_error_that_names_those_there_are_and_the_nearest
     assert "--field 'Session ID'" in caught.value.advice
 
 
-def test_a_header_in_other_letters_is_not_taken_for_an_id() -> None:
-    with pytest.raises(UsageError, match="--field 'ID'"):
-        read(b"ID\na\n")
+def noticed(data: bytes, format: str = "auto") -> tuple[list[str], list[str]]:
+    """The ids and the notes at the end; no line may have been a problem."""
+    source = source_of(data, format)
+    items = drained(source)
+    assert [item for item in items if item.problem] == []
+    return [item.id for item in items], source.notes
+
+
+@pytest.mark.parametrize("name", ["ID", "Id", '"iD"'])
+def test_a_column_in_other_letters_is_taken_where_there_is_one_such(name: str) -> None:
+    ids, [note] = noticed(f"n;{name}\n1;a\n".encode())
+    assert ids == ["a"]
+    assert note == f"The column '{name.strip(chr(34))}' is taken for 'id'"
+    assert noticed(b"ID,id\nx,a\n") == (["a"], [])
+    with pytest.raises(UsageError, match="no column is called 'id'"):
+        read(b"ID,Id\nx,a\n")
+
+
+def test_the_header_in_the_midst_is_skipped_and_counted() -> None:
+    ids, notes = noticed(b"n,id\n1,a\nn,id\n2,b\n\xef\xbb\xbfn, id \n3,c\n")
+    assert (ids, notes) == (["a", "b", "c"], ["2 lines that equal the header were skipped"])
+
+
+def test_the_header_of_another_table_in_the_midst_is_reported() -> None:
+    first, other = read(b"n,id\n1,a\nm,id\n")
+    assert (first.id, other.id, other.line) == ("a", "m,id", 3)
+    assert other.problem == "It is a header, and another one than that of the file"
+
+
+@pytest.mark.parametrize("word", ["Session ID", "session_id", '"uuid"', "IDs,"])
+def test_a_lone_header_word_above_ids_is_skipped_with_a_notice(word: str) -> None:
+    ids, [note] = noticed(f"{word}\na\nb\n{word}\nc\n".encode())
+    assert ids == ["a", "b", "c"]
+    assert "was skipped, 2 times: it is no id" in note
+    assert ids_of(b"session_id\na\n", "lines") == ["session_id", "a"]
+
+
+def test_a_table_without_a_header_is_told_so_and_no_id_is_made_one() -> None:
+    with pytest.raises(UsageError, match="it has no header: line 1 reads like data") as caught:
+        read(b"5eb2b61e02df0a0008f1cf2b\n5eb2b61e02df0a0008f1cf2c\n", "csv")
+    assert "--format lines" in caught.value.advice
+    with pytest.raises(UsageError, match="it has no header") as caught:
+        read(b"Ann,5eb2b61e02df0a0008f1cf2b\n", "csv")
+    assert "with 'id' over the ids" in caught.value.advice
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", ":"])
+def test_a_first_line_that_names_the_delimiter_is_obeyed(delimiter: str) -> None:
+    data = f"sep={delimiter}\r\nn{delimiter}id\r\nx|y{delimiter}a\r\n".encode()
+    assert pairs(data) == [("a", 3)]
+    assert pairs(b"\xef\xbb\xbf" + data, "csv") == [("a", 3)]
+
+
+def test_a_row_that_begins_with_a_hash_is_one_where_it_has_an_id() -> None:
+    assert ids_of(b"n,id\n#1,a\n# a comment\n#,\n#x,y,z\n2,b\n", "csv") == ["a", "b"]
+    assert ids_of(b"id,n\n#a,1\nb,2\n") == ["b"]
+
+
+def test_a_name_broken_over_lines_is_a_name() -> None:
+    assert pairs(b'id,"full\nname"\na,x\n') == [("a", 3)]
+    assert pairs(b'n,"Session\nID"\nx,a\n', "csv", "Session ID") == [("a", 3)]
 
 
 def test_two_columns_of_the_same_name_are_an_error() -> None:
@@ -337,9 +395,24 @@ def test_a_line_without_an_id_becomes_an_item_that_says_why(line: bytes, said: s
     assert odd.id
 
 
-@pytest.mark.parametrize("data", [b'["a","b"]', b'[\n "a"\n]', b' [{"id":"a"}]', b'{\n "id":1\n}'])
-def test_one_json_value_over_many_lines_is_an_error_that_says_how_to_turn_it(data: bytes) -> None:
-    with pytest.raises(UsageError, match=re.escape("jq -c '.[]'")):
+API_LIST = {"page": 1, "totalItems": 1, "items": [{"id": "a", "status": "started"}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (b'["a","b"]', ".[]"),
+        (b'[\n "a"\n]', ".[]"),
+        (b' [{"id":"a"}]', ".[]"),
+        (b'{\n "id":1\n}', ".items[]? // ."),
+        (json.dumps(API_LIST).encode(), ".items[]"),
+        (json.dumps(API_LIST, indent=2).encode(), ".items[]"),
+    ],
+)
+def test_one_json_value_over_many_lines_is_an_error_that_says_how_to_turn_it(
+    data: bytes, wanted: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"jq -c '{wanted}' FILE")):
         read(data)
 
 
