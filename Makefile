@@ -67,6 +67,10 @@ SECONDS ?= 60
 simulate: $(INSTALLED) ## simulate whole runs with crashes and faults for SECONDS (60)
 	$(BIN)/python -m tests.proofs.simulation --seconds $(SECONDS)
 
+.PHONY: mutants
+mutants: $(INSTALLED) ## break promises one at a time in a copy; the tests must notice each (minutes)
+	$(BIN)/python -m tests.proofs.mutants
+
 .PHONY: crash-matrix
 crash-matrix: $(INSTALLED_DEV) ## kill runs and the Redis that they share, and count (half an hour)
 	$(BIN)/python -m tests.proofs.crash_matrix

@@ -36,7 +36,7 @@ class Inode:
         if not self.cached.startswith(self.durable):
             return random.choice((self.cached, self.durable))
         tail = self.cached[len(self.durable) :]
-        kept = random.randint(0, len(tail))
+        kept = random.choice((0, len(tail), random.randint(0, len(tail))))
         zeros = random.choice((0, 0, random.randint(0, len(tail) - kept)))
         return self.durable + tail[:kept] + bytes(zeros)
 

@@ -1,0 +1,182 @@
+"""The mutants: what is replaced by what, and the promise that breaks by it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Mutant(NamedTuple):
+    """`tests` are tried where the simulation notices nothing."""
+
+    name: str
+    breaks: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+_FILES: Final = "worker/ledger/files.py"
+_JOURNAL: Final = "worker/ledger/journal.py"
+_RESULTS: Final = "worker/ledger/results.py"
+_LEDGER: Final = "worker/ledger/ledger.py"
+_MEMORY: Final = "worker/ledger/memory.py"
+_RUNNER: Final = "worker/runner/runner.py"
+_FAILURES: Final = "worker/runner/failures.py"
+_JOB: Final = "worker/runner/job.py"
+_VERDICT: Final = "worker/api/verdict.py"
+_PACER: Final = "worker/pacing/pacer.py"
+_SPACING: Final = "worker/pacing/spacing.py"
+_OF_LEDGER: Final = "tests/unit/ledger"
+_OF_RUNNER: Final = "tests/unit/runner"
+_OF_PACING: Final = "tests/unit/pacing"
+
+MUTANTS: Final = (
+    Mutant(
+        "appends are not synced",
+        "an outcome counts once it is on disk; an id is in the journal before it is sent",
+        _FILES,
+        "            write_all(self._file, data)\n            self._file.sync_data()\n",
+        "            write_all(self._file, data)\n",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "a new journal is not synced",
+        "ids in doubt survive the change from one journal to the next",
+        _JOURNAL,
+        "        file.sync()\n",
+        "",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "the name of a new journal is not synced",
+        "the journal is found after a power cut",
+        _JOURNAL,
+        "                self._disk.sync_directory(self._path.parent)\n            except",
+        "            except",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "a dead run's lines are not synced before they settle ids",
+        "what leaves the journal is on disk in the log",
+        _RESULTS,
+        "            # the journal next, so they must not be lost to a power cut after that.\n"
+        "            self._file.sync()\n",
+        "            # the journal next, so they must not be lost to a power cut after that.\n",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "ids are sent before the journal has them",
+        "an id is in the journal, on disk, before its first request leaves",
+        "worker/runner/intake.py",
+        "            await self._ledger.enter([job.id for job in jobs])\n",
+        "            pass\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "outcomes count before they are written",
+        "an outcome counts once its line is on disk",
+        _LEDGER,
+        '        try:\n            await self._in_writer(self._log.append, b"".join(lines))\n',
+        "        try:\n            self._on_durable(records)\n"
+        '            await self._in_writer(self._log.append, b"".join(lines))\n',
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "the journal of a dead run is forgotten",
+        "an id that may have been sent is read before it is sent again",
+        _MEMORY,
+        "        if flags & (_PENDING | _AMBIGUOUS):\n",
+        "        if flags & _AMBIGUOUS:\n",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "an id recorded as ambiguous is sent unread",
+        "an id that may have been sent is read before it is sent again",
+        _MEMORY,
+        "        if flags & (_PENDING | _AMBIGUOUS):\n",
+        "        if flags & _PENDING:\n",
+        _OF_LEDGER,
+    ),
+    Mutant(
+        "in-flight requests are ignored at the end",
+        "the journal stays where a request may still be under way",
+        _RUNNER,
+        "in_good_order = not self._in_flight and not self._defects",
+        "in_good_order = not self._defects",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "a job without a permit is not put back",
+        "no id is lost",
+        _RUNNER,
+        "        if granted_at is None:\n            self._backlog.put_back(job)\n",
+        "        if granted_at is None:\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "a 503 counts as not acted upon",
+        "a session that may have been completed is read before it is sent again",
+        _VERDICT,
+        "return Transient(error, ambiguous=True, http_status=status, retry_after_s=retry_after_s)",
+        "return Transient(error, ambiguous=False, http_status=status, retry_after_s=retry_after_s)",
+        "tests/unit/api",
+    ),
+    Mutant(
+        "a success that makes no sense counts as not acted upon",
+        "a session that may have been completed is read before it is sent again",
+        _VERDICT,
+        "return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)",
+        "return Transient(_unexpected(reply), ambiguous=False, http_status=reply.status)",
+        "tests/unit/api",
+    ),
+    Mutant(
+        "what was ambiguous is not read",
+        "a session that may have been completed is read before it is sent again",
+        _JOB,
+        "            job.unresolved = job.check_next = True\n",
+        "            job.unresolved = True\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "a 429 uses up no time of patience",
+        "an outage or nothing but 429 ends with 4",
+        _JOB,
+        "if max(waited_s, verdict.retry_after_s or 0.0) > policy.patience_s:",
+        "if (verdict.retry_after_s or 0.0) > policy.patience_s:",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "failures of an outage are charged to ids",
+        "an outage costs time, not sessions",
+        _FAILURES,
+        "        if was_open:\n            return\n        job.charge()\n",
+        "        job.charge()\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "a permit that is not used is not given back",
+        "a run ends: a probe that was never sent holds nobody up",
+        _PACER,
+        "        for gate in self._gates:\n            gate.breaker.abandon_probe()\n",
+        "",
+        _OF_PACING,
+    ),
+    Mutant(
+        "requests leave without a gap",
+        "never above the rate",
+        _SPACING,
+        "        margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN\n"
+        "        return self._last + gap_s * margin * self._burst_probe.stretch\n",
+        "        return self._last\n",
+        _OF_PACING,
+    ),
+    Mutant(
+        "lateness of any length is made up",
+        "no burst after a pause",
+        _SPACING,
+        "due if now - due <= _LATENESS_MADE_UP_S else now",
+        "due",
+        _OF_PACING,
+    ),
+)
