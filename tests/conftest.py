@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.allowed_skips import unexpected
 from worker.core.secrets import Secrets, known
 from worker.settings import key
 
@@ -40,3 +41,19 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     key._loaded.clear()
     monkeypatch.setattr(known, "_process", Secrets())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI say which tests were skipped that may not be, and fail for it."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    skips = []
+    for report in reporter.stats.get("skipped", []):
+        path, _, reason = report.longrepr
+        skips.append((Path(path).name, reason.removeprefix("Skipped: ")))
+    wrong = unexpected(skips)
+    for line in wrong:
+        reporter.write_line(f"\nnot to be skipped: {line}")
+    if wrong:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

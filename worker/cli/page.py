@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ def check_page(target: Path) -> None:
 
     Asked before the logs are read: that may take a minute.
     """
+    # It warns where HOME cannot be written: its cache is then a temporary directory, which will do.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         # Heavy, and an extra: imported only where a page is asked for.
         import worker.report.page  # noqa: F401, PLC0415

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import stat
+import subprocess
 import sys
 from functools import cache
 from html.parser import HTMLParser
@@ -339,3 +340,11 @@ def test_missing_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=r"pip install '\.\[report\]'"):
         invoke(report, log, "--html", str(tmp_path / "page.html"))
+
+
+def test_page_is_made_without_a_word_where_home_cannot_be_written(tmp_path: Path, log: str) -> None:
+    nowhere = {"HOME": "/proc/nowhere", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "worker", "report", log, "--html", str(tmp_path / "p.html")]
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert re.fullmatch(r"wrote .*p\.html \(.*\)\n", done.stderr)
