@@ -216,6 +216,16 @@ def test_a_source_that_a_run_could_not_read_is_found(
     assert findings(check("backlog.csv", "--field", "other"))["source"] == "ok"
 
 
+def test_the_lines_of_a_source_are_counted(check: Any, api: RawServer, tmp_path: Path) -> None:
+    (tmp_path / "backlog.txt").write_text("a\nno id\nx y\nz z\nlive_abcdefgh: no\n")
+    done = check("backlog.txt", "--base-url", api.url)
+    assert "backlog.txt can be read: 1 id, 0 of them settled; 4 lines cannot be ids" in done.out
+    assert "4 of 5 lines cannot be ids" in done.out
+    assert "line 2, 'no id'" in done.out
+    assert (done.code, "live_" in done.out) == (0, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["backlog.txt"]
+
+
 @pytest.mark.parametrize(
     ("path", "code", "told"),
     [

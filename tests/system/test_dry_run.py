@@ -52,7 +52,19 @@ def test_a_fresh_backlog(tmp_path: Path, rehearse: Any) -> None:
     assert told["would be sent"] == "40"
     assert (told["duplicates"], told["cannot be ids"]) == ("1", "1")
     assert told["would take"] == "about 0:00:10 at 4 requests a second"
-    assert told["notes"] == ""
+    assert told["notes"].startswith("note: cannot be an id: line 42, 'no id!': An id has only")
+    assert told["notes"].count("\n") == 1
+
+
+def test_a_source_that_looks_wrong_is_told(tmp_path: Path, rehearse: Any) -> None:
+    backlog(tmp_path, *["no id!"] * 5, *SOME[:4])
+    notes = rehearse()["notes"]
+    assert "5 of 9 lines cannot be ids" in notes
+    assert notes.count("cannot be an id: line ") == 3
+    backlog(tmp_path, "Session ID", *SOME)
+    assert "note: The header word 'Session ID' was skipped" in rehearse()["notes"]
+    backlog(tmp_path, "# nothing")
+    assert "the source holds no ids at all" in rehearse()["notes"]
 
 
 async def test_a_backlog_that_was_begun(tmp_path: Path, rehearse: Any) -> None:

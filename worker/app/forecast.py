@@ -15,9 +15,10 @@ from worker.core.errors import UsageError
 from worker.core.outcomes import Item
 from worker.ledger import Ledger, Past, Standing
 from worker.settings import ApiKey, Settings, load_key, resolve_rate
-from worker.sources import Shard, Source, open_source
+from worker.sources import Shard, Source, open_source, sample_of
 
 _CHUNK = 4096
+_SAMPLES = 3
 
 
 class Forecast:
@@ -31,16 +32,39 @@ class Forecast:
         self._shard = shard
         self.input = 0
         self.invalid = 0
+        self.samples: list[str] = []
         self.standings: Counter[Standing] = Counter()
 
-    def count(self, item: Item, past: Past) -> None:
+    def read(self, source: Source, past: Past | None) -> None:
+        """Count all of a source; without a past nothing of it has settled. Raises what it does."""
+        while items := source.take(_CHUNK):
+            for item in items:
+                self.count(item, past)
+
+    def count(self, item: Item, past: Past | None) -> None:
         if self._shard is not None and not self._shard.holds(item.id):
             return
         self.input += 1
         if item.problem is not None:
             self.invalid += 1
+            if len(self.samples) < _SAMPLES:
+                self.samples.append(sample_of(item))
         else:
-            self.standings[past.standing(item.id)] += 1
+            self.standings[Standing.NEW if past is None else past.standing(item.id)] += 1
+
+    @property
+    def settled(self) -> int:
+        return self.standings[Standing.SETTLED]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What looks wrong with the source as a whole, and the first lines that are no ids."""
+        told = [f"cannot be an id: {sample}" for sample in self.samples]
+        if self.input == 0:
+            return ["the source holds no ids at all"]
+        if 2 * self.invalid > self.input:
+            told.insert(0, f"{self.invalid} of {self.input} lines cannot be ids: is it the file?")
+        return told
 
     @property
     def to_send(self) -> int:
@@ -62,7 +86,7 @@ class Forecast:
             f"results log      {results}",
             f"would be sent    {self.to_send}",
             f"of these, read   {self.to_read} first: {reason}",
-            f"already settled  {self.standings[Standing.SETTLED]}",
+            f"already settled  {self.settled}",
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
             f"would take       about {timedelta(seconds=seconds)} at {rate:g} requests a second",
@@ -83,18 +107,12 @@ def rehearse(
         open_source(source_name, format=settings.source.format, field=settings.source.field)
     ) as source:
         past = Ledger.preview(results, force=force, target=target)
-        _count_all(source, past, forecast)
-    for note in past.notes:
+        forecast.read(source, past)
+    for note in (*past.notes, *source.notes, *forecast.warnings):
         click.echo(f"note: {note}", err=True)
     for line in forecast.lines(source.name, str(results), rate):
         click.echo(line)
     return 0
-
-
-def _count_all(source: Source, past: Past, forecast: Forecast) -> None:
-    while items := source.take(_CHUNK):
-        for item in items:
-            forecast.count(item, past)
 
 
 def _key(settings: Settings) -> ApiKey | None:

@@ -7,11 +7,13 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
+from worker.app.forecast import Forecast
 from worker.app.paths import STDIN, check_metrics_path, names_stream, results_path
 from worker.app.target import target_of
 from worker.core.clock import Clock
-from worker.core.errors import LedgerError
-from worker.ledger import Ledger
+from worker.core.errors import LedgerError, WorkerError
+from worker.core.text import count
+from worker.ledger import Ledger, Past
 from worker.ledger.disk import Disk
 from worker.ledger.files import open_regular, reported
 from worker.ledger.journal import journal_path, read_journal, read_pid
@@ -21,13 +23,30 @@ from worker.settings import ApiKey, Settings
 from worker.sources import open_source
 
 
-def try_source(source: str, settings: Settings) -> str:
-    """Open the source as a run does, and close it. Raises what a run would."""
+def try_source(
+    source: str, settings: Settings, key: ApiKey | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """Read the source as a run does; gives what is in it, and notes. Raises what a run would."""
     if _is_stream(source):
-        return "a stream, which is left to the run"
+        return "a stream, which is left to the run", ()
     written = settings.source
+    forecast = Forecast(limit=None)
     with closing(open_source(source, format=written.format, field=written.field)) as opened:
-        return f"{opened.name} can be read"
+        forecast.read(opened, _past(source, settings, key))
+        ids = count(forecast.input - forecast.invalid, "id")
+        told = f"{opened.name} can be read: {ids}, {forecast.settled:,} of them settled"
+        if forecast.invalid:
+            told += f"; {count(forecast.invalid, 'line')} cannot be ids"
+        return told, (*opened.notes, *forecast.warnings)
+
+
+def _past(source: str, settings: Settings, key: ApiKey | None) -> Past | None:
+    """What the log tells; None where it cannot be read, which `try_results` finds."""
+    target = None if key is None else target_of(settings, key)
+    try:
+        return Ledger.preview(results_path(source, settings), target=target)
+    except WorkerError:
+        return None
 
 
 def try_results(source: str | None, settings: Settings, key: ApiKey | None = None) -> str:

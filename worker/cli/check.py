@@ -108,12 +108,20 @@ def _findings(
     if key is not None:
         yield _try("API", lambda: asyncio.run(_ask(settings, key)))
     if source is not None:
-        yield _try("source", lambda: try_source(source, settings))
+        yield _try_source(source, settings, key)
     yield _try("results", lambda: try_results(source, settings, key))
     if (metrics := settings.metrics_file) is not None:
         yield _try("metrics", lambda: try_metrics(metrics, source, settings))
     if settings.shared.url is not None or queue is not None:
         yield _try_shared(settings, queue)
+
+
+def _try_source(source: str, settings: Settings, key: ApiKey | None) -> Finding:
+    try:
+        detail, notes = try_source(source, settings, key)
+    except WorkerError as error:
+        return Finding("source", "", error)
+    return Finding("source", detail, notes=notes)
 
 
 def _try_shared(settings: Settings, queue: str | None) -> Finding:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from worker.core.errors import SourceError
 from worker.sources.asynchronous import AsyncSource
 from worker.sources.opening import open_source
+from worker.sources.screening import sample_of
 from worker.sources.shard import Shard, ShardedSource
 from worker.sources.source import Source
 
-__all__ = ["AsyncSource", "Shard", "ShardedSource", "Source", "SourceError", "open_source"]
+__all__ = [
+    "AsyncSource",
+    "Shard",
+    "ShardedSource",
+    "Source",
+    "SourceError",
+    "open_source",
+    "sample_of",
+]
