@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.support.program import environment, run
+from tests.support.program import PROGRAM, environment, run
+from tests.support.proxy import Proxy
 from tests.support.raw_server import PROCESSING, RawServer, always, response
-from tests.support.run_harness import RunHarness, backlog, client_for, ids, settings
+from tests.support.run_harness import KEY, RunHarness, backlog, client_for, ids, settings
 from worker.api.verdict import NoAnswer, Reply
 from worker.core.errors import ExitCode, UsageError
 
@@ -150,3 +154,182 @@ async def test_a_name_that_nobody_knows_was_certainly_not_sent(trusting: ssl.SSL
 def test_the_key_goes_nowhere_without_tls_but_to_this_machine(url: str) -> None:
     with pytest.raises(UsageError, match="--base-url"):
         settings(api_base_url=url)
+
+
+# --- what a server that is not as it should be is said to be -------------------------------------
+
+
+async def failure(url: str, tls: ssl.SSLContext) -> str:
+    reply = await ask(url, tls)
+    assert isinstance(reply, NoAnswer)
+    return reply.error.message
+
+
+async def test_plain_http_on_the_port_is_said(trusting: ssl.SSLContext) -> None:
+    async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak_http, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        told = await failure(url, trusting)
+    assert told.startswith("the server does not speak TLS on this port (plain HTTP?): ")
+
+
+@contextmanager
+def handshaking(context: ssl.SSLContext) -> Iterator[str]:
+    """A server that answers one handshake to its end, alerts included, as asyncio's does not."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as it:
+            it.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join(10)
+
+
+async def test_a_server_with_old_tls_alone_is_said(
+    authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    old = serving(valid(authority))
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
+    with handshaking(old) as url:
+        told = await failure(url, trusting)
+    assert told.startswith("the server and this machine have no version of TLS in common")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_wants_a_client_certificate_is_said(
+    authority: trustme.CA, trusting: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    strict = serving(valid(authority))
+    strict.verify_mode = ssl.CERT_REQUIRED
+    strict.minimum_version = strict.maximum_version = version
+    authority.configure_trust(strict)
+    with handshaking(strict) as url:
+        told = await failure(url, trusting)
+    assert told.startswith(
+        ("the server refuses the TLS handshake", "the server asks for a client certificate")
+    )
+
+
+async def test_a_server_that_hangs_up_in_the_handshake_is_said(trusting: ssl.SSLContext) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        told = await failure(f"https://127.0.0.1:{port}", trusting)
+    assert told == f"the connection to 127.0.0.1:{port} was closed before it was ready"
+
+
+# --- a company's own authority ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_the_environment_may_name_an_authority(
+    tmp_path: Path, authority: trustme.CA, variable: str, loop: str
+) -> None:
+    roots = tmp_path / "roots.pem"
+    authority.cert_pem.write_to_path(str(roots))
+    named = roots
+    if variable == "SSL_CERT_DIR":
+        hash_of = await asyncio.create_subprocess_exec(
+            *("openssl", "x509", "-noout", "-hash", "-in", str(roots)), stdout=-1
+        )
+        named = tmp_path / "authorities"
+        named.mkdir()
+        name = (await hash_of.communicate())[0].decode().strip()
+        (named / f"{name}.0").symlink_to(roots)
+    program = PROGRAM if loop == "uvloop" else without_uvloop()
+    async with RawServer(DONE, serving(valid(authority))) as server:
+        command = ("run", backlog(tmp_path, *ids(2)), "--base-url", server.url)
+        env = environment() | {variable: str(named)}
+        done = await run(*command, env=env, program=program)
+    assert (done.code, done.last["processing"]) == (0, 2)
+
+
+def without_uvloop() -> tuple[str, ...]:
+    code = "import sys; sys.modules['uvloop'] = None; from worker.__main__ import main; main()"
+    return (sys.executable, "-c", code)
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("variable", "content", "told"),
+    [
+        ("SSL_CERT_FILE", None, "cannot be read (No such file or directory)"),
+        ("SSL_CERT_FILE", "", "holds no certificate"),
+        ("SSL_CERT_FILE", "no certificate\n", "holds no certificate"),
+        ("SSL_CERT_DIR", None, "names no directory with certificates"),
+        ("SSL_CERT_DIR", "a file", "names no directory with certificates"),
+    ],
+)
+async def test_a_variable_that_names_no_authority_is_a_usage_error(
+    tmp_path: Path, command: str, variable: str, content: str | None, told: str
+) -> None:
+    roots = tmp_path / "roots.pem"
+    if content is not None:
+        roots.write_text(content)
+    env = environment() | {variable: str(roots)}
+    arguments: list[str | Path] = [backlog(tmp_path, "a"), "--base-url", "https://127.0.0.1:9/v1"]
+    done = await run(command, *arguments, env=env)
+    assert done.code == 2
+    assert variable in done.out + done.err
+    assert told in done.out + done.err
+    assert not (tmp_path / "backlog.results.jsonl").exists()
+
+
+async def test_check_does_not_blame_the_key_for_a_certificate(authority: trustme.CA) -> None:
+    async with RawServer(DONE, serving(valid(authority))) as server:
+        done = await run("check", "--base-url", server.url)
+    assert done.code == 3
+    assert "cannot prove its name" in done.out
+    assert "SSL_CERT_FILE" in done.out
+    assert "Mend the key" not in done.out
+
+
+# --- a proxy ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_a_proxy_s_407_ends_with_3_and_shows_no_password(
+    tmp_path: Path, command: str
+) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with Proxy(answer=refusal) as proxy:
+        env = environment() | {"HTTPS_PROXY": f"http://jo:hunter22@{proxy.address}"}
+        source = backlog(tmp_path, *ids(3))
+        done = await run(command, source, "--base-url", "https://api.test/v1", env=env)
+    assert done.code == 3
+    shown = done.out + done.err
+    assert "the proxy answered 407" in shown
+    assert "Correct user and password in HTTPS_PROXY" in shown
+    assert "Mend the key" not in shown
+    log = source.with_name("backlog.results.jsonl")
+    written = log.read_text() if command == "run" else ""
+    assert ("proxy_refused" in written) == (command == "run")
+    assert "hunter22" not in shown + written
+    assert KEY.encode() not in b"".join(proxy.heads)
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_a_proxy_s_address_that_cannot_be_is_a_usage_error(
+    tmp_path: Path, command: str
+) -> None:
+    env = environment() | {"HTTPS_PROXY": "socks5://jo:hunter22@127.0.0.1:1080"}
+    source = backlog(tmp_path, "a")
+    done = await run(command, source, "--base-url", "https://api.test/v1", env=env)
+    assert done.code == 2
+    assert "HTTPS_PROXY names a SOCKS proxy, which is not supported" in done.out + done.err
+    assert "hunter22" not in done.out + done.err
+    assert not (tmp_path / "backlog.results.jsonl").exists()

@@ -86,10 +86,16 @@ def _with_hint(error: BaseException) -> str:
 
 
 def _tls_reason(error: BaseException | None) -> str:
-    while error is not None and not isinstance(error, ssl.SSLError):
+    """OpenSSL's name for what went wrong; aiohttp's errors are SSLErrors that lack it."""
+    while error is not None:
+        reason = getattr(error, "reason", None)
+        if isinstance(error, ssl.SSLError) and isinstance(reason, str):
+            return reason
         error = error.__cause__
-    return "" if error is None else error.reason or ""
+    return ""
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror is None:
+        return f"the connection to {error.host}:{error.port} was closed before it was ready"
     return " ".join(str(error).split()) or type(error).__name__

@@ -122,3 +122,16 @@ async def test_a_proxy_that_is_not_there_was_told_nothing(monkeypatch: pytest.Mo
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
     assert reply.error.message.startswith("no connection to the proxy: ")
     assert "hunter22" not in reply.error.message
+
+
+async def test_a_server_behind_a_proxy_that_speaks_no_tls_was_told_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with RawServer(always(b"HTTP/1.1 400 Bad\r\n\r\n")) as plain, Proxy(plain.port) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.address)
+        given = settings(api_base_url="https://api.test/v1", api_connect_timeout="1s")
+        async with client_for(given) as client:
+            reply = await client.complete("a")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+    assert KEY.encode() not in b"".join(proxy.heads) + proxy.tunnelled
