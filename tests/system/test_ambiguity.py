@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.run_harness import DONE, RunHarness, Scripted, faulty, harness, ids, methods
 from tests.support.virtual_runs import run_by_default
+from tests.support.virtual_time import EPOCH
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.errors import ExitCode
 from worker.core.events import Throttled
 from worker.core.outcomes import Error, Outcome, Via
+from worker.ledger import Ledger
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import Faults, parse_faults
 from worker.sandbox.sessions import Status
@@ -299,3 +303,23 @@ async def test_an_answer_that_names_another_session_is_ambiguous(tmp_path: Path)
     ended = await RunHarness(tmp_path).run(ids(1), client=client)
     assert [method for method, _ in client.sent] == ["POST", "GET", "POST"]
     assert ended.outcomes == {"processing": 1}
+
+
+@pytest.mark.parametrize(("died_s_ago", "waits_s"), [(10.0, 20.0), (60.0, 0.0)])
+def test_after_a_crash_the_backend_is_left_its_time_from_the_last_request_on(
+    tmp_path: Path, died_s_ago: float, waits_s: float
+) -> None:
+    async def die() -> None:
+        with closing(Ledger.open(tmp_path / "r.jsonl", "dead")) as ledger:
+            await ledger.enter(ids(1))
+
+    asyncio.run(die())
+    died_at = EPOCH.timestamp() - died_s_ago
+    for file in tmp_path.iterdir():
+        os.utime(file, (died_at, died_at))
+    replies: list[Reply] = [READ_STARTED] * (2 if waits_s else 1)
+    client = Scripted({ids(1)[0]: [*replies, DONE]})
+    finished = run_by_default(tmp_path, 1, client)
+    assert finished.exit_code is ExitCode.OK
+    assert [method for method, _ in client.sent][-2:] == ["GET", "POST"]
+    assert waits_s <= finished.elapsed_s < waits_s + 2.0

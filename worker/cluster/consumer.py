@@ -194,6 +194,11 @@ class SharedLedger:
     def recovered(self) -> int:
         return self._log.recovered
 
+    @property
+    def doubt_since(self) -> None:
+        """Unknown: another host may have sent what the queue gives."""
+        return None
+
     def standing(self, id: str) -> Standing:
         """The queue decides what is to be done; what this machine's log knows of is read first."""
         known = self._log.standing(id) is not Standing.NEW

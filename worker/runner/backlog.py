@@ -22,16 +22,28 @@ _UNSYNCED_WINDOWS: Final = 4
 class Backlog:
     """Between the intake and the slots; `window` bounds the jobs that are not settled.
 
+    What an earlier run may have sent, it sent no later than at `doubt_since` on the clock (None:
+    than now), and the API may be at work on it for `settle_s` seconds.
+
     A job is in hand from `fill` until its outcome is on disk (`now_durable`) or it is let go.
     One task at a time may take jobs and wait for them.
     """
 
-    def __init__(self, intake: Intake, *, window: int, clock: Clock, settle_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        window: int,
+        clock: Clock,
+        settle_s: float = 0.0,
+        doubt_since: float | None = None,
+    ) -> None:
         self.intake = intake
         self.in_hand = 0
         self._unsynced = 0
         self._settling: set[str] = set()
         self._settle_s = settle_s
+        self._doubt_since = doubt_since
         self._window = window
         self._clock = clock
         self._schedule: Schedule[Job] = Schedule()
@@ -136,10 +148,12 @@ class Backlog:
         return self._schedule.clear()
 
     def _offer(self, job: Job) -> None:
-        """The API may still be working on ids of a run that died: nobody knows since when."""
+        """The API may still be working on ids of a run that died."""
         if job.unresolved:
-            job.settled_at = self._clock.now() + self._settle_s
-            self._schedule.retry(job, self._clock.now())
+            now = self._clock.now()
+            since = now if self._doubt_since is None else min(self._doubt_since, now)
+            job.settled_at = since + self._settle_s
+            self._schedule.retry(job, now)
         else:
             self._schedule.add(job)
 

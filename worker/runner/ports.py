@@ -50,6 +50,12 @@ class Ledger(Protocol):
     @property
     def recovered(self) -> int: ...
 
+    @property
+    def doubt_since(self) -> float | None:
+        """When the last request of an earlier run may have left, in seconds since 1970; None where
+        nobody knows."""
+        ...
+
     def standing(self, id: str) -> Standing: ...
 
     def owns(self, id: str) -> bool:

@@ -90,7 +90,13 @@ class Runner:
             limit=limits.limit,
             on_invalid=self._record_invalid,
         )
-        self._backlog = Backlog(intake, window=limits.window, clock=clock, settle_s=policy.settle_s)
+        self._backlog = Backlog(
+            intake,
+            window=limits.window,
+            clock=clock,
+            settle_s=policy.settle_s,
+            doubt_since=self._doubt_since(),
+        )
         pardons = _PARDONS * policy.max_attempts
         self._failures = FailureAttribution(pacer, self.tally, self._notify, pardons=pardons)
         self._suspicion = Suspicion(limits.suspicious_after, limits.max_failures)
@@ -105,6 +111,12 @@ class Runner:
         self._meter = RateMeter()
         self._sent = 0
         self._started_at = 0.0
+
+    def _doubt_since(self) -> float | None:
+        since = self._ledger.doubt_since
+        if since is None:
+            return None
+        return self._clock.now() - max(self._clock.utc().timestamp() - since, 0.0)
 
     # --- from outside -------------------------------------------------------------------------
 

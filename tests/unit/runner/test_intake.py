@@ -50,6 +50,7 @@ class Remembering:
     """A ledger that knows some ids, and writes down which ones enter."""
 
     recovered = 0
+    doubt_since = None
 
     def __init__(self, known: dict[str, Standing] | None = None, *, full: bool = False) -> None:
         self._known = dict(known or {})
