@@ -287,9 +287,21 @@ def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
 
 
 def seconds_until(hour: int, minute: int, now: datetime | None = None) -> float:
-    """Seconds till the local clock next shows the time: today, or tomorrow where it is past."""
+    """Seconds till the local clock next shows the time: today, or tomorrow where it is past.
+
+    Where clocks change: of a time that comes twice, whichever comes next; one that is passed over
+    comes when it would have come without the change. Never negative.
+    """
     now = now or datetime.now().astimezone()
-    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
-    if then <= now.replace(tzinfo=None):
-        then += timedelta(days=1)
-    return then.astimezone().timestamp() - now.timestamp()
+    today = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
+    moments = [*_moments_of(today), *_moments_of(today + timedelta(days=1))]
+    return min(moment - now.timestamp() for moment in moments if moment > now.timestamp())
+
+
+def _moments_of(local: datetime) -> tuple[float, float]:
+    """When the local clock shows `local`, first and last, in seconds since the epoch.
+
+    Source: PEP 495. Where the time is passed over, its second reading lies before the first.
+    """
+    first, second = (local.replace(fold=fold).timestamp() for fold in (0, 1))
+    return first, max(first, second)
