@@ -28,17 +28,23 @@ async def read_on(response: aiohttp.ClientResponse, begun: bytes, most: int) -> 
     Up to `most` bytes are read. Of a longer JSON object `id` and `status` are left, of anything
     else the beginning.
     """
+    content = await read_all(response, begun, most)
+    return content if len(content) <= MAX_BODY_BYTES else _shortened(content)
+
+
+async def read_all(response: aiohttp.ClientResponse, begun: bytes, most: int) -> bytes:
+    """The body that began with `begun`, as it is: its first `most` bytes, if there are more."""
     content = bytearray(begun)
     while not response.content.at_eof() and len(content) < most:
         content += await response.content.read(min(most - len(content), MAX_BODY_BYTES))
     if not response.content.at_eof():
         response.close()
-    return bytes(content) if len(content) <= MAX_BODY_BYTES else _shortened(content)
+    return bytes(content)
 
 
-def _shortened(content: bytearray) -> bytes:
+def _shortened(content: bytes) -> bytes:
     try:
         short = msgspec.json.encode(_decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        short = bytes(content[:MAX_BODY_BYTES])
+        short = content[:MAX_BODY_BYTES]
     return short[:MAX_BODY_BYTES]

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
@@ -22,7 +22,7 @@ from typing_extensions import override
 from yarl import URL
 
 from worker import __version__
-from worker.api.bodies import MAX_BODY_BYTES, MAX_SESSION_BYTES, read_on
+from worker.api.bodies import MAX_BODY_BYTES, MAX_SESSION_BYTES, read_all, read_on
 from worker.api.failures import FAILURES, NotConnectedError, classify, describe
 from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
@@ -116,8 +116,18 @@ class Client:
         url = self._sessions_url.with_query("page=1&pageSize=1")
         return self._send(hdrs.METH_GET, url, None)
 
+    def list_sessions(self, query: Mapping[str, str]) -> Coroutine[None, None, Reply]:
+        """`GET /workflowSessions` with parameters: a page of the list."""
+        url = self._sessions_url.with_query(query)
+        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES, read_all)
+
     async def _send(
-        self, method: str, url: URL, body: aiohttp.Payload | None, most: int = MAX_BODY_BYTES
+        self,
+        method: str,
+        url: URL,
+        body: aiohttp.Payload | None,
+        most: int = MAX_BODY_BYTES,
+        read: Callable[[aiohttp.ClientResponse, bytes, int], Awaitable[bytes]] = read_on,
     ) -> Reply:
         try:
             response = await self._http.request(
@@ -132,7 +142,7 @@ class Client:
                 content = await response.content.read(MAX_BODY_BYTES)
                 if not response.content.at_eof():
                     bound = most if response.status == 200 else MAX_BODY_BYTES
-                    content = await read_on(response, content, bound)
+                    content = await read(response, content, bound)
             except BaseException:
                 response.close()
                 raise

@@ -1,0 +1,192 @@
+"""`complete-sessions find`: ids of sessions from the API's own list, one a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import click
+import msgspec
+
+from worker.app.process.loop import loop_factory
+from worker.app.process.signals import stop_on_signals
+from worker.cli.options import SectionedCommand, config_option, given_flags, settings_options
+from worker.cli.reading import print_text
+from worker.core.durations import parse_duration
+from worker.core.errors import UsageError, WorkerError
+from worker.core.outcomes import is_valid_id
+from worker.core.secrets import shown
+from worker.core.text import count
+from worker.reading.sessions import ListedSession, milliseconds
+from worker.reading.walk import Span
+from worker.settings import ApiKey, Settings, load, load_key
+
+_STATUSES: Final = ("started", "processing", "complete", "abandoned", "cancelled")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which sessions to print. The API's list is asked by `span`, which promises less than this."""
+
+    statuses: frozenset[str]
+    span: Span
+    limit: int | None
+
+    def holds(self, session: ListedSession) -> bool:
+        before = self.span.updated_before
+        return session.status in self.statuses and (before is None or session.updated_ms < before)
+
+
+def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else milliseconds(datetime.fromisoformat(text))
+    except ValueError:
+        raise UsageError(
+            f"{param.opts[0]} is {shown(text or '')}; it must be a date or a time",
+            "Write 2026-11-01 or 2026-11-01T06:00:00Z",
+        ) from None
+
+
+def _duration(ctx: click.Context, param: click.Parameter, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise UsageError(
+            f"{param.opts[0]} is {shown(text)}; it must be a duration", "Write 90s, 15m or 24h"
+        ) from None
+
+
+@click.command(cls=SectionedCommand)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(_STATUSES),
+    multiple=True,
+    default=["started"],
+    show_default=True,
+    help="Sessions of this status; may be repeated.",
+)
+@click.option(
+    "--idle",
+    callback=_duration,
+    default="24h",
+    show_default=True,
+    metavar="D",
+    help="Only those that have not been updated for so long; 0 for all.",
+)
+@click.option(
+    "--created-after",
+    callback=_moment,
+    metavar="TIME",
+    help="Only those created at this time or later (RFC 3339, or a date; UTC).",
+)
+@click.option(
+    "--created-before", callback=_moment, metavar="TIME", help="Only those created before this."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N sessions.")
+@click.option("--json", "as_json", is_flag=True, help="All that the list says, as JSON Lines.")
+@settings_options("api.base_url", "api.key_file", "pace.rate", "stop.patience")
+@config_option
+def find(
+    *,
+    statuses: tuple[str, ...],
+    idle: float,
+    created_after: int | None,
+    created_before: int | None,
+    limit: int | None,
+    as_json: bool,
+    config: Path | None,
+    **values: Any,
+) -> None:
+    """Print the ids of sessions that the API's list shows, one a line, the newest first.
+
+    By default those that were started, left incomplete, and not touched for a day: nobody's open
+    session is completed under their hands. It changes nothing, and reads a thousand sessions with
+    one request.
+
+    \b
+    Example, the nightly job without a file:
+      complete-sessions find | complete-sessions run - --results night.results.jsonl
+    """
+    settings = load(flags=given_flags(values), environ=os.environ, config=config).settings
+    key = load_key(settings, os.environ)
+    for warning in key.warnings:
+        click.echo(warning, err=True)
+    updated_before = milliseconds(datetime.now(UTC)) - round(idle * 1000) if idle > 0 else None
+    after = None if created_after is None else created_after - 1
+    wanted = Wanted(frozenset(statuses), Span(after, created_before, updated_before), limit)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_until_signalled(_Finding(wanted, _line if as_json else _id), settings, key))
+
+
+def _id(session: ListedSession) -> str:
+    return f"{session.id}\n"
+
+
+def _line(session: ListedSession) -> str:
+    return msgspec.json.encode(session.fields).decode() + "\n"
+
+
+async def _until_signalled(finding: _Finding, settings: Settings, key: ApiKey) -> None:
+    causes: list[WorkerError] = []
+    work = asyncio.ensure_future(finding.carry_out(settings, key))
+
+    def stop(cause: WorkerError) -> None:
+        causes.append(cause)
+        work.cancel()
+
+    with stop_on_signals(stop, stop):
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not causes:
+                raise
+            raise causes[0] from None
+        finally:
+            finding.clear_progress()
+
+
+class _Finding:
+    """Prints what it finds, page by page, and on a terminal how far it is."""
+
+    def __init__(self, wanted: Wanted, render: Callable[[ListedSession], str]) -> None:
+        self._wanted = wanted
+        self._render = render
+        self._seen = 0
+        self._found = 0
+        self._shows_progress = sys.stderr.isatty()
+
+    async def carry_out(self, settings: Settings, key: ApiKey) -> None:
+        from worker.app.reading import open_reader  # noqa: PLC0415 - the whole of aiohttp
+
+        async with open_reader(settings, key, self._tell, Random()) as reader:
+            async for sessions, _ in reader.pages(self._wanted.span):
+                self._print(sessions)
+                if self._found == self._wanted.limit:
+                    return
+
+    def _print(self, sessions: list[ListedSession]) -> None:
+        self._seen += len(sessions)
+        # What is no id would be no line of its own, or more than one.
+        found = [each for each in sessions if self._wanted.holds(each) and is_valid_id(each.id)]
+        if self._wanted.limit is not None:
+            found = found[: self._wanted.limit - self._found]
+        self._found += len(found)
+        self.clear_progress()
+        print_text("".join(map(self._render, found)))
+        if self._shows_progress:
+            text = f"read {count(self._seen, 'session')}, found {count(self._found)}"
+            click.echo(f"\r{text}", err=True, nl=False)
+
+    def clear_progress(self) -> None:
+        if self._shows_progress:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def _tell(self, text: str) -> None:
+        self.clear_progress()
+        click.echo(text, err=True)
