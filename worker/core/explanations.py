@@ -37,10 +37,11 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         "value and where it came from.",
     ),
     ExitCode.REFUSED: Explanation(
-        "Stopped: the API refuses the key or the account (401, 402, 403), the TLS certificate is "
-        "not valid, another server answers at the base URL, or too many ids fail alike.",
-        "Mend the key, the plan or the address; `complete-sessions check` tells when it is right. "
-        "Then run the same command again: it goes on where this run stopped.",
+        "Stopped: the API refuses the key or the account (401, 402, 403), the proxy refuses (407), "
+        "the TLS certificate is not valid, another server answers at the base URL, or too many ids "
+        "fail alike.",
+        "Mend the key, the plan, the proxy or the address; `complete-sessions check` tells when it "
+        "is right. Then run the same command again: it goes on where this run stopped.",
     ),
     ExitCode.UNAVAILABLE: Explanation(
         "Stopped: the API stayed down, or throttled everything, for longer than the run's "

@@ -8,6 +8,9 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.support.raw_server import (
     PROCESSING,
@@ -34,6 +37,7 @@ from worker.api.verdict import (
     judge_check,
     judge_completion,
 )
+from worker.core.addresses import parse_base_url
 from worker.core.outcomes import Outcome
 
 OK = response(PROCESSING)
@@ -374,6 +378,33 @@ async def test_a_name_that_is_not_found_was_certainly_not_sent_to(
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     async with client("https://api.example.org/v1") as it:
         reply = await it.complete("abc")
+    assert isinstance(reply, NoAnswer)
+    assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+LABEL = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", fullmatch=True)
+HOST = st.one_of(
+    st.lists(LABEL, min_size=1, max_size=4).map(lambda labels: ".".join([*labels, "invalid"])),
+    st.text(min_size=1, max_size=70).map(lambda text: f"{text}.invalid"),
+    st.sampled_from(["1", "127.1", "0x7f.1", "xn--.invalid", "xn--a-.invalid", "a" * 64]),
+)
+
+
+@given(HOST, st.one_of(st.none(), st.integers(1, 65535)))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_a_base_url_that_is_taken_and_leads_nowhere_was_certainly_not_sent_to(
+    host: str, port: int | None
+) -> None:
+    try:
+        url = parse_base_url(f"https://{host}{f':{port}' if port else ''}/v1")
+    except ValueError:
+        return
+
+    async def ask() -> Reply:
+        async with client(url) as it:
+            return await it.complete("a")
+
+    reply = asyncio.run(ask())
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
 
