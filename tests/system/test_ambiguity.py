@@ -58,7 +58,7 @@ async def test_with_every_fault_at_once_each_id_is_right_and_none_is_done_twice(
         slow_body_s=0.02,
         latency_s=(0.0, 0.004),
     )
-    given = {"api_timeout": "100ms", "api_connect_timeout": "100ms", "retry_max_attempts": 9}
+    given = {"api_timeout": "2s", "api_connect_timeout": "10s", "retry_max_attempts": 9}
     async with harness(tmp_path, config, **given) as (here, sandbox):
         first = await here.run([*some, "not an id", *some[:20]])
         assert first.code is ExitCode.SOME_FAILED
@@ -95,7 +95,7 @@ async def test_what_did_not_reach_the_session_is_read_and_sent_again(
     tmp_path: Path, fault: str
 ) -> None:
     config = faulty(ids(1), f"{fault}@post=1", limit=1)
-    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+    async with harness(tmp_path, config, api_timeout="1s") as (here, sandbox):
         ended = await here.run(ids(1))
         record = ended[ids(1)[0]]
         assert (record.outcome, record.attempts) == (Outcome.PROCESSING, 2)
@@ -109,7 +109,7 @@ async def test_what_reached_the_session_is_read_and_not_sent_again(
     tmp_path: Path, fault: str
 ) -> None:
     config = faulty(ids(1), f"{fault}@post=1", limit=1)
-    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+    async with harness(tmp_path, config, api_timeout="1s") as (here, sandbox):
         ended = await here.run(ids(1))
         record = ended[ids(1)[0]]
         assert (record.outcome, record.attempts) == (Outcome.PROCESSING, 1)
@@ -146,7 +146,7 @@ async def test_a_body_that_comes_slowly_is_waited_for(tmp_path: Path) -> None:
 )
 async def test_a_reading_that_fails_is_repeated(tmp_path: Path, fault: str) -> None:
     config = faulty(ids(1), "reset_after@post=1", f"{fault}@get=1", limit=3)
-    async with harness(tmp_path, config, api_timeout="100ms") as (here, sandbox):
+    async with harness(tmp_path, config, api_timeout="1s") as (here, sandbox):
         ended = await here.run(ids(1))
         record = ended[ids(1)[0]]
         assert (record.outcome, record.via, record.attempts) == ("processing", "check", 1)

@@ -113,3 +113,15 @@ def test_what_was_published_with_another_content_is_refused(index: Path, environ
     done = install(environment, index, options_of_the_makefile())
     assert done.returncode != 0
     assert "HASH" in done.stderr.upper()
+
+
+def test_a_lock_that_is_resolved_again_breaks_with_an_old_pip(
+    index: Path, environment: Path
+) -> None:
+    """Which is why it is not: pip before 24 asks for a hash of the newer release."""
+    options = options_of_the_makefile()
+    options.remove("--no-deps")
+    done = install(environment, index, options)
+    asked = [str(environment), "-m", "pip", "--version"]
+    pip = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[1]
+    assert (done.returncode != 0) == (int(pip.partition(".")[0]) < 24), done.stderr
