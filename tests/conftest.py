@@ -11,7 +11,6 @@ from hypothesis import settings
 
 from tests.support.allowed_skips import unexpected
 from worker.core.secrets import Secrets, known
-from worker.settings import key
 
 # What is started hundreds of times need not be compiled each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -39,7 +38,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    key._loaded.clear()
     monkeypatch.setattr(known, "_process", Secrets())
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -28,19 +26,18 @@ from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
+from worker.core.secrets import redact, redact_bytes
 
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
-_HIDDEN = b"[secret]"
-_ESCAPES = (b"\\", b"%", b"&")
 
 
 class Client:
     """The API's endpoints for workflow sessions, over pooled connections.
 
-    `key` is sent as it is, without a scheme. `connect_timeout_s` bounds opening a connection, TLS
-    included; `timeout_s` bounds a whole request, to its answer's last byte. Redirects are never
-    followed, cookies never kept. Ids must have passed `worker.core.outcomes.is_valid_id`: they are
-    put into the path unquoted.
+    `key` is asked before each request, and sent as it is, without a scheme. `connect_timeout_s`
+    bounds opening a connection, TLS included; `timeout_s` bounds a whole request, to its answer's
+    last byte. Redirects are never followed, cookies never kept. Ids must have passed
+    `worker.core.outcomes.is_valid_id`: they are put into the path unquoted.
     """
 
     def __init__(
@@ -146,13 +143,13 @@ class Client:
             except BaseException:
                 response.close()
                 raise
-            content = without_key(self._key(), content)
+            content = redact_bytes(content)
             headers = response.headers
             return Answer(
                 response.status, content, headers.get(hdrs.RETRY_AFTER), headers.get(hdrs.DATE)
             )
         except FAILURES as error:
-            return explain_failure(error, self._key())
+            return explain_failure(error)
 
 
 def check_environment(base_url: str) -> Proxy | None:
@@ -207,29 +204,8 @@ class _Request(aiohttp.ClientRequest):
             self.headers[hdrs.CONTENT_LENGTH] = str(body.size)
 
 
-def without_key(key: str, content: bytes) -> bytes:
-    """What a server said, without the key that it may have echoed, plainly or escaped: in JSON, in
-    a URL or in HTML."""
-    content = content.replace(key.encode(), _HIDDEN)
-    if any(sign in content for sign in _ESCAPES):
-        content = _escaped(key).sub(_HIDDEN, content)
-    return content
-
-
-@lru_cache(maxsize=1)
-def _escaped(key: str) -> re.Pattern[bytes]:
-    """The key, each of its characters as it is or escaped."""
-    forms = []
-    for sign in key:
-        code = ord(sign)
-        html = rf"&#(?:0*{code}|x0*{code:x});"
-        forms.append(rf"(?:\\?{re.escape(sign)}|\\u{code:04x}|%{code:02x}|{html})")
-    return re.compile("".join(forms).encode(), re.IGNORECASE)
-
-
-def explain_failure(error: Exception, key: str) -> NoAnswer:
+def explain_failure(error: Exception) -> NoAnswer:
     """A client's exception as a value: which error it is, and whether the request may have left."""
     kind, may_have_arrived = classify(error)
-    text = describe(error).encode("utf-8", "backslashreplace")
-    message = without_key(key, text).decode()[:MAX_MESSAGE_LENGTH]
-    return NoAnswer(Error(kind.value, message), may_have_arrived)
+    text = describe(error).encode("utf-8", "backslashreplace").decode()
+    return NoAnswer(Error(kind.value, redact(text)[:MAX_MESSAGE_LENGTH]), may_have_arrived)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from worker.core.clock import Clock
 from worker.core.errors import UsageError, how_to_install
 from worker.core.events import Event
-from worker.core.redis_url import secrets_of, without_secrets
-from worker.core.text import redacted
+from worker.core.redis_url import without_secrets
+from worker.core.secrets import redact
 from worker.settings import ApiKey, Settings, format_duration
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ async def connected(
 
 def _wrong_address(url: str, error: Exception) -> UsageError:
     """For what only the library or Redis itself finds: an option, or a database that is not."""
-    said = redacted(str(error), secrets_of(url)).rstrip(".")
+    said = redact(str(error)).rstrip(".")
     return UsageError(
         f"the Redis of --shared cannot be used by the address {without_secrets(url)}: {said}",
         "Correct the database and the options in it",

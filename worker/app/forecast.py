@@ -13,6 +13,7 @@ from worker.app.paths import results_path
 from worker.app.target import target_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
+from worker.core.secrets import redact
 from worker.ledger import Ledger, Past, Standing
 from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source, sample_of
@@ -109,9 +110,9 @@ def rehearse(
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
     for note in (*past.notes, *source.notes, *forecast.warnings):
-        click.echo(f"note: {note}", err=True)
+        click.echo(redact(f"note: {note}"), err=True)
     for line in forecast.lines(source.name, str(results), rate):
-        click.echo(line)
+        click.echo(redact(line))
     return 0
 
 
@@ -119,5 +120,5 @@ def _key(settings: Settings) -> ApiKey | None:
     try:
         return load_key(settings, os.environ)
     except UsageError as error:
-        click.echo(f"note: a run would stop with 2: {error}", err=True)
+        click.echo(redact(f"note: a run would stop with 2: {error}"), err=True)
         return None

@@ -10,7 +10,8 @@ from worker.api.client import Client
 from worker.app.run import make_pacer
 from worker.core.clock import Clock
 from worker.core.events import Event, OutageBegan, OutageEnded
-from worker.core.text import duration, redacted
+from worker.core.secrets import redact
+from worker.core.text import duration
 from worker.reading.reader import Reader
 from worker.settings import ApiKey, Settings
 
@@ -24,7 +25,7 @@ async def open_reader(
 
     def notify(event: Event) -> None:
         if isinstance(event, OutageBegan):
-            tell(redacted(_describe(event), [key.reveal()]))
+            tell(redact(_describe(event)))
         elif isinstance(event, OutageEnded):
             tell(f"the API answers again, after {duration(event.seconds)}")
 

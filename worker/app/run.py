@@ -26,8 +26,7 @@ from worker.app.target import target_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, Observer, RunFinished
-from worker.core.redis_url import secrets_of
-from worker.core.text import redacted
+from worker.core.secrets import redact
 from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
@@ -63,13 +62,11 @@ def carry_out(plan: Plan) -> int:
     check_metrics_path(plan.source, plan.settings, plan.shard)
     check_environment(plan.settings.api.base_url)
     clock = Clock()
-    hidden = [plan.key.reveal(), *secrets_of(plan.settings.shared.url or "")]
     screen = Screen(
         plan.settings.log,
         plan.progress,
         clock=clock,
-        command=command_line(sys.argv[1:], hidden),
-        secrets=hidden,
+        command=command_line(sys.argv[1:]),
     )
     metrics = _metrics_file(plan.settings, screen, clock)
     try:
@@ -88,9 +85,9 @@ def carry_out(plan: Plan) -> int:
     return int(finished.exit_code)
 
 
-def command_line(arguments: Sequence[str], hidden: Sequence[str]) -> str:
+def command_line(arguments: Sequence[str]) -> str:
     """What a shell takes, without any secret: quoting would rewrite one so that none finds it."""
-    return shlex.join(redacted(text, hidden) for text in ("complete-sessions", *arguments))
+    return shlex.join(redact(text) for text in ("complete-sessions", *arguments))
 
 
 def _exit_code_of(error: BaseException) -> ExitCode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from worker.core.clock import Clock
@@ -28,7 +27,7 @@ class Screen:
     """Standard error, as this run uses it.
 
     `progress` is None where the terminal decides on the bar. `command` is what goes on with the
-    run; `secrets` are never shown. `close` takes the bar away, and may be called twice.
+    run. `close` takes the bar away, and may be called twice.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Screen:
         *,
         clock: Clock,
         command: str,
-        secrets: Sequence[str],
     ) -> None:
         self._stream = QuietStream(sys.stderr)
         is_terminal = self._stream.isatty()
@@ -47,13 +45,10 @@ class Screen:
             self._format = settings.format
         self._is_quiet = settings.level in ("warning", "error")
         self._command = command
-        self._secrets = secrets
         self._console: Console | None = None
         wants_bar = is_terminal and not self._is_quiet if progress is None else progress
         self._bar = self._make_bar(clock) if wants_bar else None
-        self._log = logs.configure(
-            self._format, settings.level, self._stream, self._console, secrets
-        )
+        self._log = logs.configure(self._format, settings.level, self._stream, self._console)
         every_s = settings.progress_every if self._bar is None else None
         self._log_observer = logs.LogObserver(self._log, every_s, clock, command)
 
@@ -88,13 +83,12 @@ class Screen:
         self.close()
         if self._format != "console" or (self._is_quiet and finished.needs_nobody):
             return
-        about = (self._command, self._secrets)
         if self._console is not None:
-            text = summary.styled(finished, self._console.width, *about)
+            text = summary.styled(finished, self._console.width, self._command)
             self._console.print(text, soft_wrap=True)
         else:
             width = shutil.get_terminal_size().columns
-            self._stream.write(summary.render(finished, width, *about) + "\n")
+            self._stream.write(summary.render(finished, width, self._command) + "\n")
         self._stream.drain()
 
     def _make_bar(self, clock: Clock) -> ProgressBar | None:

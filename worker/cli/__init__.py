@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from typing import Final
@@ -11,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from worker import __version__
-from worker.app.process.environment import heed_hang_up, hold_time_zone
+from worker.app.process.environment import heed_hang_up, hold_time_zone, learn_secrets
 from worker.app.process.streams import hold_standard_streams, tell, tell_all
 from worker.core.errors import ExitCode, WorkerError
 
@@ -83,6 +84,7 @@ def main() -> None:
     hold_standard_streams()
     hold_time_zone()
     heed_hang_up()
+    learn_secrets(os.environ)
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -33,8 +33,9 @@ from worker.core.errors import (
 )
 from worker.core.explanations import explain_error
 from worker.core.outcomes import ErrorType
-from worker.core.text import redacted, visible
-from worker.settings import ApiKey, Settings, known_keys, load, load_key, resolve_rate
+from worker.core.secrets import redact
+from worker.core.text import visible
+from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
 
 _MARK_WIDTH: Final = 8
 _SUBJECT_WIDTH: Final = 10
@@ -80,7 +81,7 @@ def _rows(finding: Finding, width: int) -> list[str]:
 def _row(mark: str, subject: str, text: str, width: int) -> str:
     head = f"{mark:<{_MARK_WIDTH}}{subject:<{_SUBJECT_WIDTH}}"
     return textwrap.fill(
-        redacted(visible(text), known_keys()),
+        redact(visible(text)),
         width,
         initial_indent=head,
         subsequent_indent=" " * len(head),
@@ -166,7 +167,7 @@ async def _ask(settings: Settings, key: ApiKey) -> str:
         reply = await client.list_one()
     if isinstance(reply, Answer) and reply.status == 200 and _is_list(reply.body):
         return f"{api.base_url} answers and accepts the key"
-    raise _explain(reply, api.base_url, key)
+    raise _explain(reply, api.base_url)
 
 
 def _is_list(body: bytes) -> bool:
@@ -174,11 +175,10 @@ def _is_list(body: bytes) -> bool:
     return body.lstrip().startswith(b"{") and b'"items"' in body
 
 
-def _explain(reply: Reply, base_url: str, key: ApiKey) -> WorkerError:
+def _explain(reply: Reply, base_url: str) -> WorkerError:
     verdict = judge_check(reply)
     error = getattr(verdict, "error", None)
     told = f"{error.type}: {error.message}" if error else "a list was expected"
-    told = redacted(told, [key.reveal()])
     if isinstance(verdict, Refused):
         return _explain_refusal(verdict, base_url, told)
     if isinstance(verdict, Transient | Throttled):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from worker.cli.options import (
 )
 from worker.cli.queue_options import queue_option, warnings
 from worker.core.errors import UsageError
-from worker.core.secrets import shown
+from worker.core.secrets import redact, shown
 from worker.settings import Settings, load, load_key, print_settings
 from worker.sources.shard import Shard
 
@@ -87,7 +88,10 @@ def run(
         flags["log.level"] = "debug" if verbose else "warning"
     loaded = load(flags=flags, environ=os.environ, config=config)
     if wants_settings:
-        click.echo(print_settings(loaded))
+        with suppress(UsageError):
+            # Learned, so that it is shown nowhere: a path may hold it.
+            load_key(loaded.settings, os.environ)
+        click.echo(redact(print_settings(loaded)))
         return 0
     if queue is not None:
         _check_queue(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 def visible(text: str) -> str:
     """Foreign text as one printable line: what could steer a terminal or forge a line (control
@@ -11,15 +9,6 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of the secrets, wherever they stand in it."""
-    # A secret that holds another one goes first, or its rest would be left standing.
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, "[secret]")
-    return text
 
 
 def shorten(text: str, length: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -12,18 +11,19 @@ from rich.text import Text
 from structlog.processors import TimeStamper, add_log_level
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.core.text import duration, redacted, visible
+from worker.core.secrets import redact
+from worker.core.text import duration, visible
 
 LogFormat = Literal["console", "json"]
 
 _STYLES: Final = {"debug": "dim", "warning": "yellow", "error": "bold red"}
 
 
-def processors(log_format: LogFormat, secrets: Sequence[str], *, styled: bool) -> list[Processor]:
+def processors(log_format: LogFormat, *, styled: bool) -> list[Processor]:
     """What makes a line of an event's fields; `styled` for a rich console."""
 
     def plain(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
-        return {key: _plain(value, secrets) for key, value in fields.items()}
+        return {key: _plain(value) for key, value in fields.items()}
 
     if log_format == "json":
         return [add_log_level, plain, TimeStamper(fmt="iso", utc=True), _as_json]
@@ -31,13 +31,13 @@ def processors(log_format: LogFormat, secrets: Sequence[str], *, styled: bool) -
     return [add_log_level, plain, stamp, _as_rich_text if styled else _as_text]
 
 
-def _plain(value: object, secrets: Sequence[str]) -> object:
+def _plain(value: object) -> object:
     if isinstance(value, float):
         # JSON has no infinity; and nobody reads a seventh digit.
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | datetime):
         return value
-    return redacted(str(value), secrets)
+    return redact(str(value))
 
 
 def _as_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:

@@ -45,12 +45,11 @@ def configure(
     level: str,
     stream: IO[str] | QuietStream | None,
     console: Console | None = None,
-    secrets: Sequence[str] = (),
 ) -> FilteringBoundLogger:
     """A logger that writes lines of `format` from `level` ("debug", "info", "warning") up.
 
     They go to `stream`, or through `console` where one is given, so that they scroll above its
-    bar. `secrets` never appear. Warnings that libraries log through `logging` come as `library`.
+    bar. No secret appears in them. Warnings that libraries log through `logging` come as `library`.
     A stream that breaks ends the log, never the run; where nobody reads it for long, lines are left
     out, and the log says how many.
     """
@@ -64,7 +63,7 @@ def configure(
 
     logger = structlog.wrap_logger(
         _Lines(write_next),
-        processors=processors(format, secrets, styled=console is not None),
+        processors=processors(format, styled=console is not None),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     bound = cast("FilteringBoundLogger", logger.bind())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.text import Text
@@ -13,8 +13,9 @@ from worker.core.errors import ExitCode
 from worker.core.events import RunFinished
 from worker.core.explanations import EXIT_CODES
 from worker.core.outcomes import Outcome
+from worker.core.secrets import redact
 from worker.core.tally import Histogram, Tally
-from worker.core.text import count, duration, rate, redacted, shorten, visible
+from worker.core.text import count, duration, rate, shorten, visible
 
 _LABEL_WIDTH = 11
 _NARROWEST_TEXT = 20
@@ -30,35 +31,29 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def render(
-    finished: RunFinished, width: int, command: str = "", secrets: Iterable[str] = ()
-) -> str:
+def render(finished: RunFinished, width: int, command: str = "") -> str:
     """The summary as plain text, wrapped at `width`, without a newline at its end.
 
-    `command` is what goes on with the run; it is named where something remains. `secrets` are
-    left out of what the API said.
+    `command` is what goes on with the run; it is named where something remains. No secret
+    is left in what the API said.
     """
-    rows = _rows(finished, width, command, secrets)
+    rows = _rows(finished, width, command)
     return "\n".join(f"{label:<{_LABEL_WIDTH}}{text}" for label, text, _ in rows)
 
 
-def styled(
-    finished: RunFinished, width: int, command: str = "", secrets: Iterable[str] = ()
-) -> Text:
+def styled(finished: RunFinished, width: int, command: str = "") -> Text:
     """The same, for a rich console."""
-    rows = _rows(finished, width, command, secrets)
+    rows = _rows(finished, width, command)
     return Text("\n").join(
         Text.assemble((f"{label:<{_LABEL_WIDTH}}", "dim"), (text, style))
         for label, text, style in rows
     )
 
 
-def _rows(
-    finished: RunFinished, width: int, command: str, secrets: Iterable[str]
-) -> Iterator[Line]:
+def _rows(finished: RunFinished, width: int, command: str) -> Iterator[Line]:
     room = max(width - _LABEL_WIDTH, _NARROWEST_TEXT)
     for label, text, style in _lines(finished, command):
-        safe = visible(redacted(text, secrets))
+        safe = visible(redact(text))
         # A command that is cut in pieces cannot be pasted.
         pieces = [safe] if label == "go on with" else textwrap.wrap(safe, room)
         for number, piece in enumerate(pieces):
@@ -79,9 +74,9 @@ def _lines(finished: RunFinished, command: str) -> Iterator[Line]:
     meaning = f"{code:d}: {EXIT_CODES[code].meaning}"
     yield Line("exit code", meaning, "green" if code is ExitCode.OK else "bold yellow")
     if finished.reason:
-        yield Line("because", f"{shorten(finished.reason, _LONGEST_REASON)}.")
+        yield Line("because", f"{shorten(redact(finished.reason), _LONGEST_REASON)}.")
     if finished.advice:
-        yield Line("next", f"{shorten(finished.advice, _LONGEST_REASON)}.")
+        yield Line("next", f"{shorten(redact(finished.advice), _LONGEST_REASON)}.")
     if command and _something_remains(finished):
         yield Line("go on with", command)
 
@@ -133,7 +128,7 @@ def _counts(counts: Counter[str]) -> str:
     """`1,012: 200 950, 404 38`: all of them, then the most frequent, as many as a line holds."""
     text = f"{counts.total():,}:"
     for number, (name, amount) in enumerate(counts.most_common()):
-        more = f"{',' if number else ''} {shorten(name, _LONGEST_TYPE)} {amount:,}"
+        more = f"{',' if number else ''} {shorten(redact(name), _LONGEST_TYPE)} {amount:,}"
         if number and len(text) + len(more) > _LONGEST_COUNTS:
             return f"{text}, {count(len(counts) - number, 'more kind')}"
         text += more

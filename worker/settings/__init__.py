@@ -5,7 +5,6 @@ from worker.core.durations import format_duration, parse_duration
 from worker.settings.key import (
     ApiKey,
     KeyKind,
-    known_keys,
     load_key,
     resolve_rate,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "Settings",
     "format_duration",
     "is_loopback",
-    "known_keys",
     "load",
     "load_key",
     "parse_duration",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, NoReturn, SupportsIndex
 
 from worker.core.errors import UsageError
-from worker.core.secrets import shown
+from worker.core.secrets import learn, shown
 from worker.settings.model import Settings
 from worker.settings.reading import UnreadableError, read_small
 
@@ -26,10 +25,8 @@ AUTO_SHARE: Final = 0.8
 _LARGEST_FILE: Final = 4096
 _SHORTEST_TO_HINT_AT: Final = 12
 _HINT_LENGTH: Final = 4
-_SHORTEST_TO_HIDE: Final = 4
 _FILE_ADVICE: Final = "api.key_file must name a file that holds the API key and nothing else"
 _has_assignment: Final = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*\s*=").match
-_loaded: Final[set[str]] = set()
 
 
 class ApiKey:
@@ -88,11 +85,6 @@ def load_key(settings: Settings, environ: Mapping[str, str]) -> ApiKey:
     return ApiKey(_checked(text, KEY_VARIABLE), _prefix_warnings(text, KEY_VARIABLE))
 
 
-def known_keys() -> list[str]:
-    """What no message may hold: every key that this process has loaded, and the environment's."""
-    return [*_loaded, os.environ.get(KEY_VARIABLE, "")]
-
-
 def _key_from_file(path: Path) -> ApiKey:
     where = f"the key file {shown(str(path))}"
     try:
@@ -112,9 +104,7 @@ def _checked(text: str, where: str) -> str:
     problem = _problem(text)
     if problem:
         raise UsageError(f"{where} {problem}", "Give the key alone, as the dashboard shows it")
-    # Shorter words would blot out other text.
-    if len(text) >= _SHORTEST_TO_HIDE:
-        _loaded.add(text)
+    learn(text)
     return text
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from worker.core.errors import UsageError
-from worker.core.secrets import shown
+from worker.core.secrets import learn_address, shown
 from worker.settings.model import Settings
 from worker.settings.options import OPTION_BY_PATH, OPTIONS
 from worker.settings.reading import may_exist
@@ -88,6 +88,8 @@ def _parse(given: Given) -> Any:
         if syntax.null:
             return None
         raise UsageError(f"{given.where} is empty; it must be {syntax.allowed}")
+    if syntax.is_secret:
+        learn_address(given.text)
     try:
         return syntax.parse(given.text)
     except ValueError as error:

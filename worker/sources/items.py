@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from worker.core.outcomes import MAX_ID_LENGTH, MAX_INVALID_ID_LENGTH, Item, is_valid_id
+from worker.core.secrets import HIDDEN, holds_secret, redact
 from worker.sources.text import MAX_LINE
 
 _UNSEEN: Final = (
@@ -28,6 +29,8 @@ _find_wrapped: Final = re.compile(
 _is_rounded: Final = re.compile(r"\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE).fullmatch
 _is_address: Final = re.compile(r"https?://", re.IGNORECASE).match
 
+_HELD_BACK: Final = "The line is or holds a secret, such as the API key, and is not shown"
+
 TOO_LONG: Final = f"The line is longer than {MAX_LINE} bytes"
 
 
@@ -45,6 +48,8 @@ def item_of(text: str, line: int, *, context: str = "") -> Item:
     """The item for an id as it was written; `context` is shown instead of an id that is empty."""
     stripped = text.strip(BLANKS)
     if is_valid_id(stripped):
+        if holds_secret(stripped):
+            return problem_item(HIDDEN, line, _HELD_BACK)
         return Item(stripped, line)
     return problem_item(stripped or context, line, _why_not(stripped))
 
@@ -57,7 +62,7 @@ def unwrapped(text: str) -> str:
 
 
 def problem_item(text: str, line: int, problem: str) -> Item:
-    shown = _shown(text.strip(BLANKS))
+    shown = _shown(redact(text.strip(BLANKS)))
     # The results log goes by ids: what is none must not be recorded under the name of one.
     return Item(f"{shown}…" if is_valid_id(shown) else shown, line, problem)
 

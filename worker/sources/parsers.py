@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from worker.core.outcomes import Item, is_valid_id
+from worker.core.secrets import holds_secret
 from worker.sources.items import (
     BLANKS,
     TOO_LONG,
@@ -62,7 +63,7 @@ class Lines:
         for line, text in enumerate(decode(block).split("\n"), first):
             if self._header is not None and unwrapped(text) == self._header:
                 self._headers += 1
-            elif is_valid_id(text):
+            elif is_valid_id(text) and not holds_secret(text):
                 items.append(Item(text, line))
             else:
                 items += _parse_odd(text, line)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item, is_valid_id
+from worker.core.secrets import holds_secret
 from worker.sources.items import (
     BLANKS,
     TOO_LONG,
@@ -189,7 +190,7 @@ class Table:
         column = self._column
         if column is None or column >= len(row) or row[column] == self._names[column]:
             return False
-        return bool(is_valid_id(row[column]))
+        return bool(is_valid_id(row[column])) and not holds_secret(row[column])
 
     def _is_comment(self, line: str) -> bool:
         if not line.startswith(COMMENT):

@@ -35,6 +35,7 @@ from tests.support.sample_events import (
 from worker.core.errors import ExitCode
 from worker.core.events import Event, Pause
 from worker.core.outcomes import Error, Outcome
+from worker.core.secrets import learn
 from worker.observers import logs
 from worker.observers.lines import LogFormat
 from worker.observers.logs import LogObserver, configure
@@ -58,10 +59,9 @@ def written(
     level: str = "info",
     progress_every_s: float | None = 30.0,
     command: str = "",
-    secrets: tuple[str, ...] = (),
 ) -> str:
     stream = io.StringIO()
-    logger = configure(log_format, level, stream, secrets=secrets)
+    logger = configure(log_format, level, stream)
     observer = LogObserver(logger, progress_every_s, HandClock(), command)
     for event in events:
         observer.notice(event)
@@ -258,6 +258,7 @@ def test_console_takes_no_markup_and_no_emoji_from_a_message() -> None:
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_key_never_appears(before: str, after: str) -> None:
+    learn(KEY)
     text = before + KEY + after
     error = Error(text, text)
     events = [
@@ -266,12 +267,13 @@ def test_key_never_appears(before: str, after: str) -> None:
         finished(ExitCode.REFUSED, reason=text, advice=text),
     ]
     for log_format in FORMATS:
-        assert KEY not in written(*events, log_format=log_format, secrets=(KEY,), command=text)
+        assert KEY not in written(*events, log_format=log_format, command=text)
 
 
 def test_secret_within_a_secret_leaves_no_rest() -> None:
+    learn("", KEY[:12], KEY)
     error = Error("http_503", f"{KEY} and {KEY[:12]}")
-    (fields,) = fields_of(retry_scheduled(error), secrets=("", KEY[:12], KEY))
+    (fields,) = fields_of(retry_scheduled(error))
     assert fields["message"] == "[secret] and [secret]"
 
 
@@ -280,8 +282,9 @@ def test_secret_within_a_secret_leaves_no_rest() -> None:
 
 def test_warning_of_a_library_is_a_line_like_any_other_and_hides_the_key() -> None:
     stream = io.StringIO()
-    configure("json", "info", stream, secrets=(KEY,))
-    configure("json", "info", stream, secrets=(KEY,))
+    learn(KEY)
+    configure("json", "info", stream)
+    configure("json", "info", stream)
     logging.getLogger("asyncio").warning("slow %s\n%s", "callback", KEY)
     fields = json.loads(stream.getvalue())
     assert (fields["event"], fields["logger"]) == ("library", "asyncio")
@@ -290,7 +293,8 @@ def test_warning_of_a_library_is_a_line_like_any_other_and_hides_the_key() -> No
 
 def test_traceback_of_a_library_is_one_line_and_hides_the_key() -> None:
     stream = io.StringIO()
-    configure("console", "info", stream, secrets=(KEY,))
+    learn(KEY)
+    configure("console", "info", stream)
     try:
         raise ValueError(KEY)
     except ValueError:

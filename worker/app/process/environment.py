@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Final, NoReturn
 
+from worker.core.secrets import learn, learn_address
+
 _DAY_S: Final = 86_400
+_KEY: Final = "COMPLYCUBE_API_KEY"
+_ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL")
 
 
 def hold_time_zone() -> None:
@@ -16,6 +21,14 @@ def hold_time_zone() -> None:
     if max(abs(time.timezone), abs(time.altzone)) >= _DAY_S:
         os.environ["TZ"] = "UTC0"
         time.tzset()
+
+
+def learn_secrets(environ: Mapping[str, str]) -> None:
+    """Learn the key, and the passwords of proxies and of Redis, before anything can be shown."""
+    learn(environ.get(_KEY, "").strip())
+    for name, text in environ.items():
+        if name.upper().endswith(_ADDRESSES):
+            learn_address(text)
 
 
 def heed_hang_up() -> None:

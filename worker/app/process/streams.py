@@ -6,7 +6,8 @@ import os
 import sys
 from typing import Final
 
-from worker.core.text import redacted, visible
+from worker.core.secrets import redact
+from worker.core.text import visible
 from worker.observers.stream import QuietStream
 
 _STDOUT: Final = 1
@@ -35,10 +36,8 @@ def tell(text: str) -> None:
 
 
 def tell_all(text: str) -> None:
-    """Write lines of our own to the standard error, if that can be written to; never the key."""
-    from worker.settings import known_keys  # noqa: PLC0415 - only where there is something to say
-
-    safe = redacted(text.removesuffix("\n"), known_keys())
+    """Write lines of our own to the standard error, if that can be written to; never a secret."""
+    safe = redact(text.removesuffix("\n"))
     stream = QuietStream(sys.stderr)
     stream.write(safe + "\n")
     stream.drain()
