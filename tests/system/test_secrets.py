@@ -70,7 +70,7 @@ ECHOES: tuple[Callable[[str], Sent], ...] = (
 
 
 @pytest.mark.parametrize(
-    ("echoes", "code", "log_format"), [(ECHOES, 1, "json"), ((in_refusal,), 3, "console")]
+    ("echoes", "code", "log_format"), [(ECHOES, 4, "json"), ((in_refusal,), 3, "console")]
 )
 async def test_a_server_that_echoes_the_key_does_not_get_it_shown(
     tmp_path: Path, echoes: Sequence[Callable[[str], Sent]], code: int, log_format: str
