@@ -19,7 +19,7 @@ from worker.sandbox.faults import FaultKind, parse_faults
 from worker.sandbox.server import Sandbox
 
 KEY = "live_R2tW/dU1SSk5+Z3F4==f3a9"
-WITH_KEY = environment(RETRY_MAX_ATTEMPTS="2") | {"COMPLYCUBE_API_KEY": KEY}
+WITH_KEY = environment(RETRY_MAX_ATTEMPTS="2", STOP_PATIENCE="2s") | {"COMPLYCUBE_API_KEY": KEY}
 
 
 def leaks(directory: Path, done: Finished) -> list[str]:
@@ -89,7 +89,9 @@ async def test_a_server_that_echoes_the_key_does_not_get_it_shown(
             env=WITH_KEY,
         )
     assert done.code == code
-    assert {record.id for record in records_in(results(tmp_path))} == set(some)
+    recorded = {record.id for record in records_in(results(tmp_path))}
+    assert recorded
+    assert recorded <= set(some)
     assert (tmp_path / "worker.prom").exists()
     assert leaks(tmp_path, done) == []
 
