@@ -16,6 +16,9 @@ from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.outcomes import Error, ErrorType
 
 _HTML: Final = b"<html><body>Bad gateway</body></html>"
+_LATEST_S: Final = 25.0
+"""A backend acts so long after its gateway gave up, at most: within `retry.settle`, as promised."""
+
 _PERSISTENT: Final = {"rejected": 422, "cancelled": 422, "abandoned": 422}
 
 
@@ -111,7 +114,8 @@ class SimulatedClient:
         answered_at = now + way_s + random.uniform(0.0, 0.2)
         acts = kind in _ACTS and post and self._api.accepts(id)
         if acts:
-            self._api.trigger_at(now + way_s, id)
+            late_s = random.uniform(0.0, _LATEST_S) if kind.startswith("late_") else 0.0
+            self._api.trigger_at(now + way_s + late_s, id)
         if kind.endswith("hang"):
             return await self._no_answer(ErrorType.TIMEOUT, self._timeout_s, arrived=True)
         await asyncio.sleep(answered_at - now)
@@ -119,7 +123,7 @@ class SimulatedClient:
         return self._reply(kind, id, post=post)
 
     def _reply(self, kind: str, id: str, *, post: bool) -> Reply:
-        match kind.removeprefix("acts_"):
+        match kind.removeprefix("acts_").removeprefix("late_"):
             case "reset":
                 return NoAnswer(Error(ErrorType.CONNECTION_RESET.value, "reset by peer"), True)
             case "503":
@@ -130,6 +134,8 @@ class SimulatedClient:
                 return Answer(503, _HTML, "20")
             case "garbled":
                 return Answer(200, b'{"status": "proc')
+            case "proxy_page":
+                return Answer(404, _HTML)
             case "429":
                 return _error(429, "rate_limit_exceeded")
             case "429_wait":
@@ -152,7 +158,18 @@ class SimulatedClient:
 
 _NEVER_ARRIVES: Final = {"refused": SimulatedClient.refused, "hang": SimulatedClient.swallowed}
 _ACTS: Final = frozenset(
-    {"ok", "acts_reset", "acts_503", "acts_502", "acts_503_wait", "acts_garbled", "acts_hang"}
+    {
+        "ok",
+        "acts_reset",
+        "acts_503",
+        "acts_502",
+        "acts_503_wait",
+        "acts_garbled",
+        "acts_hang",
+        "late_502",
+        "late_reset",
+        "late_hang",
+    }
 )
 
 

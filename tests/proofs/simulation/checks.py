@@ -70,6 +70,7 @@ def after_a_run(run: Run, loop: SimulatedLoop, platter: Platter, log: Path) -> N
     possible = {
         ExitCode.OK: True,
         ExitCode.SOME_FAILED: finished.tally.outcomes[Outcome.FAILED] > 0,
+        ExitCode.REFUSED: run.may_be_misdirected,
         ExitCode.UNAVAILABLE: True,
         ExitCode.STOPPED: run.plan.limit is not None or run.plan.max_duration_s is not None,
         ExitCode.INPUT_UNREADABLE: run.source_failed,

@@ -23,8 +23,22 @@ TREATMENTS: Final = (
     "refused",
     "429",
     "429_wait",
+    "late_502",
+    "late_reset",
+    "late_hang",
+    "proxy_page",
 )
-_SPELLS: Final = ("refused", "503", "acts_503", "hang", "429", "acts_reset", "502")
+_SPELLS: Final = (
+    "refused",
+    "503",
+    "acts_503",
+    "hang",
+    "429",
+    "acts_reset",
+    "502",
+    "late_502",
+    "proxy_page",
+)
 _STATUSES: Final = ("started",) * 12 + ("missing", "cancelled", "abandoned", "rejected", "complete")
 
 
@@ -69,6 +83,12 @@ class Scenario(msgspec.Struct, frozen=True):
     concurrency: int = 4
     window: int = 8
     is_pipe: bool = False
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of trouble that may befall a request."""
+        own = {kind for session in self.sessions for kind in session.treatments}
+        return own | {spell.kind for spell in self.spells}
 
 
 def draw(seed: int) -> Scenario:
