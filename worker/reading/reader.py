@@ -9,6 +9,7 @@ from typing import Protocol
 
 from worker.api.verdict import (
     Answer,
+    Foreign,
     Refused,
     Reply,
     Throttled,
@@ -53,6 +54,7 @@ class Reader:
         self, client: Lister, pacer: Pacer, clock: Clock, backoff: Backoff, random: Random
     ) -> None:
         self.requests = 0
+        self._address_proven = False
         self._client = client
         self._pacer = pacer
         self._clock = clock
@@ -85,9 +87,10 @@ class Reader:
     def _hear(self, reply: Reply, sent_at: float) -> Page | Transient | Throttled:
         page = parse_page(reply.body) if isinstance(reply, Answer) and reply.status == 200 else None
         if page is not None:
+            self._address_proven = True
             self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
             return page
-        verdict = _judge(reply)
+        verdict = _judge(reply, self._address_proven)
         if isinstance(verdict, WorkerError):
             self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
             raise verdict
@@ -117,9 +120,14 @@ class Reader:
         await self._clock.wait(asyncio.Event(), self._clock.now() + seconds)
 
 
-def _judge(reply: Reply) -> Transient | Throttled | WorkerError:
-    """What an answer means that is no page of the list."""
+def _judge(reply: Reply, address_proven: bool) -> Transient | Throttled | WorkerError:
+    """What an answer means that is no page of the list.
+
+    Where the API has answered before, one that is not its own is a proxy's: an outage.
+    """
     verdict = judge_check(reply)
+    if isinstance(verdict, Foreign) and address_proven:
+        return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
     if isinstance(verdict, Transient | Throttled):
         return verdict
     error = verdict.error if hasattr(verdict, "error") and verdict.error else _NO_LIST

@@ -1,0 +1,63 @@
+"""Reading pages of the list: which answers are waited out, and which end it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+import msgspec
+import pytest
+
+from worker.api.verdict import Answer, Reply
+from worker.core.clock import Clock
+from worker.core.errors import RefusedError
+from worker.pacing.pacer import Pacer
+from worker.reading.reader import Reader
+from worker.reading.sessions import timestamp
+from worker.reading.walk import Span
+from worker.settings.model import RetrySettings
+
+NO_BACKEND = Answer(404, b"default backend - 404")
+FAST = RetrySettings(
+    backoff_initial=0.001, backoff_max=0.002, throttle_initial=0.001, throttle_max=0.002
+)
+
+
+def page(id: str, created_ms: int, pages: int) -> Answer:
+    item = {"id": id, "status": "started", "createdAt": timestamp(created_ms)}
+    envelope = {"items": [item], "totalItems": pages, "pages": pages}
+    return Answer(200, msgspec.json.encode(envelope))
+
+
+class Scripted:
+    """Gives the answers in their order, whatever it is asked."""
+
+    def __init__(self, *answers: Reply) -> None:
+        self._answers = list(answers)
+
+    async def list_sessions(self, query: Mapping[str, str]) -> Reply:
+        return self._answers.pop(0)
+
+
+def reader(*answers: Reply) -> Reader:
+    clock = Clock()
+    pacer = Pacer(1000, clock=clock, notify=lambda _: None)
+    return Reader(Scripted(*answers), pacer, clock, FAST, Random(1))
+
+
+async def ids(it: Reader) -> list[str]:
+    return [each.id async for sessions, _ in it.pages(Span()) for each in sessions]
+
+
+async def test_a_proxys_answer_in_the_middle_is_waited_out() -> None:
+    it = reader(page("b", 2000, 2), NO_BACKEND, Answer(429, b"{}"), page("a", 1000, 1))
+    assert await ids(it) == ["b", "a"]
+    assert it.requests == 4
+
+
+@pytest.mark.parametrize(
+    "answer", [NO_BACKEND, Answer(403, b'{"type": "unauthorized", "message": "no"}')]
+)
+async def test_what_is_not_the_api_at_the_start_or_refuses_ends_it(answer: Answer) -> None:
+    with pytest.raises(RefusedError, match="the API refuses its list"):
+        await ids(reader(answer))
