@@ -26,7 +26,11 @@ _LARGEST_FILE: Final = 4096
 _SHORTEST_TO_HINT_AT: Final = 12
 _HINT_LENGTH: Final = 4
 _FILE_ADVICE: Final = "api.key_file must name a file that holds the API key and nothing else"
-_has_assignment: Final = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*\s*=").match
+_has_assignment: Final = re.compile(
+    r"(export\s+)?([A-Z][A-Z0-9_]*\s*=|(?i:[a-z_-]*(key|token|secret)\s*[=:]))"
+).match
+_find_foreign: Final = re.compile(r"[`<>;,{}()\[\]\\$#*|'\"]").search
+"""Quotation marks, brackets and escapes of whatever the key was copied from."""
 
 
 class ApiKey:
@@ -123,6 +127,8 @@ def _problem(text: str) -> str:
         return "holds a character that is not ASCII"
     if not text.isprintable():
         return "holds a control character"
+    if foreign := _find_foreign(text):
+        return f"holds the sign {foreign[0]}, which does not belong to the key"
     return "holds a prefix without a key" if text in ("live_", "test_") else ""
 
 
