@@ -1,7 +1,8 @@
 """The journal: which ids a run may have sent, on disk before the first of their requests leaves.
 
 It stands beside the log while a run lasts, `<results>.inflight`: a header, then one id a line. A
-line without its newline was never synced, so its id was never sent. The journal comes into being
+line that breaks off was never synced, so its id was never sent; one that lacks but its newline, as
+editors leave it, is an id. The journal comes into being
 whole, by a rename, with the ids that the run before it left in doubt: at no moment is an id that
 may have been sent in neither the old journal nor the new one.
 """
@@ -34,20 +35,25 @@ JOURNAL_SUFFIX: Final = ".inflight"
 _TEMPORARY_SUFFIX: Final = ".tmp"
 _IDS_IN_ONE_WRITE: Final = 10_000
 _MAX_HEADER_BYTES: Final = 1000
+_USUAL_ID_LENGTH: Final = 24
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Whose journal it is, and how many lines the log had when that run began."""
+    """Whose journal it is, and how many lines the log had when that run began.
+
+    `all_in_doubt`: a journal before this one was damaged, so that nobody knows which ids it held.
+    """
 
     run: str
     pid: int
     at: str
     log_lines: int = 0
+    all_in_doubt: bool = False
 
     @classmethod
-    def of_this_process(cls, run: str, log_lines: int) -> Header:
+    def of_this_process(cls, run: str, log_lines: int, *, all_in_doubt: bool = False) -> Header:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return cls(run, os.getpid(), at, log_lines)
+        return cls(run, os.getpid(), at, log_lines, all_in_doubt)
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -57,6 +63,11 @@ class Left(msgspec.Struct, frozen=True):
     header: Header | None
     damaged: int
     modified_at: float
+
+    @property
+    def all_in_doubt(self) -> bool:
+        """Whether ids may have been sent that the journal does not name any more."""
+        return self.damaged > 0 or (self.header is not None and self.header.all_in_doubt)
 
 
 _decode_header: Final = msgspec.json.Decoder(Header).decode
@@ -168,24 +179,29 @@ def _checked(session_id: str) -> str:
 
 
 def _read(file: File, on_id: Callable[[str], None]) -> Left:
-    lines = _whole_lines(file)
-    first = next(lines, None)
+    lines = _lines_of(file)
+    first, _ = next(lines, (None, False))
     header = None if first is None else _header_of(first)
-    ids = lines if first is None or header is not None else chain((first,), lines)
-    damaged = 0
-    for line in ids:
-        text = line.decode("utf-8", "replace")
+    ids = lines if first is None or header is not None else chain(((first, False),), lines)
+    damaged, length = 0, _USUAL_ID_LENGTH
+    for line, torn in ids:
+        # An editor may have put \r or blanks there.
+        text = line.strip().decode("utf-8", "replace")
+        if torn and len(text) != length:
+            continue  # Cut off while it was written: it was never synced, and so never sent.
         if is_valid_id(text):
             on_id(text)
-        else:
+            length = len(text)
+        elif not torn:
             damaged += 1
     return Left(header, damaged, file.status().modified_at)
 
 
-def _whole_lines(file: File) -> Iterator[bytes]:
+def _lines_of(file: File) -> Iterator[tuple[bytes, bool]]:
+    """Each line, and whether it is a last one without its newline."""
     for block in read_from_start(file):
-        if not block.torn:
-            yield from block.lines
+        for line in block.lines:
+            yield line, block.torn
 
 
 def _header_of(line: bytes) -> Header | None:

@@ -111,7 +111,9 @@ class Ledger(Past):
                 alone=True,
             )
             past.routine = past.routine.union(repairs)
-            header = Header.of_this_process(run, past.memory.log_lines)
+            header = Header.of_this_process(
+                run, past.memory.log_lines, all_in_doubt=past.memory.all_in_doubt
+            )
             journal = Journal(disk, journal_file, header, past.memory.pending_ids())
         except BaseException:
             file.close()
@@ -287,7 +289,7 @@ class Ledger(Past):
             self._close_files()
 
     def _clear_journal(self) -> None:
-        if self.memory.pending:
+        if self.memory.pending or self.memory.all_in_doubt:
             self._journal.keep_only(self.memory.pending_ids())
         else:
             self._journal.remove()

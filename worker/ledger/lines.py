@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -25,6 +26,8 @@ _ESCAPES: Final = {
     code: f"\\u{code:04x}"
     for code in (*range(0x80, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
+_before_records: Final = re.compile(rb'(?=\{"id":")').split
+_id_at_start: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*"([A-Za-z0-9_-]{1,128})"').match
 _BREAKS_OFF: Final = b"the compressed data breaks off"
 _MAX_TEXT_LENGTH: Final = 500
 _NO_RECORD: Final = (ValueError, RecursionError)
@@ -72,12 +75,37 @@ def trace_of(line: bytes) -> Trace | None:
         return None
 
 
+def pieces_of(line: bytes) -> list[bytes]:
+    """A spoilt line, cut before each place where a record begins: quotes in texts are escaped."""
+    return _before_records(line)
+
+
+def whole_trace(piece: bytes) -> Trace | None:
+    """What the record at the beginning of a piece says of an id, whatever stands behind it."""
+    return trace_of(_without_tail(piece))
+
+
+def holds_record(line: bytes) -> bool:
+    """Whether there is a whole record in the line, alone or among other things."""
+    return any(whole_trace(piece) is not None for piece in pieces_of(line))
+
+
+def id_of(piece: bytes) -> str | None:
+    """The id with which a piece begins, where the rest of it is no record."""
+    found = _id_at_start(piece)
+    return found.group(1).decode() if found else None
+
+
+def _without_tail(piece: bytes) -> bytes:
+    return piece[: piece.rfind(b"}") + 1]
+
+
 def read_records(path: Path, on_bad: Callable[[int, bytes], None]) -> Iterator[Record]:
     """The records of a log, plain or gzipped, in their order; takes no lock and changes nothing.
 
     Lines that are not records, a torn last one among them, go to `on_bad` with their number, long
-    ones cut; so does, in words, the place where compressed data breaks off. Raises LedgerError
-    where the file cannot be read.
+    ones cut; whole records within them count nonetheless. Where compressed data breaks off, that is
+    told in the same way, in words. Raises LedgerError where the file cannot be read.
     """
     number = 0
     with reported("read the results log", path, advice=""), path.open("rb") as raw:
@@ -86,10 +114,12 @@ def read_records(path: Path, on_bad: Callable[[int, bytes], None]) -> Iterator[R
         blocks = read_blocks(source.read if source is not None else raw.read)
         for number, line in chain.from_iterable(block.numbered() for block in blocks):
             record = _record_of(line)
-            if record is None:
-                on_bad(number, line)
-            else:
+            if record is not None:
                 yield record
+                continue
+            on_bad(number, line)
+            # Two records that were glued together, or one with zeros behind it.
+            yield from filter(None, map(_record_of, map(_without_tail, pieces_of(line))))
     if source is not None and source.broken:
         on_bad(number + 1, _BREAKS_OFF)
 

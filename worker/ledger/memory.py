@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from worker.core.outcomes import ErrorType, Outcome
 from worker.core.target import Target
 from worker.ledger.files import Block
-from worker.ledger.lines import Trace, trace_of
+from worker.ledger.lines import Trace, id_of, pieces_of, trace_of, whole_trace
 from worker.ledger.targets import Relation, Targets
 
 _SETTLED: Final = 1
@@ -78,12 +78,14 @@ class BadLines:
 class Memory:
     """Ids with a state, from the log and the journal, and the ids that this run has asked for.
 
-    `pending` counts the ids of a dead run's journal that no outcome has settled since.
+    `pending` counts the ids of a dead run's journal that no outcome has settled since. With
+    `all_in_doubt` every id that is not settled must be read before it is sent.
     """
 
     def __init__(self, *, force: bool = False, target: Target | None = None) -> None:
         self.pending = 0
         self.log_lines = 0
+        self.all_in_doubt = False
         self.targets = Targets(target)
         self._force = force
         self._flags: dict[bytes, int] = {}
@@ -103,10 +105,12 @@ class Memory:
                 trace = trace_of(line)
                 if trace is not None:
                     self._learn(trace, number, dead)
-                elif block.torn:
-                    bad.torn = True
                 else:
-                    bad.add(number)
+                    is_spoilt_record = self._learn_spoilt(line, number, dead)
+                    if block.torn and not is_spoilt_record:
+                        bad.torn = True
+                    else:
+                        bad.add(number)
             self.log_lines = block.first + len(block.lines) - 1
         return bad
 
@@ -125,6 +129,8 @@ class Memory:
             return Standing.CHECK
         if flags & _SETTLED and not self._force:
             return Standing.SETTLED
+        if self.all_in_doubt and not flags & _SETTLED:
+            return Standing.CHECK
         return Standing.NEW
 
     def record(self, session_id: str) -> None:
@@ -141,6 +147,27 @@ class Memory:
         if not self.pending:
             return iter(())
         return (unpack(key) for key, flags in self._flags.items() if flags & _PENDING)
+
+    def _learn_spoilt(self, line: bytes, number: int, dead: DeadRun | None) -> bool:
+        """Learn what a spoilt line tells; returns whether there is a whole record in it.
+
+        An id without its record is to be read before it is sent, unless it is settled already.
+        """
+        found = False
+        for piece in pieces_of(line):
+            trace = whole_trace(piece)
+            if trace is not None:
+                self._learn(trace, number, dead)
+                found = True
+            elif (session_id := id_of(piece)) is not None:
+                self._doubt(session_id)
+        return found
+
+    def _doubt(self, session_id: str) -> None:
+        key = pack(session_id)
+        flags = self._flags.get(key, 0)
+        if not flags & _SETTLED:
+            self._flags[key] = flags | _AMBIGUOUS
 
     def _learn(self, trace: Trace, number: int, dead: DeadRun | None) -> None:
         key = pack(trace.id)

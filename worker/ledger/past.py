@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.core.target import Target
 from worker.ledger.disk import Disk
@@ -64,6 +64,7 @@ def recall(
     """
     memory = Memory(force=asked.force, target=asked.target)
     left = read_journal(disk, journal_path(log), memory.expect, alone=alone)
+    memory.all_in_doubt = left is not None and left.all_in_doubt
     bad_lines = memory.learn(blocks, _dead_run(left))
     memory.targets.refuse_foreign(log)
     if bad_lines.count:
@@ -87,6 +88,12 @@ def recall(
 
 def _later(*times: float | None) -> float | None:
     return max((time for time in times if time is not None), default=None)
+
+
+_ALL_IN_DOUBT: Final = (
+    "A journal was damaged, and nobody knows all the ids that it held: every id that is not "
+    "settled is read before it is sent, until you remove the journal between two runs"
+)
 
 
 def _dead_run(left: Left | None) -> DeadRun | None:
@@ -113,4 +120,6 @@ def _notes_on_damage(left: Left) -> list[str]:
         notes.append("The journal has no readable header: every id in it counts as in doubt")
     if left.damaged:
         notes.append(f"Lines of the journal that hold no id: {left.damaged}")
+    if left.all_in_doubt:
+        notes.append(_ALL_IN_DOUBT)
     return notes

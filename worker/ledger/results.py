@@ -19,9 +19,12 @@ from worker.ledger.files import (
     reported,
     write_all,
 )
-from worker.ledger.lines import GZIP_MAGIC, RECORD_HEAD, trace_of
+from worker.ledger.lines import GZIP_MAGIC, RECORD_HEAD, holds_record
 
 TORN_SUFFIX: Final = ".torn"
+_GOT_NEWLINE: Final = (
+    "The last line of the results log holds a record, and got the newline it lacked"
+)
 _FILLING: Final = b"\0 \t\r"
 """What stands for nothing; zeros are what a power cut leaves of lines that were not synced."""
 
@@ -66,7 +69,7 @@ def _may_be_log(blocks: Iterator[Block]) -> bool:
     for block in blocks:
         for text in filter(None, (line.strip(_FILLING) for line in block.lines)):
             is_begun = block.torn and RECORD_HEAD.startswith(text[: len(RECORD_HEAD)])
-            if is_begun or trace_of(text) is not None:
+            if is_begun or holds_record(text):
                 return True
             is_blank = False
     return is_blank
@@ -81,8 +84,8 @@ class ResultsLog(AppendFile):
     def repair(self) -> list[str]:
         """Make the last line end in a newline, so that nothing is glued to it; says what was done.
 
-        A whole record gets its newline. Anything else, zeros from a power cut among it, is saved
-        beside the log before it is cut off.
+        A line that holds a whole record gets its newline. Anything else, zeros from a power cut
+        among it, is saved beside the log before it is cut off.
         """
         with reported("repair the results log", self.path):
             refuse_foreign(self._file, self.path)
@@ -96,7 +99,7 @@ class ResultsLog(AppendFile):
                 write_all(self._file, b"\n")
                 self._file.sync()
                 self._size += 1
-                return ["The last line of the results log is whole, and got the newline it lacked"]
+                return [_GOT_NEWLINE]
             return [self._cut_off(start)]
 
     def blocks(self) -> Iterator[Block]:
@@ -122,7 +125,7 @@ class ResultsLog(AppendFile):
         length = self._size - start
         if length > MAX_LINE_BYTES:
             return False
-        return trace_of(self._file.read_at(start, length)) is not None
+        return holds_record(self._file.read_at(start, length))
 
     def _cut_off(self, start: int) -> str:
         length = self._size - start

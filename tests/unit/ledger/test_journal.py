@@ -94,6 +94,15 @@ def test_without_any_header_the_first_id_is_in_doubt_too(path: Path) -> None:
     assert read(path)[1] == [A, B]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", " \t\n", "\n\n"])
+def test_what_an_editor_does_to_line_ends_costs_no_id(path: Path, ending: str) -> None:
+    path.write_text(ending.join(('{"run":"r","pid":1,"at":""}', A, B, C)), newline="")
+    left, ids = read(path)
+    assert ids == [A, B, C]
+    assert left is not None
+    assert left.all_in_doubt == (ending == "\n\n")
+
+
 @given(st.integers(0, 60))
 def test_a_line_cut_anywhere_is_an_id_that_was_never_sent(
     tmp_path_factory: pytest.TempPathFactory, cut: int
@@ -101,7 +110,7 @@ def test_a_line_cut_anywhere_is_an_id_that_was_never_sent(
     path = tmp_path_factory.mktemp("journal") / "x.inflight"
     whole = f'{{"run":"r","pid":1,"at":""}}\n{A}\n{B}\n{C}\n'
     path.write_text(whole[: len(whole) - cut])
-    assert read(path)[1] == [each for each in (A, B, C) if f"{each}\n" in path.read_text()]
+    assert read(path)[1] == [each for each in (A, B, C) if each in path.read_text()]
 
 
 def test_what_is_no_id_is_counted_as_damage(path: Path) -> None:

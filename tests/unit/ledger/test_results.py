@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.ledgers import A, B, C, name_of, python, record, records_in
 from worker.core.errors import ExitCode, LedgerError
-from worker.ledger import Ledger, read_records
+from worker.ledger import Ledger, Standing, read_records
 from worker.ledger.disk import Disk, File
 from worker.ledger.files import CHUNK_BYTES, MAX_LINE_BYTES, Block, read_blocks
 from worker.ledger.lines import encode_line, trace_of
@@ -225,7 +225,6 @@ TAILS = [
     b"{",
     b"x" * (2 * CHUNK_BYTES + 1),
     b"\0" * 5000,
-    LINES[1][:-1] + b"\0",
     b"\xff",
 ]
 
@@ -247,6 +246,18 @@ def test_a_torn_tail_is_saved_and_cut_off(path: Path, head: bytes, tail: bytes) 
     assert path.read_bytes() == head
     assert torn_of(path).read_bytes() == tail + b"\n"
     assert torn_of(path).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\0\0\0", b'{"id":"torn'])
+def test_a_whole_record_with_something_in_place_of_its_newline_is_kept(
+    path: Path, tail: bytes
+) -> None:
+    path.write_bytes(LINES[0] + LINES[1][:-1] + tail)
+    assert len(repair(path)) == 1
+    assert path.read_bytes() == LINES[0] + LINES[1][:-1] + tail + b"\n"
+    past = Ledger.preview(path)
+    assert [past.standing(each) for each in (A, B)] == [Standing.SETTLED] * 2
+    assert [each.id for each in read_records(path, lambda number, line: None)] == [A, B]
 
 
 def test_torn_tails_are_gathered(path: Path) -> None:
