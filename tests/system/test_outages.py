@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {
 @pytest.mark.parametrize("mode", OutageMode)
 async def test_an_outage_costs_time_and_no_session(tmp_path: Path, mode: OutageMode) -> None:
     some = ids(60)
-    given = QUICK | {"retry_max_attempts": 4, "api_timeout": "50ms", "pace_concurrency": 8}
+    given = QUICK | {"retry_max_attempts": 4, "api_timeout": "500ms", "pace_concurrency": 8}
     async with harness(tmp_path, sessions(some, latency_s=(0.005, 0.01)), **given) as (
         here,
         sandbox,
