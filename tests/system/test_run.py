@@ -409,3 +409,14 @@ async def test_two_runs_on_one_log_do_not_meet(tmp_path: Path) -> None:
         third = await RunHarness(tmp_path, sandbox.url).run()
         assert (third.code, third.outcomes) == (ExitCode.OK, {"processing": 3})
         assert sandbox.sessions.triggered_twice == {}
+
+
+async def test_a_pipe_without_an_id_leaves_nothing_behind(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    done = await run("run", "-", "--results", log, input="no id\n./.\n")
+    assert (done.code, done.last["input"]) == (2, 0)
+    assert "none of its lines (2 that count) can be an id" in done.last["reason"]
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    log.touch()
+    assert (await run("run", "-", "--results", log, input="no id\n")).code == 2
+    assert log.read_bytes() == b""

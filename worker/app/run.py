@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
 import sys
@@ -125,6 +126,7 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         screen.warn(warning)
     with ExitStack() as stack:
         source = _source(plan, screen, stack)
+        was_there = os.path.exists(results)  # noqa: PTH110 - it never raises
         ledger = Ledger.open(results, run, force=plan.force, target=target_of(settings, plan.key))
         stack.callback(ledger.close)
         for note in ledger.notes:
@@ -134,7 +136,11 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         work = _Work(plan, run, results, clock, source, ledger, observers)
         screen.open()
         with asyncio.Runner(loop_factory=loop_factory()) as loop:
-            return loop.run(_run_in_loop(work, screen))
+            finished = loop.run(_run_in_loop(work, screen))
+    # What a pipe holds is known only once the log is open: a run that it ends leaves none behind.
+    if finished.exit_code is ExitCode.USAGE and not was_there:
+        Ledger.discard_empty(results)
+    return finished
 
 
 def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | ShardedSource | None:

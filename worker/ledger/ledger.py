@@ -12,7 +12,7 @@ from typing import Final, Self, TypeVarTuple
 
 import msgspec
 
-from worker.core.errors import LedgerError
+from worker.core.errors import LedgerError, LockedError
 from worker.core.outcomes import Record
 from worker.core.target import Target
 from worker.ledger.disk import Disk, File
@@ -154,6 +154,24 @@ class Ledger(Past):
                     log_changed_at=_changed_at(file),
                     alone=False,
                 )
+            finally:
+                file.close()
+
+    @staticmethod
+    def discard_empty(results: Path) -> None:
+        """Take an empty log away, unless another run holds it: for a run that was refused.
+
+        Raises LedgerError where that fails.
+        """
+        path = locate(_DISK, results)
+        with suppress(LockedError):
+            file = open_locked(_DISK, path, lambda: None)
+            try:
+                # Under the lock: whoever opens it meanwhile finds that the name is gone, and makes
+                # a log of its own.
+                if file.status().size == 0:
+                    with reported("remove the empty results log", path):
+                        _DISK.remove(path)
             finally:
                 file.close()
 
