@@ -107,7 +107,10 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The run at this moment. `rate_now` is what was really sent over the last seconds."""
+    """The run at this moment. `rate_now` is what was really sent over the last seconds.
+
+    `limit` is how many ids it attempts at most, `deadline_in_s` when it takes no more of them.
+    """
 
     tally: Tally
     elapsed_s: float
@@ -118,6 +121,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     rate_now: float
     pause: Pause | None
     draining: bool
+    limit: int | None = None
+    deadline_in_s: float | None = None
 
 
 class Ticked(Event, frozen=True):

@@ -22,16 +22,21 @@ class Estimate:
         self._seen: deque[tuple[float, int]] = deque()
 
     def update(self, snapshot: Snapshot) -> float | None:
-        """Seconds left; None while they are unknown: no total, a pause, a stop, no headway."""
+        """Seconds left, till --limit or the deadline where one comes first.
+
+        None while they are unknown: no total, a pause, a stop, no headway.
+        """
         if snapshot.pause is not None or snapshot.draining:
             self._seen.clear()
             return None
         self._remember(snapshot.elapsed_s, snapshot.tally.recorded)
         if snapshot.total is None:
             return None
-        left = max(snapshot.total - snapshot.tally.done, 0)
         speed = self._speed(snapshot.rate_allowed)
-        return left / speed if speed > 0 else None
+        if speed <= 0:
+            return snapshot.deadline_in_s
+        seconds = _ids_left(snapshot, snapshot.total) / speed
+        return seconds if snapshot.deadline_in_s is None else min(seconds, snapshot.deadline_in_s)
 
     def _remember(self, elapsed_s: float, recorded: int) -> None:
         self._seen.append((elapsed_s, recorded))
@@ -43,6 +48,13 @@ class Estimate:
         if last_s - first_s < _ENOUGH_S:
             return allowed
         return min(allowed, (last - first) / (last_s - first_s))
+
+
+def _ids_left(snapshot: Snapshot, total: int) -> int:
+    left = max(total - snapshot.tally.done, 0)
+    if snapshot.limit is None:
+        return left
+    return min(left, max(snapshot.limit - snapshot.tally.recorded, 0))
 
 
 def moment_in(seconds: float, clock: Clock) -> datetime | None:

@@ -18,3 +18,7 @@ class Limits(msgspec.Struct, frozen=True):
     tick_s: float = 1.0
     suspicious_after: int | None = 20
     max_failures: MaxFailures = MaxFailures(share=0.5)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Until the deadline, at least 0; None without one."""
+        return None if self.deadline is None else max(self.deadline - now, 0.0)

@@ -447,4 +447,6 @@ class Runner:
             rate_now=self._meter.rate(now, self._sent),
             pause=self._pacer.pause(now),
             draining=self.stopping,
+            limit=self._limits.limit,
+            deadline_in_s=self._limits.seconds_left(now),
         )
