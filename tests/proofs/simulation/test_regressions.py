@@ -1,0 +1,34 @@
+"""Nights that once broke a promise, made smaller and named for what they showed."""
+
+from __future__ import annotations
+
+from tests.proofs.simulation.night import simulate
+from tests.proofs.simulation.scenario import RunPlan, Scenario, SessionPlan
+
+_LATE = (SessionPlan("000000000000000000000001", treatments=("late_502",)),)
+
+
+def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_died() -> None:
+    simulate(
+        Scenario(
+            seed=20068,
+            sessions=_LATE,
+            runs=(RunPlan(dies_at_step=18),),
+            rate=2.0,
+            concurrency=1,
+            window=1,
+        )
+    )
+
+
+def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_was_over() -> None:
+    simulate(
+        Scenario(
+            seed=20426,
+            sessions=_LATE,
+            runs=(RunPlan(max_duration_s=11.331126790101168),),
+            concurrency=8,
+            window=24,
+            is_pipe=True,
+        )
+    )
