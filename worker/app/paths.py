@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from worker.core.errors import UsageError
 from worker.ledger.journal import JOURNAL_SUFFIX
+from worker.ledger.lines import trace_of
 from worker.ledger.results import TORN_SUFFIX
 from worker.settings import Settings
 from worker.sources import Shard
 
 STDIN = "-"
+_LONGEST_LINE = 1 << 20
+_is_put_away = re.compile(r"(\.\d{1,3}|-\d{8})?(\.(gz|bz2|xz|zst|old|bak))?").fullmatch
+"""Truthy for what tools that rotate, compress or copy put behind a log's name."""
+
 names_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
 """Whether a source can only be a stream, by its name alone."""
 
@@ -30,7 +36,38 @@ def results_path(source: str, settings: Settings, shard: Shard | None = None) ->
             f"{results} is the source and the results log at once",
             "Name another results log with --results FILE",
         )
+    _refuse_log_as_source(source)
+    _refuse_put_away(results)
     return results
+
+
+def _refuse_log_as_source(source: str) -> None:
+    path = Path(source)
+    with suppress(OSError, ValueError):
+        if names_stream(source) or not path.is_file():
+            return
+        with path.open("rb") as file:
+            if trace_of(file.readline(_LONGEST_LINE).rstrip()) is not None:
+                raise UsageError(
+                    f"{source} is a results log, and no list of ids",
+                    f"Take ids out of it: complete-sessions ids {shlex.quote(source)} "
+                    "--outcome failed | complete-sessions run - --results FILE",
+                )
+
+
+def _refuse_put_away(results: Path) -> None:
+    """What settled the ids must not be overlooked because somebody has put it away."""
+    with suppress(OSError, ValueError):
+        if results.exists():
+            return
+        for each in sorted(results.parent.iterdir()):
+            begins, _, ending = each.name.partition(results.name)
+            if not begins and ending and _is_put_away(ending):
+                raise UsageError(
+                    f"there is no {results}, but {each} stands beside it: what it settled would be "
+                    "sent again",
+                    f"Put it back as {results}, uncompressed, or name another with --results",
+                )
 
 
 def _beside(source: str, shard: Shard | None) -> Path:
