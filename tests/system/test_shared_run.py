@@ -83,7 +83,7 @@ def test_a_queue_is_filled_worked_off_read_and_dropped(harness: Harness) -> None
     assert ended.code == 0
     assert json.loads(ended.err.splitlines()[-1])["processing"] == 2
     lines = [
-        json.loads(line) for line in harness("queue", "results", "--queue", "june").out.split()
+        json.loads(line) for line in harness("queue", "results", "--queue", "june").out.splitlines()
     ]
     assert [(line["id"], line["outcome"], line["line"]) for line in lines] == [
         ("a", "processing", 1),
