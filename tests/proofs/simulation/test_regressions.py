@@ -1,6 +1,8 @@
-"""Nights that once broke a promise, made smaller and named for what they showed."""
+"""Nights that break a promise where the program does not wait, found by the simulation."""
 
 from __future__ import annotations
+
+import pytest
 
 from tests.proofs.simulation.night import simulate
 from tests.proofs.simulation.scenario import RunPlan, Scenario, SessionPlan
@@ -8,17 +10,10 @@ from tests.proofs.simulation.scenario import RunPlan, Scenario, SessionPlan
 _LATE = (SessionPlan("000000000000000000000001", treatments=("late_502",)),)
 
 
-def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_died() -> None:
-    simulate(
-        Scenario(
-            seed=20068,
-            sessions=_LATE,
-            runs=(RunPlan(dies_at_step=18),),
-            rate=2.0,
-            concurrency=1,
-            window=1,
-        )
-    )
+@pytest.mark.parametrize("step", range(16, 24))
+def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_died(step: int) -> None:
+    died = RunPlan(dies_at_step=step)
+    simulate(Scenario(seed=1, sessions=_LATE, runs=(died,), rate=2.0, concurrency=1, window=1))
 
 
 def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_was_over() -> None:
