@@ -16,13 +16,14 @@ _ROOT: Final = Path(__file__).parents[3]
 _SIMULATION: Final = "tests/proofs/simulation"
 _LONGEST_S: Final = 240.0
 _NOBODY: Final = "nobody"
+_NOBODY_ASKED: Final = "nobody: its text is not in the file any more"
 
 
 def main() -> int:
     missed = 0
     for mutant in MUTANTS:
         noticed_by = _try(mutant)
-        missed += noticed_by == _NOBODY
+        missed += noticed_by.startswith(_NOBODY)
         sys.stdout.write(f"{mutant.name}: noticed by {noticed_by}\n")
         sys.stdout.flush()
     sys.stdout.write(f"{len(MUTANTS) - missed} of {len(MUTANTS)} were noticed\n")
@@ -30,7 +31,7 @@ def main() -> int:
 
 
 def _try(mutant: Mutant) -> str:
-    """What noticed the mutant. Raises ValueError where its text is not in the file once."""
+    """What noticed the mutant."""
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
         for name in ("worker", "tests", "config"):
@@ -38,17 +39,20 @@ def _try(mutant: Mutant) -> str:
             shutil.copytree(_ROOT / name, copy / name, ignore=ignored)
         for name in ("pyproject.toml", "README.md", "Makefile", "CHANGELOG.md"):
             shutil.copy(_ROOT / name, copy)
-        _apply(mutant, copy / mutant.file)
+        if not _applies(mutant, copy / mutant.file):
+            return _NOBODY_ASKED
         if not _passes(_SIMULATION, copy):
             return "the simulation"
         return _NOBODY if _passes(mutant.tests, copy) else mutant.tests
 
 
-def _apply(mutant: Mutant, file: Path) -> None:
+def _applies(mutant: Mutant, file: Path) -> bool:
+    """Apply the mutant; False where its text does not stand in the file exactly once."""
     text = file.read_text()
     if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.name}: its text stands {text.count(mutant.old)} times in {file}")
+        return False
     file.write_text(text.replace(mutant.old, mutant.new))
+    return True
 
 
 def _passes(tests: str, copy: Path) -> bool:
