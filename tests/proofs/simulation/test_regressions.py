@@ -27,3 +27,13 @@ def test_a_backend_that_acts_after_its_gateway_gave_up_and_the_run_was_over() ->
             is_pipe=True,
         )
     )
+
+
+def test_a_request_that_a_second_signal_cut_off_is_read_by_the_next_run() -> None:
+    simulate(
+        Scenario(
+            seed=1,
+            sessions=(SessionPlan("000000000000000000000001", treatments=("acts_hang",)),),
+            runs=(RunPlan(signals_s=(2.0, 4.0)),),
+        )
+    )
