@@ -38,8 +38,10 @@ class Case(NamedTuple):
 CASES = {
     "all is well": Case(ExitCode.OK, sessions(SOME)),
     "all are unknown": Case(ExitCode.OK, sessions([])),
-    "one is rejected": Case(
-        ExitCode.SOME_FAILED, sessions(SOME, faults=parse_faults("redirect=1", limit=1))
+    "one fails for good": Case(
+        ExitCode.SOME_FAILED,
+        sessions(SOME, faults=parse_faults("http_500=0.2", limit=1)),
+        ("--max-attempts", "1"),
     ),
     "the key is refused": Case(ExitCode.REFUSED, sessions(SOME, keys=frozenset({"test_other"}))),
     "the address is wrong": Case(ExitCode.REFUSED, sessions(SOME), path="/v2"),
