@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from worker.core.outcomes import ErrorType, Outcome
+from worker.core.packed_ids import pack_id, unpack_id
 from worker.core.target import Target
 from worker.ledger.files import Block
 from worker.ledger.lines import Trace, id_of, pieces_of, trace_of, whole_trace
@@ -22,9 +23,6 @@ _FAILED: Final = Outcome.FAILED
 _NOT_FOUND: Final = Outcome.NOT_FOUND
 _SAME: Final = Relation.SAME
 
-_PACKED_ID_LENGTH: Final = 24
-_PACKED_LENGTH: Final = 12
-_MARK: Final = b"\xff"
 _LISTED_LINES: Final = 5
 
 
@@ -92,7 +90,7 @@ class Memory:
 
     def expect(self, session_id: str) -> None:
         """Take up an id of a dead run's journal: unless an outcome follows, it must be read."""
-        key = pack(session_id)
+        key = pack_id(session_id)
         if key not in self._flags:
             self._flags[key] = _PENDING
             self.pending += 1
@@ -120,7 +118,7 @@ class Memory:
 
     def standing(self, session_id: str) -> Standing:
         """What to do with `session_id`; every later answer for it is DUPLICATE."""
-        key = pack(session_id)
+        key = pack_id(session_id)
         flags = self._flags.get(key, 0)
         if flags & _SEEN:
             return Standing.DUPLICATE
@@ -137,7 +135,7 @@ class Memory:
         """An outcome of this id is on disk: what a dead run may have done to it is known now."""
         if not self.pending:
             return
-        key = pack(session_id)
+        key = pack_id(session_id)
         if self._flags.get(key, 0) & _PENDING:
             self._flags[key] &= ~_PENDING
             self.pending -= 1
@@ -146,7 +144,7 @@ class Memory:
         """The ids that `pending` counts."""
         if not self.pending:
             return iter(())
-        return (unpack(key) for key, flags in self._flags.items() if flags & _PENDING)
+        return (unpack_id(key) for key, flags in self._flags.items() if flags & _PENDING)
 
     def _learn_spoilt(self, line: bytes, number: int, dead: DeadRun | None) -> bool:
         """Learn what a spoilt line tells; returns whether there is a whole record in it.
@@ -164,13 +162,13 @@ class Memory:
         return found
 
     def _doubt(self, session_id: str) -> None:
-        key = pack(session_id)
+        key = pack_id(session_id)
         flags = self._flags.get(key, 0)
         if not flags & _SETTLED:
             self._flags[key] = flags | _AMBIGUOUS
 
     def _learn(self, trace: Trace, number: int, dead: DeadRun | None) -> None:
-        key = pack(trace.id)
+        key = pack_id(trace.id)
         flags = _SETTLED if trace.outcome is not _FAILED else _state_of_failed(trace)
         relation = self.targets.relation(trace.target)
         if relation is not _SAME and trace.outcome is _NOT_FOUND:
@@ -184,29 +182,6 @@ class Memory:
             self._flags[key] = flags
         else:
             self._flags.pop(key, None)
-
-
-def pack(session_id: str) -> bytes:
-    """A short key, another one for every id: 12 bytes for the 24 digits that ids consist of.
-
-    Other ids stay as they are, but those of 12 bytes get one more, which UTF-8 never holds.
-    """
-    if len(session_id) == _PACKED_ID_LENGTH:
-        try:
-            digits = bytes.fromhex(session_id)
-        except ValueError:
-            return session_id.encode("utf-8", "surrogatepass")
-        if digits.hex() == session_id:
-            return digits
-    key = session_id.encode("utf-8", "surrogatepass")
-    return key + _MARK if len(key) == _PACKED_LENGTH else key
-
-
-def unpack(key: bytes) -> str:
-    """The id of which `key` was made."""
-    if len(key) == _PACKED_LENGTH:
-        return key.hex()
-    return key.removesuffix(_MARK).decode("utf-8", "surrogatepass")
 
 
 def _state_of_failed(trace: Trace) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime, timedelta
 
 from worker.core.clock import Clock
 from worker.core.events import Snapshot
+from worker.core.rate_window import RateWindow
 
 _WINDOW_S = 60.0
 _ENOUGH_S = 5.0
@@ -19,7 +19,7 @@ class Estimate:
     """
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._recorded = RateWindow(_WINDOW_S)
 
     def update(self, snapshot: Snapshot) -> float | None:
         """Seconds left, till --limit or the deadline where one comes first.
@@ -27,9 +27,9 @@ class Estimate:
         None while they are unknown: no total, a pause, a stop, no headway.
         """
         if snapshot.pause is not None or snapshot.draining:
-            self._seen.clear()
+            self._recorded.clear()
             return None
-        self._remember(snapshot.elapsed_s, snapshot.tally.recorded)
+        self._recorded.read(snapshot.elapsed_s, snapshot.tally.recorded)
         if snapshot.total is None:
             return None
         speed = self._speed(snapshot.rate_allowed)
@@ -38,16 +38,10 @@ class Estimate:
         seconds = _ids_left(snapshot, snapshot.total) / speed
         return seconds if snapshot.deadline_in_s is None else min(seconds, snapshot.deadline_in_s)
 
-    def _remember(self, elapsed_s: float, recorded: int) -> None:
-        self._seen.append((elapsed_s, recorded))
-        while len(self._seen) > 1 and self._seen[1][0] <= elapsed_s - _WINDOW_S:
-            self._seen.popleft()
-
     def _speed(self, allowed: float) -> float:
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
-        if last_s - first_s < _ENOUGH_S:
+        if self._recorded.seconds < _ENOUGH_S:
             return allowed
-        return min(allowed, (last - first) / (last_s - first_s))
+        return min(allowed, self._recorded.per_second)
 
 
 def _ids_left(snapshot: Snapshot, total: int) -> int:

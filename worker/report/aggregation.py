@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from worker.core.outcomes import Outcome, Record
-from worker.report.state import Latest, States, pack_id
+from worker.core.packed_ids import pack_id
+from worker.report.state import Latest, States
 from worker.report.timeline import Bin, RunTrace
 
 MAX_FAILURES: Final = 5_000
@@ -30,10 +31,10 @@ class _Shelf:
     """The newest lines of one log that carry an error, with their state's number."""
 
     def __init__(self) -> None:
-        self.failures: OrderedDict[bytes | str, tuple[int, Record]] = OrderedDict()
-        self.examples: dict[str, deque[tuple[bytes | str, int, Record]]] = {}
+        self.failures: OrderedDict[bytes, tuple[int, Record]] = OrderedDict()
+        self.examples: dict[str, deque[tuple[bytes, int, Record]]] = {}
 
-    def put(self, key: bytes | str, number: int, error_type: str, record: Record) -> None:
+    def put(self, key: bytes, number: int, error_type: str, record: Record) -> None:
         if error_type not in self.examples:
             self.examples[error_type] = deque(maxlen=_MAX_EXAMPLES)
         self.examples[error_type].append((key, number, record))
@@ -145,7 +146,7 @@ class Aggregator:
         current = [record for key, number, record in found if self._is_latest(key, number)]
         return next(iter(current or [record for _, _, record in found]), None)
 
-    def _is_latest(self, key: bytes | str, number: int) -> bool:
+    def _is_latest(self, key: bytes, number: int) -> bool:
         return self.latest.states.get(key) == number
 
 

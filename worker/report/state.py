@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from worker.core.outcomes import Outcome, Record
+from worker.core.packed_ids import unpack_id
 
 _MAX_ERROR_TYPES = 200
 OTHER_ERRORS = "(other types)"
@@ -72,7 +73,7 @@ class Latest:
     """Ids in the order of their first appearance, each with the number of its latest state."""
 
     def __init__(self) -> None:
-        self.states: dict[bytes | str, int] = {}
+        self.states: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         return len(self.states)
@@ -91,17 +92,3 @@ class Latest:
         for key, number in other.states.items():
             if key not in mine or rank[number] >= rank[mine[key]]:
                 mine[key] = number
-
-
-def pack_id(text: str) -> bytes | str:
-    """A key of 12 bytes for an id of 24 lower-case hexadecimal digits; other text is its own."""
-    try:
-        packed = bytes.fromhex(text)
-    except ValueError:
-        return text
-    # fromhex skips blanks and takes capitals, which would make two ids into one.
-    return packed if packed.hex() == text else text
-
-
-def unpack_id(key: bytes | str) -> str:
-    return key if isinstance(key, str) else key.hex()

@@ -27,6 +27,7 @@ from worker.core.events import (
     Ticked,
 )
 from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record
+from worker.core.rate_window import RateWindow
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
 from worker.runner import causes
@@ -36,11 +37,11 @@ from worker.runner.failures import FailureAttribution
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
 from worker.runner.limits import Limits
-from worker.runner.meter import RateMeter
 from worker.runner.ports import Client, Ledger, Source
 from worker.runner.suspicion import Suspicion
 
 _COUNT_REST_S = 5.0
+_RATE_SPAN_S = 5.0
 _PARDONS = 4
 """How often an id is pardoned the beginning of an outage, for each of its attempts: an API that
 comes and goes makes such a beginning every few seconds."""
@@ -108,7 +109,7 @@ class Runner:
         self._aborted = False
         self._given_up = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._meter = RateMeter()
+        self._departures = RateWindow(_RATE_SPAN_S)
         self._sent = 0
         self._started_at = 0.0
 
@@ -437,6 +438,7 @@ class Runner:
         now = self._clock.now()
         intake = self._backlog.intake
         self.tally.paused_s = self._pacer.paused_s
+        self._departures.read(now, self._sent)
         return Snapshot(
             tally=self.tally,
             elapsed_s=now - self._started_at,
@@ -444,7 +446,7 @@ class Runner:
             in_flight=self.in_flight,
             waiting=self._backlog.waiting,
             rate_allowed=self._pacer.rate_allowed,
-            rate_now=self._meter.rate(now, self._sent),
+            rate_now=self._departures.per_second,
             pause=self._pacer.pause(now),
             draining=self.stopping,
             limit=self._limits.limit,

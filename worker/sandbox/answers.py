@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from worker.sandbox.sessions import Session, Snapshot, Status
+from worker.sandbox.sessions import Session, SessionSnapshot, Status
 
 _JSON: Final = "application/json; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
@@ -95,7 +95,7 @@ def reading(session: Session) -> Response:
     return json(200, _describe(session.snapshot()))
 
 
-def page(sessions: Iterable[Snapshot], number: int, size: int, total: int) -> Response:
+def page(sessions: Iterable[SessionSnapshot], number: int, size: int, total: int) -> Response:
     """A page of the list; `total` is the number of sessions on all pages."""
     items = [_describe(session) for session in sessions]
     envelope = {"page": number, "pageSize": size, "totalItems": total, "pages": -(-total // size)}
@@ -107,7 +107,7 @@ def _timestamp(milliseconds: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _describe(session: Snapshot) -> dict[str, Any]:
+def _describe(session: SessionSnapshot) -> dict[str, Any]:
     complete = session.status is Status.COMPLETE
     return {
         "id": session.id,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from worker.sandbox.sessions import Snapshot
+from worker.sandbox.sessions import SessionSnapshot
 
 MAX_PAGE_SIZE: Final = 1000
 _DEFAULT_PAGE_SIZE: Final = 100
@@ -27,14 +27,14 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     updated_after: float
     updated_before: float
 
-    def holds(self, session: Snapshot) -> bool:
+    def holds(self, session: SessionSnapshot) -> bool:
         """Whether the session is on one of the pages."""
         return (
             self.created_after < session.created_ms < self.created_before
             and self.updated_after < session.updated_ms < self.updated_before
         )
 
-    def cut(self, sessions: Iterable[Snapshot]) -> tuple[list[Snapshot], int]:
+    def cut(self, sessions: Iterable[SessionSnapshot]) -> tuple[list[SessionSnapshot], int]:
         """The page of the sessions that the query asks for, and how many are on all pages."""
         held = [session for session in sessions if self.holds(session)]
         first = (self.page - 1) * self.page_size

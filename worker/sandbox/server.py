@@ -17,7 +17,7 @@ from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.delivery import HANG_S, abort, deliver, dropped, render
 from worker.sandbox.faults import BEFORE, FaultKind
 from worker.sandbox.listener import HOST, Listener
-from worker.sandbox.service import Service, Target, route
+from worker.sandbox.service import Route, Service, route
 from worker.sandbox.sessions import Sessions
 
 STATS_PATH: Final = "/sandbox/stats"
@@ -164,7 +164,7 @@ class Sandbox:
             return render(refusal)
         return await self._perform(request, target)
 
-    async def _perform(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def _perform(self, request: web.BaseRequest, target: Route) -> web.StreamResponse:
         fault, latency_s = self.service.plan(target)
         if fault is FaultKind.LATE:
             self._act_late(target)
@@ -177,13 +177,13 @@ class Sandbox:
             response = self.service.spoil(response, fault, self.origin)
         return await deliver(request, fault, response, self._config.slow_body_s)
 
-    def _act_late(self, target: Target) -> None:
+    def _act_late(self, target: Route) -> None:
         loop = asyncio.get_running_loop()
         ignored: asyncio.Future[Response] = loop.create_future()
         late_s = self.service.faults.late_s
         loop.call_later(late_s, self._act_if_alive, target, self._lives, ignored)
 
-    async def _act_midway(self, target: Target, latency_s: float) -> Response:
+    async def _act_midway(self, target: Route, latency_s: float) -> Response:
         if latency_s == 0:
             return self.service.act(target)
         loop = asyncio.get_running_loop()
@@ -194,7 +194,7 @@ class Sandbox:
         await asyncio.sleep(latency_s / 2)
         return response
 
-    def _act_if_alive(self, target: Target, life: int, acted: asyncio.Future[Response]) -> None:
+    def _act_if_alive(self, target: Route, life: int, acted: asyncio.Future[Response]) -> None:
         if life != self._lives:
             return
         response = self.service.act(target)

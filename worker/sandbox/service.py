@@ -15,7 +15,7 @@ from worker.sandbox.faults import FaultKind, Faults, fraction
 from worker.sandbox.limits import KeyLimits, is_key
 from worker.sandbox.listing import parse_query
 from worker.sandbox.sessions import COMPLETABLE, Sessions, Status
-from worker.sandbox.stats import Counts
+from worker.sandbox.stats import RequestCounts
 
 LIST: Final = ""
 _PREFIX: Final = "/v1/workflowSessions"
@@ -34,7 +34,7 @@ _SPOILED: Final = {
 }
 
 
-class Target(NamedTuple):
+class Route(NamedTuple):
     """What a request is for: a session by its id, or the list of them."""
 
     method: str
@@ -42,19 +42,19 @@ class Target(NamedTuple):
     query: str
 
 
-class Plan(NamedTuple):
+class RequestPlan(NamedTuple):
     """How a request will go."""
 
     fault: FaultKind | None
     latency_s: float
 
 
-def route(method: str, path: str, query: str) -> Target | None:
+def route(method: str, path: str, query: str) -> Route | None:
     """The target of a request; None where the API has no such path."""
     if method == "GET" and path == _PREFIX:
-        return Target(method, LIST, query)
+        return Route(method, LIST, query)
     match = {"POST": _COMPLETE, "GET": _READ}.get(method, _never)(path)
-    return Target(method, match[1], query) if match else None
+    return Route(method, match[1], query) if match else None
 
 
 def _never(_: str) -> None:
@@ -75,7 +75,7 @@ class Service:
         self.retry_after = config.retry_after
         self.list_lag_s = config.list_lag_s
         self.list_refused = config.list_refused
-        self.counts = Counts()
+        self.counts = RequestCounts()
         self.sessions = Sessions(
             config.sessions, any_id=config.any_id, processing_s=config.processing_s
         )
@@ -94,7 +94,7 @@ class Service:
         self.counts.accepted += 1
         return None
 
-    def plan(self, target: Target) -> Plan:
+    def plan(self, target: Route) -> RequestPlan:
         """Count a request that passed, and choose what will become of it."""
         visits = self.sessions.visits(target.id)
         nth = visits.count(target.method)
@@ -105,9 +105,9 @@ class Service:
         if fault is not None:
             visits.faults += 1
             self.counts.faults[fault] += 1
-        return Plan(fault, self._draw_latency_s(target, nth))
+        return RequestPlan(fault, self._draw_latency_s(target, nth))
 
-    def act(self, target: Target) -> Response:
+    def act(self, target: Route) -> Response:
         """Do what the request asks for."""
         now = self._clock.now()
         if target.id == LIST:
@@ -158,7 +158,7 @@ class Service:
         items, total = asked.cut(self.sessions.listed(now, self.list_lag_s))
         return answers.page(items, asked.page, asked.page_size, total)
 
-    def _draw_latency_s(self, target: Target, nth: int) -> float:
+    def _draw_latency_s(self, target: Route, nth: int) -> float:
         least, most = self.latency_s
         if least == most:
             return least

@@ -48,7 +48,7 @@ class Visits(msgspec.Struct):
         return self.gets - 1
 
 
-class Snapshot(NamedTuple):
+class SessionSnapshot(NamedTuple):
     """A session as it was at some moment. Times are milliseconds since 1970."""
 
     id: str
@@ -70,18 +70,18 @@ class Session(Visits, kw_only=True):
     status: Status = Status.STARTED
     triggers: int = 0
     changed_at: float = 0.0
-    past: list[tuple[float, Snapshot]] = []
+    past: list[tuple[float, SessionSnapshot]] = []
 
     def change(self, status: Status, now: float, utc_ms: int) -> None:
         self.past.append((now, self.snapshot()))
         self.status, self.changed_at, self.updated_ms = status, now, utc_ms
 
-    def snapshot(self, at: float = float("inf")) -> Snapshot:
+    def snapshot(self, at: float = float("inf")) -> SessionSnapshot:
         """The session as it was at a time of the sandbox's clock."""
         for until, before in self.past:
             if at < until:
                 return before
-        return Snapshot(self.id, self.status, self.created_ms, self.updated_ms)
+        return SessionSnapshot(self.id, self.status, self.created_ms, self.updated_ms)
 
 
 def created_ms(session_id: str) -> int:
@@ -145,7 +145,7 @@ class Sessions:
         else:
             self.triggered_twice[session.id] = session.triggers
 
-    def listed(self, now: float, lag_s: float = 0.0) -> Iterator[Snapshot]:
+    def listed(self, now: float, lag_s: float = 0.0) -> Iterator[SessionSnapshot]:
         """All sessions as they were `lag_s` ago, newest first."""
         if len(self._newest_first) != len(self.held):
             oldest_first = sorted(self.held.values(), key=lambda session: session.created_ms)

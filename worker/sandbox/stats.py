@@ -20,8 +20,8 @@ class Visit:
     status = NO_ANSWER
 
 
-class Counts:
-    """Counts of requests. Those for the statistics themselves do not count."""
+class RequestCounts:
+    """RequestCounts of requests. Those for the statistics themselves do not count."""
 
     def __init__(self) -> None:
         self.by_method: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class Counts:
 
     @contextmanager
     def visit(self, method: str) -> Iterator[Visit]:
-        """Counts one request from its arrival until it is answered, or its client has left."""
+        """Count one request from its arrival until it is answered, or its client has left."""
         visit = Visit()
         self.by_method[method] += 1
         self.in_flight += 1

@@ -4,14 +4,12 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support.ledgers import A, B, record
 from worker.core.outcomes import Outcome, Record
 from worker.ledger.files import Block
 from worker.ledger.lines import encode_line
-from worker.ledger.memory import DeadRun, Memory, Standing, pack, unpack
+from worker.ledger.memory import DeadRun, Memory, Standing
 
 DEAD = DeadRun("run-1", log_lines=0)
 NOBODY = None
@@ -162,27 +160,6 @@ def test_fields_of_other_versions_do_not_make_settled_ids_unknown() -> None:
     line = b'{"run":"r","id":"x","news":[1,{"a":2}],"error":null,"outcome":"not_found"}'
     assert memory.learn([Block(1, [line])], NOBODY).count == 0
     assert memory.standing("x") is Standing.SETTLED
-
-
-ID_TEXT = st.text() | st.text("0123456789abcdef", min_size=23, max_size=25)
-
-
-@given(ID_TEXT)
-def test_a_packed_id_can_be_unpacked(text: str) -> None:
-    assert unpack(pack(text)) == text
-
-
-@given(st.binary(min_size=12, max_size=13))
-def test_no_id_is_taken_for_another_that_was_packed(digits: bytes) -> None:
-    packed = digits[:12].hex()
-    assert len({pack(packed), pack(packed.upper()), pack(digits.decode("latin-1"))}) == len(
-        {packed, packed.upper(), digits.decode("latin-1")}
-    )
-
-
-def test_an_id_of_24_letters_that_are_no_digits_is_kept_as_it_is() -> None:
-    assert pack("z" * 24) == b"z" * 24
-    assert pack("ab " * 8) == b"ab " * 8
 
 
 def test_an_id_is_remembered_in_at_most_130_bytes() -> None:

@@ -13,7 +13,7 @@ from worker.reading.sessions import ListedSession, parse_page, timestamp
 from worker.reading.walk import Span, Walk
 from worker.sandbox import answers
 from worker.sandbox.listing import parse_query
-from worker.sandbox.sessions import Snapshot, Status
+from worker.sandbox.sessions import SessionSnapshot, Status
 
 BORN_MS = 1_700_000_000_000
 
@@ -22,13 +22,13 @@ class ListModel:
     """The API's list: newest first, by the same rules as the sandbox's."""
 
     def __init__(self, created: list[int]) -> None:
-        self.sessions: list[Snapshot] = []
+        self.sessions: list[SessionSnapshot] = []
         for offset in sorted(created):
             self.create(offset)
 
     def create(self, offset_ms: int) -> None:
         made = BORN_MS + offset_ms
-        self.sessions.append(Snapshot(f"id{len(self.sessions)}", Status.STARTED, made, made))
+        self.sessions.append(SessionSnapshot(f"id{len(self.sessions)}", Status.STARTED, made, made))
 
     def complete(self, number: int) -> None:
         before = self.sessions[number % len(self.sessions)]

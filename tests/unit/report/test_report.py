@@ -29,7 +29,7 @@ from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Error, Outcome, Record, Via
 from worker.report.aggregation import DETAILED_RUNS, MAX_FAILURES, Aggregator
 from worker.report.model import NO_TYPE, Report, summarise
-from worker.report.state import OTHER_ERRORS, pack_id, unpack_id
+from worker.report.state import OTHER_ERRORS
 from worker.report.table import headline
 from worker.report.terminal import render_colour, render_plain
 from worker.report.timeline import parse_time
@@ -75,16 +75,6 @@ def test_one_log_may_hold_older_and_newer_runs_than_another() -> None:
     ]
     between = [record(outcome="failed", error="timeout", run="2", at=at(0, SECOND_NIGHT))]
     assert report_of(around, between).total.ids.processing == 1
-
-
-@given(st.text(max_size=30) | st.from_regex(r"[0-9a-fA-F ]{24}", fullmatch=True))
-def test_packed_id_unpacks_to_itself(text: str) -> None:
-    assert unpack_id(pack_id(text)) == text
-
-
-@pytest.mark.parametrize("other", ["00000000000000000000000A", "0000000000000000000000 0a", "0a"])
-def test_ids_that_look_alike_stay_apart(other: str) -> None:
-    assert pack_id(other) != pack_id("00000000000000000000000a")
 
 
 # Errors
