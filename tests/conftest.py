@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import settings
 
 from tests.support.allowed_skips import unexpected
@@ -39,6 +41,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "_process", Secrets())
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that nobody trusts by default."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """What a client that trusts the authority connects with."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -8,8 +8,9 @@ import ssl
 import struct
 from collections.abc import Callable
 from enum import Enum, auto
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from tests.support.loopback import LoopbackServer
 
 PROCESSING = b'{"status": "processing"}'
 STARTED = b'{"status": "started"}'
@@ -58,17 +59,15 @@ def by_method(*, post: Sent, get: bytes) -> Answer:
     return lambda request: post if request.method == "POST" else Sent(get)
 
 
-class RawServer:
-    """Listens on 127.0.0.1 from entering the context until leaving it; keeps every request."""
+class RawServer(LoopbackServer):
+    """Answers at `url` while its context lasts, and keeps every request."""
 
     def __init__(self, answer: Answer, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self._answer = answer
-        self._tls = tls
-        self._connections: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self.requests: list[Request] = []
         self.accepted = 0
-        self.port = 0
 
     @property
     def url(self) -> str:
@@ -87,40 +86,10 @@ class RawServer:
         for _ in range(100):
             await asyncio.sleep(0)
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.close()
-        for task in self._connections:
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         self._writers.append(writer)
-        try:
-            await self._converse(reader, writer, self.accepted)
-        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
-    ) -> None:
+        number = self.accepted
         while True:
             request = await _read_request(reader, number)
             self.requests.append(request)

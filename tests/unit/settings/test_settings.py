@@ -39,16 +39,6 @@ def values_of(loaded: Loaded) -> dict[str, object]:
     return {option.path: option.value_in(loaded.settings) for option in OPTIONS}
 
 
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    return Harness(tmp_path_factory.mktemp("harness"))
-
-
 class TestTheTable:
     def test_describes_every_setting_once_and_in_order(self) -> None:
         paths = [option.path for option in OPTIONS]
@@ -222,13 +212,13 @@ class TestPrinted:
     @example(field="-", file="-", patience_s=0)
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_value_survives_and_other_readers_agree(
-        self, shared_desk: Harness, field: str, file: str, patience_s: float
+        self, shared_harness: Harness, field: str, file: str, patience_s: float
     ) -> None:
         flags = {"source.field": field, "results": f"./{file}"}
-        loaded = shared_desk.load(flags={**flags, "stop.patience": format_duration(patience_s)})
+        loaded = shared_harness.load(flags={**flags, "stop.patience": format_duration(patience_s)})
         printed = print_settings(loaded)
-        path = shared_desk.write(printed.encode("utf-8"), "printed.yaml")
-        assert shared_desk.load(config=path).settings == loaded.settings
+        path = shared_harness.write(printed.encode("utf-8"), "printed.yaml")
+        assert shared_harness.load(config=path).settings == loaded.settings
         assert yaml.safe_load(printed)["source"]["field"] == field
 
     def test_an_origin_stays_on_its_line(self, harness: Harness) -> None:

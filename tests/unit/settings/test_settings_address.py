@@ -1,23 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.settings_harness import KEY, Harness
 from worker.core.errors import UsageError
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    return Harness(tmp_path_factory.mktemp("harness"))
 
 
 class TestTheAddress:
@@ -104,11 +92,11 @@ class TestTheAddress:
     @given(st.from_regex(r"https?://[\w.:@\[\]/%?#\\-]{0,30}", fullmatch=True))
     @example("http://[::1]]")
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_any_address_is_normal_or_refused(self, shared_desk: Harness, text: str) -> None:
-        loaded = shared_desk.attempt(flags={"api.base_url": text})
+    def test_any_address_is_normal_or_refused(self, shared_harness: Harness, text: str) -> None:
+        loaded = shared_harness.attempt(flags={"api.base_url": text})
         if isinstance(loaded, UsageError):
             return
         address = loaded.settings.api.base_url
-        again = shared_desk.load(flags={"api.base_url": address}).settings.api.base_url
+        again = shared_harness.load(flags={"api.base_url": address}).settings.api.base_url
         assert again == address
         assert not set(address) & set("@?#\\% ")

@@ -1,18 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.settings_harness import KEY, Harness
 from worker.settings import (
     Settings,
 )
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
 
 
 class TestTheEnvironment:

@@ -20,16 +20,6 @@ from worker.settings import (
 PROJECT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    return Harness(tmp_path_factory.mktemp("harness"))
-
-
 class TestTheFile:
     @pytest.mark.parametrize(
         "text",
@@ -163,10 +153,10 @@ class TestTheFile:
     @given(st.text(st.sampled_from("pace: rte\n-{}[]&*!|>'\"%@`#,0"), max_size=40))
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_file_gives_settings_or_a_usage_error(
-        self, shared_desk: Harness, text: str
+        self, shared_harness: Harness, text: str
     ) -> None:
-        path = shared_desk.write(text, "any.yaml")
-        loaded = shared_desk.attempt(config=path)
+        path = shared_harness.write(text, "any.yaml")
+        loaded = shared_harness.attempt(config=path)
         assert isinstance(loaded, Loaded) or str(path) in str(loaded)
 
     def test_the_sample_holds_every_setting_with_its_default(self) -> None:

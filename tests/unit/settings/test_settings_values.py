@@ -45,16 +45,6 @@ RANGES = [
 WRONG = [(path, text) for path, _, _, wrong in RANGES for text in wrong]
 
 
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    return Harness(tmp_path_factory.mktemp("harness"))
-
-
 class TestValues:
     @pytest.mark.parametrize(("path", "low", "high", "_wrong"), RANGES, ids=lambda v: str(v)[:20])
     def test_both_ends_of_a_range_are_allowed(
@@ -92,9 +82,9 @@ class TestValues:
     @given(path=st.sampled_from(list(OTHERS)), text=st.text(max_size=30))
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_text_gives_settings_or_a_usage_error(
-        self, shared_desk: Harness, path: str, text: str
+        self, shared_harness: Harness, path: str, text: str
     ) -> None:
-        loaded = shared_desk.attempt(flags={path: text})
+        loaded = shared_harness.attempt(flags={path: text})
         if isinstance(loaded, UsageError):
             assert str(loaded).startswith((FLAGS.get(path, path), path))
         else:
