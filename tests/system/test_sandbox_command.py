@@ -115,11 +115,11 @@ def send(netloc: str, method: str, path: str) -> None:
     [
         ([], "Give --sessions FILE or --any-id"),
         (["--any-id", "--fault", "nothing=1"], "there is no fault 'nothing'"),
-        (["--any-id", "--latency", "soon"], "'soon' is no duration"),
+        (["--any-id", "--latency", "soon"], "--latency is 'soon'; it must be two durations"),
         (["--any-id", "--latency", "2s-1s"], "the shorter one first"),
-        (["--any-id", "--outage", "5"], "'5' must be two durations"),
-        (["--any-id", "--processing-time", "-1"], "'-1' is no duration"),
-        (["--any-id", "--limit", "-1"], "not in the range"),
+        (["--any-id", "--outage", "5"], "it must be two durations"),
+        (["--any-id", "--processing-time", "-1"], "it must be a duration from 0s"),
+        (["--any-id", "--limit", "-1"], "--limit is '-1'; it must be a number of 0 or more"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_a_usage_error(arguments: list[str], said: str) -> None:

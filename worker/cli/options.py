@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -85,34 +83,35 @@ def complete_file(
     return [CompletionItem(incomplete, type="file")]
 
 
-def parse_file(ctx: click.Context, param: click.Parameter, text: str | None) -> Path | None:
-    """The callback of an option that names a file: as the settings that name one are read."""
-    try:
-        path: Path | None = None if text is None else syntax.file().parse(text)
-    except ValueError as error:
-        raise UsageError(f"{param.opts[0]} is {shown(text or '')}; it must be {error}") from None
-    return path
+class Written(click.ParamType[Any]):
+    """The type of an option that is no setting: read, checked and refused as settings are."""
+
+    name = "text"
+
+    def __init__(self, written: syntax.Syntax) -> None:
+        self._syntax = written
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "|".join(self._syntax.choices) or self._syntax.metavar
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._syntax.parse(value)
+        except ValueError as error:
+            flag = param.opts[0] if param else "the option"
+            raise UsageError(f"{flag} is {shown(value)}; it must be {error}") from None
 
 
 config_option: Final = click.option(
     "--config",
-    callback=parse_file,
-    metavar="FILE",
+    type=Written(syntax.file()),
     shell_complete=complete_file,
     help="YAML settings.",
 )
-
-
-class FiniteRange(click.FloatRange):
-    """A range of numbers without `nan` and `inf`, which click lets through."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
-        return number
 
 
 def _as_click(option: Option, flag: str) -> Callable[[Command], Command]:

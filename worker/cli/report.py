@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from worker.cli.options import FiniteRange, parse_file
+from worker.cli.options import Written
 from worker.cli.page import check_page, write_page
 from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
 from worker.core.errors import ExitCode, UsageError
@@ -21,6 +21,7 @@ from worker.report.aggregation import Aggregator
 from worker.report.history import Entry, describe
 from worker.report.model import Report, summarise
 from worker.report.terminal import render_colour, render_plain
+from worker.settings import syntax
 
 
 @click.command(short_help="Show what a results log says, as a table, a page or JSON.")
@@ -29,14 +30,12 @@ from worker.report.terminal import render_colour, render_plain
 @click.option(
     "--html",
     "page",
-    callback=parse_file,
-    metavar="FILE",
+    type=Written(syntax.file()),
     help="Also write a page with plots. It holds ids: only you can read it.",
 )
 @click.option(
     "--rate",
-    type=FiniteRange(min=0, min_open=True),
-    metavar="R",
+    type=Written(syntax.number(0.001)),
     help="With --html: the rate that was allowed, to compare with (logs do not hold it).",
 )
 @click.option("--id", "wanted", metavar="ID", help="The whole history of one id, in words.")

@@ -5,57 +5,24 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from worker.app.process.loop import loop_factory
-from worker.cli.options import FiniteRange
-from worker.core.durations import parse_duration
+from worker.cli.options import Written
 from worker.core.errors import UsageError
 from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.faults import BEFORE, FaultKind, parse_faults
 from worker.sandbox.sessions import read_sessions
+from worker.settings import syntax
 
 _AFTER = frozenset(FaultKind) - BEFORE - {FaultKind.LATE}
 
 
-class _Span(click.ParamType[tuple[float, float]]):
-    """`FROM-TO`, two durations in order, as seconds; where `single` is set, one stands for both."""
-
-    name = "span"
-
-    def __init__(self, *, single: bool) -> None:
-        self._single = single
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        first, dash, second = value.partition("-")
-        try:
-            span = parse_duration(first), parse_duration(second if dash else first)
-        except ValueError:
-            self.fail(f"{value!r} is no duration, nor two with a dash between.", param, ctx)
-        if span[0] > span[1] or not (dash or self._single):
-            self.fail(f"{value!r} must be two durations, the shorter one first.", param, ctx)
-        return span
-
-
-class _Duration(click.ParamType[float]):
-    """A duration as seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return parse_duration(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no duration: write 500ms, 90s or 15m.", param, ctx)
+_NUMBER: Final = Written(syntax.whole(0, 10**9))
+_DURATION: Final = Written(syntax.duration("0s", "720h"))
 
 
 def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
@@ -78,8 +45,8 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
-    default=8080,
+    type=Written(syntax.whole(0, 65535)),
+    default="8080",
     show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
@@ -92,8 +59,8 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 @click.option("--any-id", is_flag=True, help="Every well-formed id exists, as started.")
 @click.option(
     "--processing-time",
-    type=_Duration(),
-    metavar="D",
+    "processing_s",
+    type=_DURATION,
     help="Processing sessions become complete after this (default: never).",
 )
 @click.option(
@@ -103,22 +70,20 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 )
 @click.option(
     "--list-lag",
-    type=_Duration(),
+    "list_lag_s",
+    type=_DURATION,
     default="0s",
-    metavar="D",
     help="The list shows sessions as they were so long ago.",
 )
 @click.option("--list-refused", is_flag=True, help="The list answers 403.")
 @click.option(
     "--limit",
-    type=FiniteRange(min=0),
-    metavar="R",
+    type=Written(syntax.number(0)),
     help="Requests a second for each key, 0 for any number (default: 10 live, 5 test).",
 )
 @click.option(
     "--burst",
-    type=click.IntRange(min=1),
-    metavar="N",
+    type=Written(syntax.whole(1, 10**9)),
     help="How many of them may come at once (default: those of one second).",
 )
 @click.option(
@@ -129,9 +94,9 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 )
 @click.option(
     "--latency",
-    type=_Span(single=True),
+    "latency_s",
+    type=Written(syntax.span(single=True)),
     default="0s",
-    metavar="D[-D]",
     help="How long an answer takes: 80ms, or 20ms-200ms for anything between.",
 )
 @click.option(
@@ -143,16 +108,14 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 )
 @click.option(
     "--fault-limit",
-    type=click.IntRange(min=0),
-    metavar="N",
+    type=_NUMBER,
     help="At most N faults for one id (default: any number).",
 )
 @click.option(
     "--outage",
     "outages",
-    type=_Span(single=False),
+    type=Written(syntax.span(single=False)),
     multiple=True,
-    metavar="FROM-TO",
     help="Away between these times since the start, in seconds; repeatable.",
 )
 @click.option(
@@ -178,23 +141,12 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 )
 def sandbox(
     *,
-    port: int,
     sessions: Path | None,
     any_id: bool,
-    processing_time: float | None,
-    conflict: bool,
-    list_lag: float,
-    list_refused: bool,
-    limit: float | None,
-    burst: int | None,
-    retry_after: str | None,
-    latency: tuple[float, float],
     faults: tuple[str, ...],
     fault_limit: int | None,
-    outages: tuple[tuple[float, float], ...],
     outage_mode: str,
-    keep_alive: bool,
-    seed: int,
+    **values: Any,
 ) -> None:
     """Serve a local stand-in of the API on 127.0.0.1, until SIGINT or SIGTERM.
 
@@ -210,22 +162,11 @@ def sandbox(
     if sessions is None and not any_id:
         raise UsageError("the sandbox holds no sessions", "Give --sessions FILE or --any-id")
     config = SandboxConfig(
-        port=port,
         sessions={} if sessions is None else read_sessions(sessions),
         any_id=any_id,
-        processing_s=processing_time,
-        conflict=conflict,
-        list_lag_s=list_lag,
-        list_refused=list_refused,
-        limit=limit,
-        burst=burst,
-        retry_after=retry_after,
         faults=parse_faults(*faults, limit=fault_limit),
-        latency_s=latency,
-        outages=outages,
         outage_mode=OutageMode(outage_mode),
-        keep_alive=keep_alive,
-        seed=seed,
+        **values,
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         stats = runner.run(_serve(config))

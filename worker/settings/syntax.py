@@ -83,6 +83,18 @@ def count_or_share() -> Syntax:
     return Syntax(allowed=allowed, parse=parse, metavar="N|P%")
 
 
+def number(low: float) -> Syntax:
+    """A decimal number, `low` or more."""
+    allowed = f"a number of {low:g} or more"
+
+    def parse(text: str) -> float:
+        if not _is_decimal(text) or float(text) < low:
+            raise ValueError(allowed)
+        return float(text)
+
+    return Syntax(allowed=allowed, parse=parse, metavar="R")
+
+
 def rate(low: float, high: float) -> Syntax:
     """Requests a second, or `auto`."""
     allowed = f"a number from {low:g} to {high:g} (requests a second), or auto"
@@ -115,6 +127,26 @@ def duration(low: str, high: str) -> Syntax:
         return seconds
 
     return Syntax(allowed=allowed, parse=parse, show=format_duration, metavar="D")
+
+
+def span(*, single: bool) -> Syntax:
+    """Two durations in order, with a dash between them, as a pair of seconds; where `single` is
+    set, one stands for both."""
+    allowed = "two durations, the shorter one first, such as 20ms-200ms"
+    if single:
+        allowed += ", or one"
+
+    def parse(text: str) -> tuple[float, float]:
+        first, dash, second = text.partition("-")
+        try:
+            pair = parse_duration(first), parse_duration(second if dash else first)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if pair[0] > pair[1] or not (dash or single):
+            raise ValueError(allowed)
+        return pair
+
+    return Syntax(allowed=allowed, parse=parse, metavar="D[-D]" if single else "FROM-TO")
 
 
 def time_of_day() -> Syntax:
