@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import msgspec
 from aiohttp import hdrs
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
@@ -24,7 +25,7 @@ from worker.api.bodies import MAX_BODY_BYTES, MAX_SESSION_BYTES, read_all, read_
 from worker.api.failures import FAILURES, NotConnectedError, classify, describe
 from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
-from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.api.verdict import Answer, NoAnswer, Reply, is_the_apis
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.secrets import redact, redact_bytes
 
@@ -34,9 +35,11 @@ _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
 class Client:
     """The API's endpoints for workflow sessions, over pooled connections.
 
-    `key` is asked before each request, and sent as it is, without a scheme. `connect_timeout_s`
-    bounds opening a connection, TLS included; `timeout_s` bounds a whole request, to its answer's
-    last byte. Redirects are never followed, cookies never kept. Ids must have passed
+    `key` is asked before each request, and sent as it is, without a scheme. `renew_key` is asked
+    when the API answers 401 to it, and returns whether `key` gives another one from then on; what
+    was sent with a key that has been replaced is marked so. `connect_timeout_s` bounds opening a
+    connection, TLS included; `timeout_s` bounds a whole request, to its answer's last byte.
+    Redirects are never followed, cookies never kept. Ids must have passed
     `worker.core.outcomes.is_valid_id`: they are put into the path unquoted.
     """
 
@@ -47,11 +50,13 @@ class Client:
         *,
         connect_timeout_s: float,
         timeout_s: float,
+        renew_key: Callable[[], bool] = lambda: False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._sessions_url = URL(f"{base_url}/workflowSessions", encoded=True)
         self._path = self._sessions_url.raw_path
         self._key = key
+        self._renew_key = renew_key
         self._tls = tls
         self._headers = {
             hdrs.HOST: self._sessions_url.host_port_subcomponent or "",
@@ -126,12 +131,13 @@ class Client:
         most: int = MAX_BODY_BYTES,
         read: Callable[[aiohttp.ClientResponse, bytes, int], Awaitable[bytes]] = read_on,
     ) -> Reply:
+        key = self._key()
         try:
             response = await self._http.request(
                 method,
                 url,
                 data=body,
-                headers=self._headers | {hdrs.AUTHORIZATION: self._key()},
+                headers=self._headers | {hdrs.AUTHORIZATION: key},
                 proxy_headers=self._proxy_headers,
                 allow_redirects=False,
             )
@@ -143,13 +149,22 @@ class Client:
             except BaseException:
                 response.close()
                 raise
-            content = redact_bytes(content)
-            headers = response.headers
-            return Answer(
-                response.status, content, headers.get(hdrs.RETRY_AFTER), headers.get(hdrs.DATE)
-            )
         except FAILURES as error:
             return explain_failure(error)
+        headers = response.headers
+        answer = Answer(
+            response.status,
+            redact_bytes(content),
+            headers.get(hdrs.RETRY_AFTER),
+            headers.get(hdrs.DATE),
+        )
+        return self._marked(answer, key) if answer.status == 401 else answer
+
+    def _marked(self, answer: Answer, key: str) -> Answer:
+        """A 401 as it is, or marked where the key that it refuses is not the one in use now."""
+        if is_the_apis(answer) and (self._key() != key or self._renew_key()):
+            return msgspec.structs.replace(answer, key_replaced=True)
+        return answer
 
 
 def check_environment(base_url: str) -> Proxy | None:

@@ -17,12 +17,13 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """An HTTP response. `body` may be cut at the client's bound; `retry_after` and `date` are the
-    headers of these names."""
+    headers of these names. `key_replaced`: the API refused a key that another has replaced."""
 
     status: int
     body: bytes
     retry_after: str | None = None
     date: str | None = None
+    key_replaced: bool = False
 
     @property
     def label(self) -> str:
@@ -84,6 +85,13 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     http_status: int | None = None
 
 
+class StaleKey(msgspec.Struct, frozen=True, gc=False):
+    """Refused, and so not acted upon, for a key that another one has replaced since."""
+
+    error: Error
+    http_status: int
+
+
 class Foreign(msgspec.Struct, frozen=True, gc=False):
     """An answer that is not the API's own: of another server, a proxy or a firewall."""
 
@@ -91,7 +99,7 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     http_status: int
 
 
-Verdict = Settled | Unfinished | Transient | Throttled | Refused | Foreign
+Verdict = Settled | Unfinished | Transient | Throttled | Refused | StaleKey | Foreign
 
 _REFUSALS = frozenset({401, 402, 403})
 _AMBIGUOUS_CLIENT_ERRORS = frozenset({408, 425})
@@ -167,7 +175,7 @@ def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:
 
 def _judge_answer(answer: Answer, now: datetime | None) -> Verdict:
     """What an answer means that is no success."""
-    status, is_own = answer.status, _is_the_apis(answer)
+    status, is_own = answer.status, is_the_apis(answer)
     error = _api_error(answer)
     retry_after_s = parse_retry_after(answer.retry_after, now or _date_of(answer))
     if status == 429:
@@ -179,7 +187,7 @@ def _judge_answer(answer: Answer, now: datetime | None) -> Verdict:
     if status == 404:
         return Settled(Outcome.NOT_FOUND, status, error=error)
     if status in _REFUSALS:
-        return Refused(error, status)
+        return StaleKey(error, status) if answer.key_replaced else Refused(error, status)
     return Settled(Outcome.FAILED, status, error=error)
 
 
@@ -193,7 +201,7 @@ def _session_status(body: bytes, id: str | None) -> str | None:
     return None if is_another else session.status
 
 
-def _is_the_apis(answer: Answer) -> bool:
+def is_the_apis(answer: Answer) -> bool:
     """Whether an error has the shape that the API documents: an object with a `type`."""
     try:
         return isinstance(_decode_error(answer.body).type, str)

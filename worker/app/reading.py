@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from worker.api.client import Client
+from worker.app.renewal import renewal
 from worker.app.run import make_pacer
 from worker.core.clock import Clock
 from worker.core.events import Event, OutageBegan, OutageEnded
 from worker.core.secrets import redact
 from worker.core.text import duration
 from worker.reading.reader import Reader
-from worker.settings import ApiKey, Settings
+from worker.settings import ApiKey, RenewableKey, Settings
 
 
 @asynccontextmanager
@@ -29,11 +30,13 @@ async def open_reader(
         elif isinstance(event, OutageEnded):
             tell(f"the API answers again, after {duration(event.seconds)}")
 
+    renewable = RenewableKey(key, settings.api.key_file)
     async with Client(
         settings.api.base_url,
-        key.reveal,
+        renewable.reveal,
         connect_timeout_s=settings.api.connect_timeout,
         timeout_s=settings.api.timeout,
+        renew_key=renewal(renewable, tell),
     ) as client:
         pacer = make_pacer(settings, key, clock, notify)
         yield Reader(client, pacer, clock, settings.retry, random)

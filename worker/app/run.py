@@ -22,6 +22,7 @@ from worker.app.paths import STDIN, check_metrics_path, results_path
 from worker.app.process.limits import allow_connections
 from worker.app.process.loop import loop_factory
 from worker.app.process.signals import stop_on_signals
+from worker.app.renewal import renewal
 from worker.app.screen import Screen
 from worker.app.target import target_of
 from worker.core.clock import Clock
@@ -32,7 +33,7 @@ from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
 from worker.runner import EventDispatcher, Limits, MaxFailures, Policy, Runner
-from worker.settings import ApiKey, Settings, resolve_rate
+from worker.settings import ApiKey, RenewableKey, Settings, resolve_rate
 from worker.sources import AsyncSource, Shard, ShardedSource, open_source
 
 if TYPE_CHECKING:
@@ -166,12 +167,18 @@ def _tell_notes(source: AsyncSource, screen: Screen) -> None:
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
     settings, key = work.plan.settings, work.plan.key
     dispatcher = EventDispatcher(work.observers)
+    renewable = RenewableKey(key, settings.api.key_file)
+
+    def on_renewed(renewed: ApiKey) -> None:
+        work.ledger.name_target(target_of(settings, renewed))
+
     async with AsyncExitStack() as stack:
         client = Client(
             settings.api.base_url,
-            key.reveal,
+            renewable.reveal,
             connect_timeout_s=settings.api.connect_timeout,
             timeout_s=settings.api.timeout,
+            renew_key=renewal(renewable, screen.warn, on_renewed),
         )
         await stack.enter_async_context(client)
         source, ledger, pacer = await _meet(work, screen, dispatcher.notice, stack)

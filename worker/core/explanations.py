@@ -148,7 +148,8 @@ ERROR_TYPES: Final[dict[str, Explanation]] = {
     "unauthorized": Explanation(
         "The API does not accept the key, or the plan gives no access.",
         "Check with `complete-sessions check` that the right key is in use, live or test, and "
-        "that it has not been revoked. The next run sends these ids again.",
+        "that it has not been revoked. The next run sends these ids again. Where the key file "
+        "holds another key by then, a run goes on with that by itself.",
     ),
     "resource_not_found": Explanation(
         "The API knows no such session in this account.",

@@ -207,6 +207,10 @@ class Ledger(Past):
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._due.set)
 
+    def name_target(self, target: Target) -> None:
+        """Write this target into the records that are appended from now on."""
+        self._target = str(target)
+
     async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None:
         """Put outcomes on disk, many with one sync, until `finish` is called.
 

@@ -12,6 +12,7 @@ from worker.api.verdict import (
     Foreign,
     Refused,
     Reply,
+    StaleKey,
     Throttled,
     Transient,
     judge_check,
@@ -123,10 +124,11 @@ class Reader:
 def _judge(reply: Reply, address_proven: bool) -> Transient | Throttled | WorkerError:
     """What an answer means that is no page of the list.
 
-    Where the API has answered before, one that is not its own is a proxy's: an outage.
+    Where the API has answered before, one that is not its own is a proxy's: an outage. What was
+    refused for a key that is replaced by now is asked again.
     """
     verdict = judge_check(reply)
-    if isinstance(verdict, Foreign) and address_proven:
+    if isinstance(verdict, StaleKey) or (isinstance(verdict, Foreign) and address_proven):
         return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
     if isinstance(verdict, Transient | Throttled):
         return verdict

@@ -12,6 +12,7 @@ from worker.api.verdict import (
     Foreign,
     Refused,
     Settled,
+    StaleKey,
     Throttled,
     Transient,
     Unfinished,
@@ -153,6 +154,8 @@ def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random:
             return _after_failure(job, verdict, policy, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, now, random)
+        case StaleKey():
+            return Again(0.0, verdict.error)
         case Refused():
             _remember(job, verdict, reached=True)
             return give_up(job)

@@ -15,6 +15,7 @@ from worker.settings.model import (
     Settings,
 )
 from worker.settings.options import OPTION_BY_PATH, OPTIONS, Option
+from worker.settings.renewal import RenewableKey
 from worker.settings.show import print_settings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Loaded",
     "LogSettings",
     "Option",
+    "RenewableKey",
     "Settings",
     "format_duration",
     "is_loopback",

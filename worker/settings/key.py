@@ -79,7 +79,7 @@ class ApiKey:
 def load_key(settings: Settings, environ: Mapping[str, str]) -> ApiKey:
     """The key that `api.key_file` holds, or else COMPLYCUBE_API_KEY; UsageError without a key."""
     if settings.api.key_file is not None:
-        return _key_from_file(settings.api.key_file)
+        return read_key(settings.api.key_file)
     text = environ.get(KEY_VARIABLE, "").removeprefix("\ufeff").strip()
     if not text:
         raise UsageError(
@@ -89,7 +89,8 @@ def load_key(settings: Settings, environ: Mapping[str, str]) -> ApiKey:
     return ApiKey(_checked(text, KEY_VARIABLE), _prefix_warnings(text, KEY_VARIABLE))
 
 
-def _key_from_file(path: Path) -> ApiKey:
+def read_key(path: Path) -> ApiKey:
+    """The key that a file holds; UsageError where it holds none, or cannot be read."""
     where = f"the key file {shown(str(path))}"
     try:
         file = read_small(path, _LARGEST_FILE)

@@ -13,6 +13,7 @@ from worker.api.verdict import (
     Foreign,
     Refused,
     Settled,
+    StaleKey,
     Throttled,
     Transient,
     Unfinished,
@@ -218,6 +219,16 @@ def test_a_refusal_leaves_the_id_failed_for_the_next_run() -> None:
     assert step(job(), verdict) == Settled(Outcome.FAILED, 401, None, Error("unauthorized", "no"))
 
 
+def test_what_was_refused_for_a_key_that_is_replaced_is_sent_again_at_once_and_for_nothing() -> (
+    None
+):
+    stale = job()
+    refused = StaleKey(Error("unauthorized", "no"), 401)
+    assert step(stale, refused) == Again(0.0, refused.error)
+    assert stale.charged == 0
+    assert not stale.check_next
+
+
 VERDICTS = st.sampled_from(
     [
         DONE,
@@ -227,6 +238,7 @@ VERDICTS = st.sampled_from(
         Settled(Outcome.FAILED, 400, None, Error("invalid_request", "")),
         Foreign(Error("unexpected_response", ""), 404),
         Refused(Error("unauthorized", ""), 401),
+        StaleKey(Error("unauthorized", ""), 401),
     ]
 )
 
