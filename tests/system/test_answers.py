@@ -41,13 +41,13 @@ class Run(NamedTuple):
 
 
 async def run_against(
-    directory: Path, *posts: bytes | Sent, get: bytes = STARTED, **given: object
+    directory: Path, *posts: bytes | Sent, get: bytes | Sent = STARTED, **given: object
 ) -> Run:
     """A run over one id; the last answer to its POSTs is given again and again."""
 
     def answer(request: Request) -> Sent:
         if request.method == "GET":
-            return Sent(response(get))
+            return get if isinstance(get, Sent) else Sent(response(get))
         sent = posts[min(server.methods.count("POST"), len(posts)) - 1]
         return sent if isinstance(sent, Sent) else Sent(sent)
 
@@ -96,9 +96,10 @@ async def test_the_apis_own_404_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>404</html>", b'{"type": "other"}', b"[]", b"null"])
 async def test_any_other_404_is_not(tmp_path: Path, body: bytes) -> None:
-    run = await run_against(tmp_path, response(body, status="404 Not Found"))
-    assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {})
-    assert run.methods == ["POST"] * 5
+    page = Sent(response(body, status="404 Not Found"))
+    run = await run_against(tmp_path, page, get=page)
+    assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {"ambiguous": 1})
+    assert run.methods == ["POST", *["GET"] * 4]
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 413, 418, 422, 451])
@@ -119,10 +120,47 @@ async def test_a_rejection_fails_with_the_apis_words_and_is_not_retried(
 async def test_a_rejection_that_is_not_the_apis_own_is_nobodys_outcome(
     tmp_path: Path, body: bytes, status: str
 ) -> None:
-    run = await run_against(tmp_path, response(body, status=status))
-    assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {})
+    page = Sent(response(body, status=status))
+    run = await run_against(tmp_path, page, get=page)
+    assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {"ambiguous": 1})
     assert "not the API's own" in run.ended.finished.reason
-    assert run.methods == ["POST"] * 5
+    assert run.methods == ["POST", *["GET"] * 4]
+
+
+PAGE = response(b"<html>Sorry</html>", status="404 Not Found")
+
+
+async def test_an_answer_in_the_apis_place_is_read_and_what_was_done_is_not_sent_again(
+    tmp_path: Path,
+) -> None:
+    run = await run_against(tmp_path, PAGE, get=PROCESSING)
+    assert run.methods == ["POST", "GET"]
+    assert (run.record.outcome, run.record.via) == (Outcome.PROCESSING, "check")
+
+
+async def test_an_answer_in_the_apis_place_is_read_and_what_was_not_done_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    run = await run_against(tmp_path, PAGE, DONE)
+    assert run.methods == ["POST", "GET", "POST"]
+    assert run.record.outcome is Outcome.PROCESSING
+
+
+async def test_a_session_whose_completion_alone_is_answered_in_the_apis_place_fails(
+    tmp_path: Path,
+) -> None:
+    run = await run_against(tmp_path, PAGE, retry_max_attempts=3)
+    assert run.methods == ["POST", "GET"] * 3
+    assert (run.error[0], run.ended.code) == ("unexpected_response", ExitCode.SOME_FAILED)
+
+
+@pytest.mark.parametrize(("policy", "posts"), [("resend", 5), ("fail", 1)])
+async def test_an_answer_in_the_apis_place_obeys_on_ambiguous(
+    tmp_path: Path, policy: str, posts: int
+) -> None:
+    run = await run_against(tmp_path, PAGE, get=Sent(PAGE), retry_on_ambiguous=policy)
+    assert run.methods == ["POST"] * posts
+    assert run.ended.outcomes == ({"ambiguous": 1} if policy == "fail" else {})
 
 
 async def test_a_message_of_any_length_is_cut(tmp_path: Path) -> None:
@@ -189,9 +227,10 @@ async def test_a_429_is_sent_again_without_reading(tmp_path: Path, header: tuple
 async def test_a_redirect_fails_and_carries_the_key_nowhere(tmp_path: Path, status: int) -> None:
     async with RawServer(always(DONE)) as elsewhere:
         moved = response(b"", f"Location: {elsewhere.url}/x", status=f"{status} Moved", length=-1)
-        run = await run_against(tmp_path, Sent(moved, Then.CLOSE))
-        assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {})
-        assert (run.methods, elsewhere.accepted) == (["POST"] * 5, 0)
+        page = Sent(moved, Then.CLOSE)
+        run = await run_against(tmp_path, page, get=page)
+        assert (run.ended.code, run.ended.outcomes) == (ExitCode.REFUSED, {"ambiguous": 1})
+        assert (run.methods, elsewhere.accepted) == (["POST", *["GET"] * 4], 0)
 
 
 @pytest.mark.parametrize("then", [Then.CLOSE, Then.RESET])

@@ -18,6 +18,7 @@ Weather = Callable[[float], Reply | None]
 """What the API answers at a time of the run; None where it does its work."""
 
 DOWN = Answer(503, b"<html>down</html>")
+PROXY = Answer(404, b"<html>no backend</html>")
 NOBODY = NoAnswer(Error("connect_failed", "connection refused"), may_have_arrived=False)
 FAR_503 = Answer(503, b"<html>down</html>", "3600")
 FAR_429 = Answer(429, b'{"type":"rate_limit_exceeded","message":"slow down"}', "3600")
@@ -66,7 +67,12 @@ def between(begin: float, end: float, answer: Reply) -> Weather:
     return lambda now: answer if begin <= now < end else None
 
 
-@pytest.mark.parametrize("answer", [DOWN, NOBODY], ids=["503", "refused"])
+TROUBLE = pytest.mark.parametrize(
+    "answer", [DOWN, NOBODY, PROXY], ids=["503", "refused", "a proxy's page"]
+)
+
+
+@TROUBLE
 def test_an_outage_costs_time_and_few_requests(tmp_path: Path, answer: Reply) -> None:
     api = Api(between(20, 50, answer))
     finished = run_by_default(tmp_path, 400, api)
@@ -78,7 +84,7 @@ def test_an_outage_costs_time_and_few_requests(tmp_path: Path, answer: Reply) ->
 
 
 @pytest.mark.parametrize("down_s", [1.5, 2.0, 3.0])
-@pytest.mark.parametrize("answer", [DOWN, NOBODY], ids=["503", "refused"])
+@TROUBLE
 def test_an_api_that_comes_and_goes_costs_no_session(
     tmp_path: Path, answer: Reply, down_s: float
 ) -> None:

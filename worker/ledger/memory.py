@@ -170,9 +170,11 @@ class Memory:
     def _learn(self, trace: Trace, number: int, dead: DeadRun | None) -> None:
         key = pack_id(trace.id)
         flags = _SETTLED if trace.outcome is not _FAILED else _state_of_failed(trace)
-        relation = self.targets.relation(trace.target)
-        if relation is not _SAME and trace.outcome is _NOT_FOUND:
-            flags = 0
+        # What failed settles nothing: it keeps no run from another address, or a corrected one.
+        if trace.outcome is not _FAILED:
+            relation = self.targets.relation(trace.target)
+            if relation is not _SAME and trace.outcome is _NOT_FOUND:
+                flags = 0
         if self.pending and self._flags.get(key, 0) & _PENDING:
             if _is_of(dead, trace, number):
                 self.pending -= 1

@@ -43,7 +43,7 @@ class FailureAttribution:
     def heed(self, job: Job, verdict: Verdict, now: float) -> WorkerError | None:
         """Learn from one verdict at `now`; returns why the run must end, if it must."""
         if isinstance(verdict, Transient):
-            self._heed_failure(job, verdict)
+            self._heed_failure(job, verdict.error, verdict.retry_after_s)
             return None
         if isinstance(verdict, Foreign):
             return self._heed_foreign(job, verdict)
@@ -61,9 +61,9 @@ class FailureAttribution:
     ) -> None:
         self._pacer.heard(signal, sent_at=job.sent_at, retry_after_s=retry_after_s, error=error)
 
-    def _heed_failure(self, job: Job, verdict: Transient) -> None:
+    def _heed_failure(self, job: Job, error: Error, retry_after_s: float | None = None) -> None:
         was_open = self._pacer.outage_open
-        self._hear(Signal.FAILED, job, verdict.error, verdict.retry_after_s)
+        self._hear(Signal.FAILED, job, error, retry_after_s)
         if job.charged + job.check_failures == 0:
             job.silent_since = self._answers
         job.is_silent = job.silent_since == self._answers
@@ -80,7 +80,7 @@ class FailureAttribution:
 
     def _heed_foreign(self, job: Job, verdict: Foreign) -> WorkerError | None:
         """At the start the address is wrong; later something before the API is in trouble."""
-        self._hear(Signal.FAILED, job, verdict.error)
+        self._heed_failure(job, verdict.error)
         if self._foreign_at_first is None:
             return None
         self._foreign_at_first += 1

@@ -148,9 +148,7 @@ def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random:
             return _settle(job, verdict, policy)
         case Unfinished():
             return _complete_or_give_up(job, policy, now)
-        case Foreign():
-            return _after_foreign(job, verdict, policy, random)
-        case Transient():
+        case Foreign() | Transient():
             return _after_failure(job, verdict, policy, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, now, random)
@@ -193,7 +191,7 @@ def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> R
 
 
 def _remember(
-    job: Job, verdict: Settled | Foreign | Transient | Throttled | Refused, *, reached: bool
+    job: Job, verdict: Settled | Transient | Throttled | Refused, *, reached: bool
 ) -> None:
     job.last_error, job.last_http_status = verdict.error, verdict.http_status
     job.last_reached = reached
@@ -230,14 +228,12 @@ def _complete_or_give_up(job: Job, policy: Policy, now: float) -> Step:
     return Again(0.0, None)
 
 
-def _after_foreign(job: Job, verdict: Foreign, policy: Policy, random: Random) -> Again:
-    """Nobody's outcome, and no id pays for it: the run finds out what it means."""
-    _remember(job, verdict, reached=False)
-    return Again(_backoff(1, policy, random), verdict.error)
-
-
-def _after_failure(job: Job, verdict: Transient, policy: Policy, random: Random) -> Step:
-    _remember(job, verdict, reached=verdict.ambiguous)
+def _after_failure(job: Job, verdict: Transient | Foreign, policy: Policy, random: Random) -> Step:
+    is_own = isinstance(verdict, Transient)
+    if not isinstance(verdict, Transient):
+        # Whatever answered may have passed the request on before.
+        verdict = Transient(verdict.error, ambiguous=True, http_status=verdict.http_status)
+    _remember(job, verdict, reached=is_own and verdict.ambiguous)
     failures = job.check_failures if job.check_next else job.charged
     exhausted = failures >= policy.max_attempts and not job.is_silent
     if not job.check_next and verdict.ambiguous and policy.on_ambiguous != "resend":

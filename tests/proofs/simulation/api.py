@@ -166,6 +166,7 @@ _ACTS: Final = frozenset(
         "acts_503_wait",
         "acts_garbled",
         "acts_hang",
+        "acts_proxy_page",
         "late_502",
         "late_reset",
         "late_hang",

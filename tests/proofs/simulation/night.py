@@ -39,7 +39,7 @@ _EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
 _KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
 _RESTART_S: Final = 0.5
 _CALM_RUNS: Final = 3
-_PROXY: Final = "proxy_page"
+_PROXIES: Final = frozenset({"proxy_page", "acts_proxy_page"})
 _ENDS: Final = (ExitCode.OK, ExitCode.SOME_FAILED)
 
 
@@ -136,7 +136,7 @@ class Night:
         process = Process()
         loop = SimulatedLoop(process, self._random, self._now)  # type: ignore[abstract]
         run = Run(plan, _settings(self._scenario, plan), self._now)
-        run.may_be_misdirected = not self._api.is_calm and _PROXY in self._scenario.kinds
+        run.may_be_misdirected = not self._api.is_calm and bool(_PROXIES & self._scenario.kinds)
         disk = self._disk(plan, process, loop, run)
         self._figures.runs += 1
         if plan.dies_at_step is not None:

@@ -27,6 +27,7 @@ TREATMENTS: Final = (
     "late_reset",
     "late_hang",
     "proxy_page",
+    "acts_proxy_page",
 )
 _SPELLS: Final = (
     "refused",
@@ -38,6 +39,7 @@ _SPELLS: Final = (
     "502",
     "late_502",
     "proxy_page",
+    "acts_proxy_page",
 )
 _STATUSES: Final = ("started",) * 12 + ("missing", "cancelled", "abandoned", "rejected", "complete")
 

@@ -68,6 +68,15 @@ async def test_a_log_of_another_api_or_kind_of_key_is_refused_and_both_are_named
     assert not journal_path(log).exists()
 
 
+async def test_what_only_failed_elsewhere_keeps_no_run_from_a_corrected_address(log: Path) -> None:
+    ledger = Ledger.open(log, "run-1", target=SANDBOX)
+    async with serving(ledger):
+        ledger.append(record(A, error="ambiguous"))
+    past = preview(log)
+    assert [past.standing(each) for each in (A, B)] == [Standing.CHECK, Standing.NEW]
+    assert past.notes == []
+
+
 async def test_under_another_key_of_its_kind_only_what_was_not_found_is_asked_again(
     log: Path,
 ) -> None:

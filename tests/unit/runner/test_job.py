@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
 RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
 REFUSED_CONNECTION = Transient(Error("connect_failed", "nobody there"), ambiguous=False)
 BUSY = Throttled(Error("rate_limit_exceeded", "slow"), 429, None)
+PROXY_PAGE = Foreign(Error("unexpected_response", "<html>"), 404)
 STARTED = Unfinished(200)
 DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
@@ -43,7 +45,7 @@ def step(
     now: float = 0.0,
 ) -> Step:
     job.begin(now)
-    if charge and isinstance(verdict, Transient):
+    if charge and isinstance(verdict, Transient | Foreign):
         job.charge()
     return next_step(job, verdict, policy or Policy(), now=now, random=Random(1))
 
@@ -58,11 +60,14 @@ def test_an_answer_settles() -> None:
     assert step(job(), DONE) == DONE
 
 
-def test_what_may_have_arrived_is_read_before_it_is_sent_again() -> None:
+@pytest.mark.parametrize("verdict", [RESET, PROXY_PAGE], ids=["reset", "a proxy's page"])
+def test_what_may_have_arrived_is_read_before_it_is_sent_again(
+    verdict: Transient | Foreign,
+) -> None:
     ambiguous = job()
-    assert isinstance(step(ambiguous, RESET), Again)
+    assert isinstance(step(ambiguous, verdict), Again)
     waiting = step(ambiguous, STARTED, now=10.0)
-    assert waiting == Again(20.0, RESET.error, settling=True)
+    assert waiting == Again(20.0, verdict.error, settling=True)
     assert give_up(ambiguous).error is not None
     assert step(ambiguous, STARTED, now=30.0) == Again(0.0, None)
     assert ambiguous.via is Via.CHECK
@@ -236,7 +241,7 @@ VERDICTS = st.sampled_from(
         REFUSED_CONNECTION,
         BUSY,
         Settled(Outcome.FAILED, 400, None, Error("invalid_request", "")),
-        Foreign(Error("unexpected_response", ""), 404),
+        PROXY_PAGE,
         Refused(Error("unauthorized", ""), 401),
         StaleKey(Error("unauthorized", ""), 401),
     ]
@@ -253,7 +258,7 @@ def test_no_completion_follows_one_that_may_have_arrived_without_a_read_between(
         verdict = on_read if any_job.check_next else on_post
         if not any_job.check_next:
             assert not may_have_arrived
-            may_have_arrived = isinstance(verdict, Transient) and verdict.ambiguous
+            may_have_arrived = verdict in (RESET, PROXY_PAGE)
         elif isinstance(verdict, Unfinished):
             may_have_arrived = False
         if isinstance(step(any_job, verdict, Policy(patience_s=10.0), now=number), Settled):
