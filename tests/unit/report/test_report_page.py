@@ -12,7 +12,6 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -320,10 +319,8 @@ def test_options_that_say_nothing_together_are_wrong_usage(log: str, arguments: 
 
 @pytest.mark.parametrize("rate", ["inf", "-inf", "nan", "0", "-1"])
 def test_rate_that_no_account_has_is_wrong_usage(tmp_path: Path, log: str, rate: str) -> None:
-    with pytest.raises(click.BadParameter) as refused:
+    with pytest.raises(UsageError, match=f"--rate is '{rate}'; it must be a number of 0.001"):
         invoke(report, log, "--html", str(tmp_path / "page.html"), "--rate", rate)
-    assert refused.value.param is not None
-    assert refused.value.param.name == "rate"
 
 
 def test_page_is_not_written_to_a_file_called_dash(log: str) -> None:
