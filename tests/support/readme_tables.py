@@ -111,7 +111,7 @@ def renewed(text: str) -> str:
 
 
 def _value(option: Option) -> str:
-    return "" if option.is_flag else "\\|".join(option.choices) or option.metavar
+    return "" if option.is_flag else _cell("|".join(option.choices) or option.metavar)
 
 
 def _first_sentence(command: click.Command) -> str:
