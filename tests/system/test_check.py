@@ -174,7 +174,7 @@ def test_a_journal_that_could_not_be_read_is_found(
     assert journal.name in done.out
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.usefixtures("permissions")
 def test_a_directory_in_which_no_journal_can_be_made_is_found(
     check: Any, api: RawServer, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def _try_log(path: Path) -> None:
 
 def _check_writable(path: Path, problem: str) -> None:
     needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
-    if not os.access(path, needed):
+    if not _may(path, needed):
         raise LedgerError(f"{problem} {path}", "Change its permissions or its owner")
 
 
@@ -105,7 +105,7 @@ def _is_replaceable(path: Path) -> bool:
         pass
     except OSError:
         return False
-    return os.access(path.parent, os.W_OK | os.X_OK)
+    return _may(path.parent, os.W_OK | os.X_OK)
 
 
 def _is_stream(source: str) -> bool:
@@ -117,3 +117,9 @@ def _is_stream(source: str) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _may(path: Path, mode: int) -> bool:
+    """Whether this process may do with `path` what it will try: by its effective user, not by the
+    one who called it, for whom access(2) answers by default."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -250,8 +250,6 @@ def link_to_itself(directory: Path) -> Path:
 
 
 def locked_directory(directory: Path) -> Path:
-    if os.geteuid() == 0:
-        pytest.skip("every directory is open to root")
     directory.chmod(0o600)
     return directory / "x.prom"
 
@@ -265,6 +263,7 @@ def locked_directory(directory: Path) -> Path:
         (locked_directory, "Permission denied"),
     ],
 )
+@pytest.mark.usefixtures("permissions")
 def test_file_that_cannot_be_written_is_reported_once_and_ends_nothing(
     tmp_path: Path, clock: HandClock, place: Callable[[Path], Path], reason: str
 ) -> None:

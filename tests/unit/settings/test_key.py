@@ -203,7 +203,7 @@ class TestFromAFile:
         with pytest.raises(UsageError, match="file name too long"):
             from_file(tmp_path / ("x" * 300))
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    @pytest.mark.usefixtures("permissions")
     def test_an_unreadable_file_is_an_error(self, tmp_path: Path) -> None:
         path = key_file(tmp_path, LIVE)
         path.chmod(0)

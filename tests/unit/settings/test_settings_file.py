@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from datetime import time
 from pathlib import Path
 
@@ -145,7 +144,7 @@ class TestTheFile:
         (harness.cwd / "config").write_text("")
         assert harness.load().settings == Settings()
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    @pytest.mark.usefixtures("permissions")
     def test_a_file_that_may_not_be_read_is_not_passed_over(self, harness: Harness) -> None:
         harness.write("").parent.chmod(0)
         assert "permission denied" in harness.error()

@@ -138,7 +138,7 @@ def test_a_directory_is_an_error(tmp_path: Path) -> None:
         open_source(str(tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.usefixtures("permissions")
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path / "a", b"x")
     path.chmod(0)
