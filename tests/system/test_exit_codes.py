@@ -77,7 +77,7 @@ async def test_each_cause_has_its_code_and_the_next_run_goes_on(tmp_path: Path, 
 async def cure(sandbox: Sandbox) -> None:
     await sandbox.end_outage()
     sandbox.service.faults = Faults()
-    sandbox.service._keys = None
+    sandbox.service.keys = None
 
 
 async def test_a_source_that_breaks_off_has_its_code(tmp_path: Path) -> None:

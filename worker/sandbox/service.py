@@ -80,13 +80,13 @@ class Service:
             config.sessions, any_id=config.any_id, processing_s=config.processing_s
         )
         self._conflict = config.conflict
-        self._keys = config.keys
+        self.keys = config.keys
         self._seed = config.seed
         self._clock = clock
 
     def refuse(self, key: str) -> Response | None:
         """The answer to a request that may not pass: its key is not one, or sends too much."""
-        if not is_key(key) or (self._keys is not None and key not in self._keys):
+        if not is_key(key) or (self.keys is not None and key not in self.keys):
             return answers.UNAUTHORIZED
         if not self.limits.admit(key, self._clock.now()):
             self.counts.throttled += 1
