@@ -1,0 +1,164 @@
+"""A rate for each time of day: `07:00,4 22:00,10`, in the form that rclone's --bwlimit has."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, tzinfo
+from datetime import time as time_of_day
+from typing import Final
+
+import msgspec
+
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+_match_slot: Final = re.compile(
+    r"(?:([A-Za-z]+)-)?([01]?[0-9]|2[0-3]):([0-5][0-9]),([0-9]{1,15}(?:\.[0-9]{1,15})?)"
+).fullmatch
+_DAY: Final = timedelta(days=1)
+_WEEK_DAYS: Final = 7
+_LONGEST_FORECAST_S: Final = 10 * 366 * 86_400.0
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """From this time of day on, `rate` requests a second; `day` is 0 for Monday, None for every
+    day."""
+
+    day: int | None
+    at: time_of_day
+    rate: float
+
+    def __str__(self) -> str:
+        day = "" if self.day is None else f"{DAYS[self.day]}-"
+        return f"{day}{self.at:%H:%M},{self.rate:g}"
+
+
+class Period(msgspec.Struct, frozen=True):
+    """One rate, until `ends_at` in seconds since 1970 (inf where it never ends)."""
+
+    rate: float
+    ends_at: float
+
+
+class Timetable:
+    """Which rate holds when, by the local clock.
+
+    Each slot holds until the next one begins, over midnight and from one week to the next. On the
+    nights when clocks change a slot begins once: at the first of two readings of its time, or when
+    the clock passes over it.
+
+    Args:
+        slots: at least one. A slot of a day and one of every day at the same time may both stand:
+            that of the day counts.
+        zone: the zone of the local clock; None is the machine's.
+    """
+
+    def __init__(self, slots: tuple[Slot, ...], zone: tzinfo | None = None) -> None:
+        self.slots = slots
+        self._zone = zone
+        self._starts: list[tuple[float, float]] = []
+        self._known_until = -math.inf
+        self._known_from = math.inf
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.slots))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timetable) and self.slots == other.slots
+
+    def __hash__(self) -> int:
+        return hash(self.slots)
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest rate of all slots, in requests a second."""
+        return max(slot.rate for slot in self.slots)
+
+    def period(self, utc_s: float) -> Period:
+        """Return the rate that holds at `utc_s`, in seconds since 1970, and until when."""
+        if not self._known_from <= utc_s < self._known_until:
+            self._look_around(utc_s)
+        nth = bisect_left(self._starts, (utc_s, math.inf)) - 1
+        rate = self._starts[nth][1]
+        ends_at = next((start for start, other in self._starts[nth + 1 :] if other != rate), None)
+        return Period(rate, math.inf if ends_at is None else ends_at)
+
+    def seconds_for(self, requests: float, utc_s: float) -> float:
+        """Return how many seconds so many requests take from `utc_s` on; inf beyond years."""
+        began_at, at = utc_s, utc_s
+        while requests > 0:
+            if at - began_at > _LONGEST_FORECAST_S:
+                return math.inf
+            period = self.period(at)
+            left_s = period.ends_at - at
+            if period.rate * left_s >= requests or math.isinf(left_s):
+                return at - began_at + (requests / period.rate if period.rate else math.inf)
+            requests -= period.rate * left_s
+            at = period.ends_at
+        return at - began_at
+
+    def _look_around(self, utc_s: float) -> None:
+        """Work out the starts from the week before to the week after."""
+        today = datetime.fromtimestamp(utc_s, self._zone).date()
+        self._known_from = self._moment(datetime.combine(today, time_of_day()))
+        self._known_until = self._moment(datetime.combine(today + _DAY, time_of_day()))
+        days = (today + _DAY * ahead for ahead in range(-_WEEK_DAYS, _WEEK_DAYS + 2))
+        self._starts = sorted(start for day in days for start in self._starts_on(day))
+
+    def _starts_on(self, day: date) -> Iterator[tuple[float, float]]:
+        slots = [slot for slot in self.slots if slot.day in (None, day.weekday())]
+        # The slot of a day comes later, and so counts where one of every day has the same time.
+        by_time = {slot.at: slot for slot in sorted(slots, key=lambda slot: slot.day is not None)}
+        for slot in by_time.values():
+            yield self._moment(datetime.combine(day, slot.at)), slot.rate
+
+    def _moment(self, local: datetime) -> float:
+        """When the local clock first shows `local` or, where that is passed over, a later time.
+
+        Source: PEP 495.
+        """
+        first, second = (local.replace(fold=fold, tzinfo=self._zone).timestamp() for fold in (0, 1))
+        if second >= first:
+            return first
+        instants = range(math.floor(second), math.ceil(first) + 1)
+        nth = bisect_left(instants, local, key=self._local)
+        return float(instants[nth])
+
+    def _local(self, utc_s: float) -> datetime:
+        return datetime.fromtimestamp(utc_s, self._zone).replace(tzinfo=None, fold=0)
+
+
+def parse_timetable(text: str, *, highest: float) -> Timetable:
+    """Return the timetable that `text` writes: slots with blanks between them.
+
+    Raises ValueError, whose text completes "it must be ...": no slot, a slot that cannot be read,
+    one that stands twice, a rate above `highest`, or no rate above 0 at all.
+    """
+    slots: list[Slot] = []
+    for word in text.split():
+        slot = _parse_slot(word, highest)
+        if any((slot.day, slot.at) == (other.day, other.at) for other in slots):
+            raise ValueError(f"a timetable in which {_when(slot)} stands once")
+        slots.append(slot)
+    if not any(slot.rate for slot in slots):
+        raise ValueError("a timetable with a rate above 0 in it")
+    return Timetable(tuple(slots))
+
+
+def _parse_slot(word: str, highest: float) -> Slot:
+    match = _match_slot(word)
+    if match is None:
+        raise ValueError(f"a timetable such as `07:00,4 22:00,10`, which {word!r} is no slot of")
+    day, hour, minute, rate = match.groups()
+    if day is not None and day.capitalize() not in DAYS:
+        raise ValueError(f"a timetable whose days are {', '.join(DAYS)}, and not {day!r}")
+    if float(rate) > highest:
+        raise ValueError(f"a timetable of rates from 0 to {highest:g} requests a second")
+    number = None if day is None else DAYS.index(day.capitalize())
+    return Slot(number, time_of_day(int(hour), int(minute)), float(rate))
+
+
+def _when(slot: Slot) -> str:
+    return str(slot).partition(",")[0]
