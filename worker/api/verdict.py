@@ -137,17 +137,20 @@ def judge_completion(reply: Reply, id: str | None = None, now: datetime | None =
 def judge_check(reply: Reply, id: str | None = None, now: datetime | None = None) -> Verdict:
     """What the answer to `GET /workflowSessions/:id` means for the session `id`."""
     if isinstance(reply, Answer) and 200 <= reply.status < 300:
-        return _judge_session(reply, id)
+        status = _session_status(reply.body, id)
+        if status is not None:
+            return judge_status(status, reply.status)
+        return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)
     return _judge_failure(reply, now)
 
 
-def _judge_session(answer: Answer, id: str | None) -> Verdict:
-    status = _session_status(answer.body, id)
+def judge_status(status: str, http_status: int) -> Settled | Unfinished:
+    """What a session's status means, as the API names it in a session or in a list of them."""
     match status:
         case "processing" | "complete":
-            return Settled(Outcome.PROCESSING, answer.status, status)
+            return Settled(Outcome.PROCESSING, http_status, status)
         case "started":
-            return Unfinished(answer.status)
+            return Unfinished(http_status)
         case "cancelled" | "abandoned":
             kind = (
                 ErrorType.SESSION_CANCELLED
@@ -155,14 +158,12 @@ def _judge_session(answer: Answer, id: str | None) -> Verdict:
                 else ErrorType.SESSION_ABANDONED
             )
             error = Error(kind.value, f"the session is {status}: it cannot be completed")
-            return Settled(Outcome.FAILED, answer.status, status, error)
-        case None:
-            return Transient(_unexpected(answer), ambiguous=True, http_status=answer.status)
+            return Settled(Outcome.FAILED, http_status, status, error)
         case _:
             # It may be one that follows a completion: to send the session blindly is never right.
             message = _clip(f"the session's status is {status!r}, which is not known")
             error = Error(ErrorType.AMBIGUOUS.value, message)
-            return Settled(Outcome.FAILED, answer.status, _clip(status), error)
+            return Settled(Outcome.FAILED, http_status, _clip(status), error)
 
 
 def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:

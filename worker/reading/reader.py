@@ -1,39 +1,51 @@
-"""One request at a time that changes nothing, through the pacer, until it is answered."""
+"""Requests that change nothing, through the pacer, each repeated until it is answered."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from worker.api.verdict import (
     Answer,
     Foreign,
     Refused,
     Reply,
+    Settled,
     StaleKey,
     Throttled,
     Transient,
+    Unfinished,
+    Verdict,
     judge_check,
 )
 from worker.core.clock import Clock
-from worker.core.errors import RefusedError, WorkerError
+from worker.core.errors import RefusedError
 from worker.core.outcomes import Error, ErrorType
 from worker.pacing.backoff import throttle_delay, transient_delay
 from worker.pacing.pacer import Pacer, Signal
 from worker.reading.sessions import ListedSession, Page, parse_page
 from worker.reading.walk import Span, Walk
 
+T = TypeVar("T")
+Trouble = Transient | Throttled
 
-class Lister(Protocol):
-    """Asks for one page of the list, and returns what came back, or that nothing did."""
+
+class ReadingClient(Protocol):
+    """Sends one request, and returns what came back, or that nothing did."""
 
     async def list_sessions(self, query: Mapping[str, str]) -> Reply: ...
 
+    async def check(self, id: str) -> Reply: ...
+
 
 class Backoff(Protocol):
-    """The settings of waits, in seconds."""
+    """The settings of retries; times in seconds."""
+
+    @property
+    def max_attempts(self) -> int: ...
 
     @property
     def backoff_initial(self) -> float: ...
@@ -49,10 +61,14 @@ class Backoff(Protocol):
 
 
 class Reader:
-    """Reads the list. `requests` counts what left, retries included."""
+    """Reads the list and single sessions. `requests` counts what left, retries included.
+
+    Every method raises RefusedError where the API refuses the key or the account, or is not the
+    API, and UnavailableError when patience has ended.
+    """
 
     def __init__(
-        self, client: Lister, pacer: Pacer, clock: Clock, backoff: Backoff, random: Random
+        self, client: ReadingClient, pacer: Pacer, clock: Clock, backoff: Backoff, random: Random
     ) -> None:
         self.requests = 0
         self._address_proven = False
@@ -61,87 +77,124 @@ class Reader:
         self._clock = clock
         self._backoff = backoff
         self._random = random
+        self._turn = asyncio.Lock()
 
     async def pages(self, span: Span) -> AsyncIterator[tuple[list[ListedSession], int]]:
         """Pages of the span, newest first: their sessions, each once, and how many are to come.
 
-        Raises RefusedError where the API refuses its list, the key or the account, and
-        UnavailableError when patience has ended.
+        Raises RefusedError where the API refuses its list, too.
         """
         walk = Walk(span)
         while not walk.finished:
-            page = await self._page(walk)
+            page = await self._page(walk.query(), math.inf)
+            assert isinstance(page, Page)
             yield walk.take(page), page.total
 
-    async def _page(self, walk: Walk) -> Page:
-        failures = 0
+    async def page(self, query: Mapping[str, str]) -> Page:
+        """One page of the list.
+
+        Raises RefusedError where the API refuses its list, or fails it as often as an id may fail.
+        """
+        page = await self._page(query, self._backoff.max_attempts)
+        if isinstance(page, Page):
+            return page
+        raise RefusedError(f"the API does not give its list: {page.error.type}", page.error.message)
+
+    async def session(self, session_id: str) -> Settled | Unfinished | Transient:
+        """What a session's status means; Transient where it cannot be read, however often."""
+
+        def judge(reply: Reply) -> Settled | Unfinished | Trouble:
+            verdict = judge_check(reply, session_id)
+            if isinstance(verdict, Settled | Unfinished):
+                return verdict
+            return self._trouble(verdict, "the API refuses to show a session")
+
+        send = lambda: self._client.check(session_id)  # noqa: E731 - one for each request
+        return await self._ask(send, judge, self._backoff.max_attempts)
+
+    async def _page(self, query: Mapping[str, str], attempts: float) -> Page | Transient:
+        def judge(reply: Reply) -> Page | Trouble:
+            page = None
+            if isinstance(reply, Answer) and reply.status == 200:
+                page = parse_page(reply.body)
+            return page or self._trouble(judge_check(reply), "the API refuses its list")
+
+        return await self._ask(lambda: self._client.list_sessions(query), judge, attempts)
+
+    async def _ask(
+        self,
+        send: Callable[[], Awaitable[Reply]],
+        judge: Callable[[Reply], T | Trouble],
+        attempts: float,
+    ) -> T | Transient:
+        """The first answer that is no trouble, or the last trouble after so many failures that are
+        no outage's."""
+        failures = troubles = 0
         while True:
-            sent_at = await self._pacer.permit()
+            async with self._turn:
+                sent_at = await self._pacer.permit()
             assert sent_at is not None
             self.requests += 1
-            page = self._hear(await self._client.list_sessions(walk.query()), sent_at)
-            if isinstance(page, Page):
-                return page
-            failures += 1
-            await self._wait(page, failures)
+            try:
+                answer = judge(await send())
+            except RefusedError:
+                self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
+                raise
+            if not isinstance(answer, Transient | Throttled):
+                self._address_proven = True
+                self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
+                return answer
+            self._hear_of(answer, sent_at)
+            troubles += 1
+            failures += isinstance(answer, Transient) and not self._pacer.outage_open
+            if isinstance(answer, Transient) and failures >= attempts:
+                return answer
+            await self._wait(answer, troubles)
 
-    def _hear(self, reply: Reply, sent_at: float) -> Page | Transient | Throttled:
-        page = parse_page(reply.body) if isinstance(reply, Answer) and reply.status == 200 else None
-        if page is not None:
-            self._address_proven = True
-            self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
-            return page
-        verdict = _judge(reply, self._address_proven)
-        if isinstance(verdict, WorkerError):
-            self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
-            raise verdict
-        signal = Signal.THROTTLED if isinstance(verdict, Throttled) else Signal.FAILED
+    def _hear_of(self, trouble: Trouble, sent_at: float) -> None:
+        signal = Signal.THROTTLED if isinstance(trouble, Throttled) else Signal.FAILED
         self._pacer.heard(
-            signal, sent_at=sent_at, retry_after_s=verdict.retry_after_s, error=verdict.error
+            signal, sent_at=sent_at, retry_after_s=trouble.retry_after_s, error=trouble.error
         )
-        return verdict
 
-    async def _wait(self, verdict: Transient | Throttled, failures: int) -> None:
+    async def _wait(self, trouble: Trouble, troubles: int) -> None:
         settings = self._backoff
-        if isinstance(verdict, Throttled) and verdict.retry_after_s is None:
+        if isinstance(trouble, Throttled) and trouble.retry_after_s is None:
             seconds = throttle_delay(
-                failures,
+                troubles,
                 initial=settings.throttle_initial,
                 maximum=settings.throttle_max,
                 random=self._random,
             )
         else:
             seconds = transient_delay(
-                failures,
+                troubles,
                 initial=settings.backoff_initial,
                 maximum=settings.backoff_max,
                 random=self._random,
             )
-        seconds = max(seconds, verdict.retry_after_s or 0.0)
+        seconds = max(seconds, trouble.retry_after_s or 0.0)
         await self._clock.wait(asyncio.Event(), self._clock.now() + seconds)
 
+    def _trouble(self, verdict: Verdict, refusal: str) -> Trouble:
+        """What an answer means that is not what was asked for; raises RefusedError.
 
-def _judge(reply: Reply, address_proven: bool) -> Transient | Throttled | WorkerError:
-    """What an answer means that is no page of the list.
-
-    Where the API has answered before, one that is not its own is a proxy's: an outage. What was
-    refused for a key that is replaced by now is asked again.
-    """
-    verdict = judge_check(reply)
-    if isinstance(verdict, StaleKey) or (isinstance(verdict, Foreign) and address_proven):
-        return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
-    if isinstance(verdict, Transient | Throttled):
-        return verdict
-    error = verdict.error if hasattr(verdict, "error") and verdict.error else _NO_LIST
-    if isinstance(verdict, Refused) and verdict.http_status is None:
-        return RefusedError(
-            f"the server's TLS certificate is not valid: {error.message}",
-            "Correct the base URL, or this machine's clock and certificate authorities",
+        Where the API has answered before, one that is not its own is a proxy's: an outage. What was
+        refused for a key that is replaced by now is asked again.
+        """
+        if isinstance(verdict, Transient | Throttled):
+            return verdict
+        if isinstance(verdict, StaleKey) or (isinstance(verdict, Foreign) and self._address_proven):
+            return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
+        error = verdict.error if hasattr(verdict, "error") and verdict.error else _ONE_SESSION
+        if isinstance(verdict, Refused) and verdict.http_status is None:
+            raise RefusedError(
+                f"the server's TLS certificate is not valid: {error.message}",
+                "Correct the base URL, or this machine's clock and certificate authorities",
+            )
+        raise RefusedError(
+            f"{refusal}: {error.type}: {error.message}", "Mend the key, the plan or --base-url"
         )
-    return RefusedError(
-        f"the API refuses its list: {error.type}: {error.message}",
-        "Mend the key, the plan or --base-url",
-    )
 
 
-_NO_LIST = Error(ErrorType.UNEXPECTED_RESPONSE.value, "the answer is one session, and no list")
+_ONE_SESSION = Error(ErrorType.UNEXPECTED_RESPONSE.value, "the answer is one session, and no list")

@@ -8,9 +8,10 @@ from random import Random
 import msgspec
 import pytest
 
-from worker.api.verdict import Answer, Reply
+from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError
+from worker.core.outcomes import Error, Outcome
 from worker.pacing.pacer import Pacer
 from worker.reading.reader import Reader
 from worker.reading.sessions import timestamp
@@ -38,6 +39,9 @@ class Scripted:
     async def list_sessions(self, query: Mapping[str, str]) -> Reply:
         return self._answers.pop(0)
 
+    async def check(self, id: str) -> Reply:
+        return self._answers.pop(0)
+
 
 def reader(*answers: Reply) -> Reader:
     clock = Clock()
@@ -61,3 +65,24 @@ async def test_a_proxys_answer_in_the_middle_is_waited_out() -> None:
 async def test_what_is_not_the_api_at_the_start_or_refuses_ends_it(answer: Answer) -> None:
     with pytest.raises(RefusedError, match="the API refuses its list"):
         await ids(reader(answer))
+
+
+async def test_a_session_is_read_until_it_is_answered() -> None:
+    it = reader(NoAnswer(Error("timeout", "late"), True), Answer(200, b'{"status": "complete"}'))
+    assert await it.session("a") == Settled(Outcome.PROCESSING, 200, "complete")
+    assert it.requests == 2
+
+
+async def test_a_session_that_cannot_be_read_is_given_up_after_as_many_attempts_as_an_id_has() -> (
+    None
+):
+    failure = Answer(500, b'{"type": "internal_server_error", "message": "no"}')
+    it = reader(*[failure] * 5)
+    assert isinstance(await it.session("a"), Transient)
+    assert it.requests == FAST.max_attempts
+
+
+async def test_a_page_that_fails_as_often_counts_as_refused() -> None:
+    it = reader(*[Answer(200, b'{"sessions": []}')] * 5)
+    with pytest.raises(RefusedError, match="does not give its list: unexpected_response"):
+        await it.page({})

@@ -4,48 +4,26 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.list_model import BORN_MS, ListModel
 from worker.core.errors import RefusedError
 from worker.reading.sessions import ListedSession, parse_page, timestamp
 from worker.reading.walk import Span, Walk
-from worker.sandbox import answers
-from worker.sandbox.listing import parse_query
-from worker.sandbox.sessions import SessionSnapshot, Status
-
-BORN_MS = 1_700_000_000_000
 
 
-class ListModel:
-    """The API's list: newest first, by the same rules as the sandbox's."""
-
-    def __init__(self, created: list[int]) -> None:
-        self.sessions: list[SessionSnapshot] = []
-        for offset in sorted(created):
-            self.create(offset)
-
-    def create(self, offset_ms: int) -> None:
-        made = BORN_MS + offset_ms
-        self.sessions.append(SessionSnapshot(f"id{len(self.sessions)}", Status.STARTED, made, made))
-
-    def complete(self, number: int) -> None:
-        before = self.sessions[number % len(self.sessions)]
-        changed = before._replace(status=Status.PROCESSING, updated_ms=BORN_MS + 10**9)
-        self.sessions[self.sessions.index(before)] = changed
-
-    def answer(self, query: dict[str, str]) -> bytes:
-        asked = parse_query("&".join(f"{name}={value}" for name, value in query.items()))
-        newest_first = sorted(self.sessions, key=lambda s: s.created_ms)[::-1]
-        items, total = asked.cut(newest_first)
-        return answers.page(items, asked.page, asked.page_size, total).body
+def model_of(created: list[int]) -> ListModel:
+    model = ListModel()
+    for offset_ms in sorted(created):
+        model.create(offset_ms)
+    return model
 
 
 def turn(walk: Walk, model: ListModel) -> list[ListedSession]:
-    page = parse_page(model.answer(walk.query()))
-    assert page is not None
-    return walk.take(page)
+    return walk.take(model.page(walk.query()))
 
 
 @given(
@@ -56,7 +34,7 @@ def turn(walk: Walk, model: ListModel) -> list[ListedSession]:
 def test_none_is_missed_and_none_comes_twice_while_others_create_and_complete(
     created: list[int], page_size: int, deeds: list[tuple[bool, int]]
 ) -> None:
-    model = ListModel(created)
+    model = model_of(created)
     there = {session.id for session in model.sessions}
     walk = Walk(Span(), page_size)
     seen: list[str] = []
@@ -75,7 +53,7 @@ def test_none_is_missed_and_none_comes_twice_while_others_create_and_complete(
 def test_a_span_holds_what_was_created_within_it(
     created: list[int], after: int, before: int
 ) -> None:
-    model = ListModel(created)
+    model = model_of(created)
     walk = Walk(Span(BORN_MS + after, BORN_MS + before), 4)
     seen = []
     while not walk.finished:
@@ -84,12 +62,38 @@ def test_a_span_holds_what_was_created_within_it(
 
 
 def test_a_list_that_does_not_heed_the_times_is_refused() -> None:
-    model = ListModel([1, 2, 3])
+    model = model_of([1, 2, 3])
     walk = Walk(Span(created_before=BORN_MS + 2))
-    page = parse_page(model.answer({}))
-    assert page is not None
+    page = model.page({})
     with pytest.raises(RefusedError, match="does not heed createdAfter and createdBefore"):
         walk.take(page)
+
+
+def test_a_list_that_gives_the_same_page_for_ever_is_refused() -> None:
+    model = model_of([1, 1, 1])
+    walk = Walk(Span(), 3)
+    page = msgspec.structs.replace(model.page(walk.query()), pages=10**9)
+    for _ in range(4):
+        walk.take(page)
+    with pytest.raises(RefusedError, match="repeats its pages"):
+        walk.take(page)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.lists(st.integers(0, 99)))
+def test_sessions_that_are_updated_meanwhile_hide_no_others(
+    created: list[int], completed: list[int]
+) -> None:
+    model = model_of(created)
+    walk = Walk(Span(updated_before=BORN_MS + 1000), 2)
+    seen: list[str] = []
+    while not walk.finished:
+        seen += [session.id for session in turn(walk, model)]
+        for number in completed[:3]:
+            model.complete(number)
+        completed = completed[3:]
+    idle = {each.id for each in model.sessions if each.updated_ms < BORN_MS + 1000}
+    assert idle <= set(seen)
+    assert len(seen) == len(set(seen))
 
 
 @pytest.mark.parametrize(
