@@ -282,7 +282,8 @@ def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
     if stop.max_duration is not None:
         ends.append((stop.max_duration, "--max-duration"))
     if stop.until is not None:
-        ends.append((seconds_until(stop.until.hour, stop.until.minute), "--until"))
+        now = clock.utc().astimezone()
+        ends.append((seconds_until(stop.until.hour, stop.until.minute, now), "--until"))
     seconds, name = min(ends, default=(None, ""))
     return Limits(
         concurrency=settings.pace.concurrency,
@@ -296,13 +297,12 @@ def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
     )
 
 
-def seconds_until(hour: int, minute: int, now: datetime | None = None) -> float:
-    """Seconds till the local clock next shows the time: today, or tomorrow where it is past.
+def seconds_until(hour: int, minute: int, now: datetime) -> float:
+    """Seconds from `now`, in local time, till the clock next shows the time: today or tomorrow.
 
     Where clocks change: of a time that comes twice, whichever comes next; one that is passed over
     comes when it would have come without the change. Never negative.
     """
-    now = now or datetime.now().astimezone()
     today = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
     moments = [*_moments_of(today), *_moments_of(today + timedelta(days=1))]
     return min(moment - now.timestamp() for moment in moments if moment > now.timestamp())

@@ -125,6 +125,7 @@ class Intake:
                 item,
                 check_first=self._policy.check_first,
                 unresolved=recovered and self._policy.on_ambiguous != "resend",
+                was_ambiguous=recovered,
             )
         return None
 

@@ -73,12 +73,19 @@ class Job:
         "was_ambiguous",
     )
 
-    def __init__(self, item: Item, *, check_first: bool = False, unresolved: bool = False) -> None:
+    def __init__(
+        self,
+        item: Item,
+        *,
+        check_first: bool = False,
+        unresolved: bool = False,
+        was_ambiguous: bool = False,
+    ) -> None:
         self.id = item.id
         self.line = item.line
         self.check_next = check_first or unresolved
         self.unresolved = unresolved
-        self.was_ambiguous = unresolved
+        self.was_ambiguous = unresolved or was_ambiguous
         self.via = Via.COMPLETE
         self.attempts = 0
         self.charged = 0
@@ -236,11 +243,13 @@ def _after_failure(job: Job, verdict: Transient | Foreign, policy: Policy, rando
     _remember(job, verdict, reached=is_own and verdict.ambiguous)
     failures = job.check_failures if job.check_next else job.charged
     exhausted = failures >= policy.max_attempts and not job.is_silent
-    if not job.check_next and verdict.ambiguous and policy.on_ambiguous != "resend":
-        job.unresolved = job.check_next = job.was_ambiguous = True
-        if not verdict.is_final:
-            job.settled_at = job.posted_at + policy.settle_s
-        exhausted = policy.on_ambiguous == "fail"
+    if not job.check_next and verdict.ambiguous:
+        job.was_ambiguous = True
+        if policy.on_ambiguous != "resend":
+            job.unresolved = job.check_next = True
+            if not verdict.is_final:
+                job.settled_at = job.posted_at + policy.settle_s
+            exhausted = policy.on_ambiguous == "fail"
     if exhausted:
         return give_up(job)
     delay_s = _backoff(max(failures, 1), policy, random)

@@ -1,42 +1,46 @@
-"""A source that gives its ids at once or one by one, and may break off."""
+"""A source that gives its ids at once or one by one, may grow while it is read, or break off."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from random import Random
 
+from tests.proofs.simulation.scenario import Scenario
 from worker.core.errors import SourceError
 from worker.core.outcomes import Item
 
 
 class SimulatedSource:
-    """`ids` as a file or, with `is_pipe`, by and by; `fails_after` so many of them it fails."""
+    """The ids of `scenario` as a file or, if it is a pipe, by and by.
+
+    `fails_after` so many of them it fails. Of a file that grows, the last ids are there only when
+    the others were read.
+    """
 
     name = "simulated"
 
-    def __init__(
-        self, ids: Sequence[str], random: Random, *, is_pipe: bool, fails_after: int | None
-    ) -> None:
-        self._left = [Item(text, line) for line, text in enumerate(ids, 1)]
+    def __init__(self, scenario: Scenario, random: Random, fails_after: int | None) -> None:
+        ids = [session.id for session in scenario.sessions]
+        items = [Item(text, line) for line, text in enumerate(ids, 1)]
         self._fails = fails_after is not None and fails_after < len(ids)
         if self._fails:
-            del self._left[fails_after:]
+            del items[fails_after:]
+        there = max(len(items) - scenario.grows, 1)
+        self._left, self._later = items[:there], items[there:]
         self._random = random
-        self._is_pipe = is_pipe
+        self._gap_s = scenario.pipe_gap_s if scenario.is_pipe else None
         self._interrupted = asyncio.Event()
-        self.total = None if is_pipe else len(ids)
+        self.total = None if scenario.is_pipe else there
         self.failed = False
-        self.given = 0
 
     @property
     def exhausted(self) -> bool:
         return not self._left and not self._fails and not self.failed
 
     async def take(self, most: int) -> list[Item]:
-        if self._is_pipe and self._left and not self._interrupted.is_set():
+        if self._gap_s is not None and self._left and not self._interrupted.is_set():
             try:
-                async with asyncio.timeout(self._random.expovariate(1.0)):
+                async with asyncio.timeout(self._random.expovariate(1.0 / self._gap_s)):
                     await self._interrupted.wait()
             except TimeoutError:
                 most = min(most, 1)
@@ -49,9 +53,14 @@ class SimulatedSource:
         self._interrupted.set()
 
     def _give(self, most: int) -> list[Item]:
-        items, self._left = self._left[:most], self._left[most:]
+        items, self._left = _split(self._left, most)
+        if not self._left:
+            self._left, self._later = self._later, []
         if not items and self._fails:
             self._fails, self.failed = False, True
             raise SourceError("the simulated source breaks off")
-        self.given += len(items)
         return items
+
+
+def _split(items: list[Item], most: int) -> tuple[list[Item], list[Item]]:
+    return items[:most], items[most:]

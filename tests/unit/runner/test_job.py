@@ -133,6 +133,15 @@ def test_resend_does_not_read() -> None:
     assert error_type(step(resent, RESET, policy)) == "connection_reset"
 
 
+def test_what_is_rejected_after_a_resend_is_read_for_it_may_have_been_done() -> None:
+    rejected = Settled(Outcome.FAILED, 409, None, Error("conflict", "already completed"))
+    resent = job()
+    policy = Policy(on_ambiguous="resend")
+    step(resent, RESET, policy)
+    assert step(resent, rejected, policy) == Again(0.0, rejected.error)
+    assert resent.check_next
+
+
 def test_fail_neither_reads_nor_sends_again() -> None:
     assert error_type(step(job(), RESET, Policy(on_ambiguous="fail"))) == "ambiguous"
 

@@ -1,0 +1,248 @@
+"""One simulated run: put together as the command does it, on a loop, a disk and an API of its own
+world, and killed, stopped or hindered as its plan has it."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from tests.proofs.simulation import checks
+from tests.proofs.simulation.api import Api
+from tests.proofs.simulation.client import SimulatedClient
+from tests.proofs.simulation.disk import Platter, SimulatedDisk
+from tests.proofs.simulation.loop import SimulatedLoop
+from tests.proofs.simulation.process import Process
+from tests.proofs.simulation.scenario import RunPlan, Scenario
+from tests.proofs.simulation.source import SimulatedSource
+from tests.proofs.simulation.witness import Witness
+from worker.app.process.signals import stop_on_signals
+from worker.app.run import limits_of, make_pacer, policy_of
+from worker.core.clock import Clock
+from worker.core.errors import LedgerError
+from worker.core.events import Event, OutcomesRecorded, RunFinished
+from worker.core.target import Target
+from worker.ledger import Ledger
+from worker.pacing.pacer import Pacer
+from worker.runner import EventDispatcher, Limits, Runner
+from worker.settings import ApiKey, Settings
+
+LOG: Final = Path("/logs/results.jsonl")
+_EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
+_KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
+_TICK_S: Final = 30.0
+
+
+@dataclass
+class World:
+    """What runs share: the disk, the API, and how far the wall clock is off."""
+
+    scenario: Scenario
+    random: Random
+    platter: Platter
+    api: Api
+    clock_off_s: float = 0.0
+
+    def utc(self, now: float) -> datetime:
+        return _EPOCH + timedelta(seconds=now + self.clock_off_s)
+
+
+@dataclass
+class Facts:
+    """What is known of one run: `finished` is None where it died or was never begun."""
+
+    plan: RunPlan
+    settings: Settings
+    began_at: float
+    key: int
+    limits: Limits = field(default_factory=Limits)
+    witness: Witness = field(default_factory=Witness)
+    finished: RunFinished | None = None
+    ended_at: float = 0.0
+    signalled_at: float | None = None
+    disk_failed: bool = False
+    source_failed: bool = False
+
+
+class SimulatedClock(Clock):
+    """The clock of a simulated loop, beside a wall clock that may be set."""
+
+    def __init__(self, loop: SimulatedLoop, world: World) -> None:
+        self._loop = loop
+        self._world = world
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def utc(self) -> datetime:
+        return self._world.utc(self.now())
+
+    def timestamp(self) -> str:
+        return self.utc().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def nap(self, seconds: float) -> None:
+        self._loop.skip(max(seconds, 1e-9))
+
+
+class SimulatedRun:
+    """One process. `carry_out` raises Died where it dies, and Violation where a promise breaks."""
+
+    def __init__(self, world: World, name: str, plan: RunPlan, now: float) -> None:
+        self._world = world
+        self._name = name
+        self.process = Process()
+        self.loop = SimulatedLoop(self.process, world.random, now)  # type: ignore[abstract]
+        self.clock = SimulatedClock(self.loop, world)
+        settings = _settings(world.scenario, plan, self.clock)
+        self.facts = Facts(plan, settings, now, world.api.key_on_file(now))
+        self.disk = SimulatedDisk(
+            world.platter, self.process, self._before, lambda: self.clock.utc().timestamp()
+        )
+        if plan.dies_at_step is not None:
+            self.process.at_step[plan.dies_at_step] = self.process.die
+
+    def carry_out(self) -> None:
+        try:
+            ledger = Ledger.open(
+                LOG,
+                self._name,
+                force=self.facts.plan.force,
+                target=_target(self.facts.key),
+                disk=self.disk,
+                writer=_Writer(self.loop),
+            )
+        except LedgerError as error:
+            told = f"the ledger cannot be opened: {error}"
+            checks.expect(self.facts.disk_failed, told)
+            return
+        try:
+            self.loop.run(self._main(ledger))
+        finally:
+            if self.process.is_alive:
+                ledger.close()
+
+    async def _main(self, ledger: Ledger) -> None:
+        plan, settings, world = self.facts.plan, self.facts.settings, self._world
+        dispatcher = EventDispatcher([_DiskWatch(world.platter)])
+        source = SimulatedSource(world.scenario, world.random, plan.source_fails_after)
+        self.facts.limits = limits_of(settings, self.clock, tick_s=_TICK_S)
+        make = partial(Pacer, first_probe=world.scenario.first_probe)
+        runner = Runner(
+            run=self._name,
+            results=str(LOG),
+            source=source,
+            client=SimulatedClient(
+                world.api,
+                self.process,
+                self.facts.witness,
+                key=self.facts.key,
+                on_key_renewed=lambda renewed: ledger.name_target(_target(renewed)),
+                connect_timeout_s=settings.api.connect_timeout,
+                timeout_s=settings.api.timeout,
+            ),
+            pacer=make_pacer(settings, _KEY, self.clock, dispatcher.notice, make),
+            ledger=ledger,
+            dispatcher=dispatcher,
+            clock=self.clock,
+            policy=policy_of(settings),
+            limits=self.facts.limits,
+            random=world.random,
+        )
+        self._plan_ahead()
+        with stop_on_signals(runner.stop, runner.abort):
+            self.facts.finished = await runner.run()
+        self.facts.source_failed = source.failed
+        checks.expect(not runner.defects, f"defects: {runner.defects}")
+
+    def _plan_ahead(self) -> None:
+        for delay in self.facts.plan.signals_s:
+            self.loop.call_later(delay, self._send_signal)
+        for delay, seconds in self.facts.plan.clock_set:
+            self.loop.call_later(delay, self._set_clock, seconds)
+
+    def _send_signal(self) -> None:
+        if self.facts.signalled_at is None and self.facts.finished is None:
+            self.facts.signalled_at = self.loop.time()
+        self.loop.send_signal(getattr(signal, self.facts.plan.signal))
+
+    def _set_clock(self, seconds: float) -> None:
+        self._world.clock_off_s += seconds
+
+    def _before(self, name: str) -> None:
+        """What befalls an operation of the disk that changes something."""
+        del name
+        plan, process = self.facts.plan, self.process
+        process.disk_operations += 1
+        if process.disk_operations == plan.dies_at_operation:
+            process.die()
+        failing = plan.fails_at_operation
+        if failing is not None and process.disk_operations >= failing:
+            self.facts.disk_failed = True
+            number = self._world.random.choice((errno.ENOSPC, errno.EIO))
+            raise OSError(number, "the disk fails")
+
+
+class _Writer(Executor):
+    """The ledger's writer: the loop does its jobs, and a shutdown waits for them."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        del cancel_futures
+        if wait:
+            self._loop.work_off_jobs()
+
+
+class _DiskWatch:
+    """Holds every outcome that is counted against the disk, at that moment."""
+
+    def __init__(self, platter: Platter) -> None:
+        self._platter = platter
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, OutcomesRecorded):
+            checks.counted_is_durable(event, self._platter.durable(LOG))
+
+
+def _target(key: int) -> Target:
+    return Target("https://api.example/v1", "test", f"{key:08x}")
+
+
+def _settings(scenario: Scenario, plan: RunPlan, clock: Clock) -> Settings:
+    replace, plain = msgspec.structs.replace, Settings()
+    until = None
+    if plan.until_s is not None:
+        # The command takes whole minutes.
+        at = clock.utc().astimezone() + timedelta(seconds=plan.until_s + 60.0)
+        until = at.time().replace(second=0, microsecond=0)
+    return replace(
+        plain,
+        pace=replace(
+            plain.pace,
+            rate=scenario.rate,
+            concurrency=scenario.concurrency,
+            window=scenario.window,
+        ),
+        retry=replace(
+            plain.retry,
+            max_attempts=scenario.max_attempts,
+            on_ambiguous=scenario.on_ambiguous,
+            check_first=scenario.check_first,
+        ),
+        stop=replace(
+            plain.stop,
+            patience=scenario.patience_s,
+            limit=plan.limit,
+            max_duration=plan.max_duration_s,
+            until=until,
+        ),
+    )

@@ -1,0 +1,57 @@
+"""What the requests of one run met: what its pace, its patience and its exit code are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from worker.api.verdict import Foreign, Refused, Reply, Throttled, Transient, judge_check
+
+_NEVER: Final = float("inf")
+
+
+class Sent(msgspec.Struct):
+    """A request that was given its permit, and when it left: never, where nothing connected."""
+
+    at: float
+    method: str
+    id: str
+    left_at: float | None = None
+
+
+@dataclass
+class Witness:
+    """`silent_since`: since when nothing was answered, not even with 429; `throttled_since`: since
+    when nothing but 429 was, if anything. The longest of each, and the longest wait that a server
+    asked for."""
+
+    sent: list[Sent] = field(default_factory=list)
+    refusals: set[int] = field(default_factory=set)
+    foreign_at_first: int = 0
+    answers: int = 0
+    silent_since: float = _NEVER
+    throttled_since: float = _NEVER
+    longest_silence_s: float = 0.0
+    longest_throttle_s: float = 0.0
+    longest_wait_s: float = 0.0
+
+    def on_reply(self, reply: Reply, now: float) -> None:
+        verdict = judge_check(reply)
+        if isinstance(verdict, Transient | Throttled):
+            self.longest_wait_s = max(self.longest_wait_s, verdict.retry_after_s or 0.0)
+        if isinstance(verdict, Transient | Foreign):
+            self.foreign_at_first += isinstance(verdict, Foreign) and not self.answers
+            self.silent_since = min(self.silent_since, now)
+        else:
+            self.answers += 1
+            self.silent_since = _NEVER
+        if isinstance(verdict, Throttled):
+            self.throttled_since = min(self.throttled_since, now)
+        elif not isinstance(verdict, Transient | Foreign):
+            self.throttled_since = _NEVER
+        if isinstance(verdict, Refused) and verdict.http_status is not None:
+            self.refusals.add(verdict.http_status)
+        self.longest_silence_s = max(self.longest_silence_s, now - self.silent_since)
+        self.longest_throttle_s = max(self.longest_throttle_s, now - self.throttled_since)
