@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from redis import Redis
 
 from tests.proofs.crash_matrix import Row, everything, play, sandbox
 from tests.support.program import in_this_process
@@ -94,6 +95,38 @@ def test_a_queue_is_filled_worked_off_read_and_dropped(harness: Harness) -> None
     assert "left      0 ids" in harness("queue", "status", "--queue", "june").out
     assert harness("queue", "drop", "--queue", "june").code == 0
     assert harness("queue", "status", "--queue", "june").code == ExitCode.USAGE
+
+
+def test_what_a_queue_has_lost_is_told_and_put_back(harness: Harness) -> None:
+    queue, ids = ("--queue", "lossy"), "a\nb\n"
+    harness("enqueue", "-", *queue, text=ids)
+    with Redis.from_url(harness.redis.url) as redis:
+        key = "complete-sessions:{queue:lossy}:ids"
+        redis.xdel(key, redis.xinfo_stream(key)["first-entry"][0])
+    told = harness("queue", "status", *queue)
+    assert told.code == ExitCode.SOME_FAILED
+    assert "left      1 id, 0 of them with a run\nqueued    2 ids in all" in told.out
+    assert "LOST      1 id: queued, neither left nor settled\n" in told.out
+    ended = harness("run", *queue, "--results", "june.jsonl", "--base-url", harness.url)
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "1 id of it got lost" in ended.err
+    again = harness("enqueue", "-", *queue, text=ids)
+    assert (again.code, "has lost 1 id" in again.err) == (ExitCode.SOME_FAILED, True)
+    mended = harness("enqueue", "-", *queue, "--repair", text=ids)
+    assert (mended.code, mended.err) == (ExitCode.OK, "")
+    assert mended.out.startswith("2 lines read: 1 id added to the queue lossy, 1 there already")
+    ended = harness("run", *queue, "--results", "june.jsonl", "--base-url", harness.url)
+    assert ended.code == ExitCode.OK
+    assert harness("queue", "status", *queue).code == ExitCode.OK
+
+
+def test_ids_kept_back_by_the_limit_are_with_no_run(harness: Harness) -> None:
+    harness("enqueue", "-", "--queue", "june", text="x\ny\nz\n")
+    assert harness.work("--limit", "1").code == ExitCode.STOPPED
+    told = harness("queue", "status", "--queue", "june").out
+    harness("queue", "drop", "--queue", "june", "--yes")
+    assert told.startswith("left      2 ids, 0 of them with a run\n")
+    assert "pending" not in told
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import msgspec
 
 from worker.cli.options import config_option, settings_options
 from worker.cli.queue_options import ask_queue, queue_option
-from worker.core.errors import UsageError
+from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Outcome
 from worker.core.text import count, duration
 from worker.settings import Settings
@@ -32,23 +32,43 @@ def queue() -> None:
 @queue_option(required=True)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> None:
-    """Show what is left, and which run has held how much of it for how long."""
+def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> int:
+    """Show what is left, and which run has held how much of it for how long.
+
+    The exit code is 1 where the queue does not add up: ids or outcomes of it were lost.
+    """
     found = ask_queue(values, config, queue, lambda asked, _: asked.status())
     click.echo(msgspec.json.encode(found) if as_json else _table(found))
+    return ExitCode.OK if found.adds_up else ExitCode.SOME_FAILED
 
 
 def _table(status: Status) -> str:
     held = sum(pending.entries for pending in status.pending)
     rows = [
         f"left      {count(status.left, 'id')}, {held:,} of them with a run",
-        f"queued    {count(status.queued, 'id')} in all",
+        f"queued    {count(status.queued, 'id')} in all, {status.settled:,} of them settled",
         f"outcomes  {status.outcomes:,}; failed and not queued again: {status.failed:,}",
     ]
     for one in status.pending:
         age = duration(one.age_s)
         rows.append(f"pending   {count(one.entries, 'id')}, renewed {age} ago: {one.consumer}")
-    return "\n".join(rows)
+    return "\n".join(rows + _losses(status))
+
+
+def _losses(status: Status) -> list[str]:
+    rows = []
+    if status.missing:
+        rows.append(f"LOST      {count(status.missing, 'id')}: queued, neither left nor settled")
+    if status.stranded:
+        rows.append(
+            f"LOST      {count(status.stranded, 'id')}: left, and no run will be given them"
+        )
+    if rows:
+        rows.append("          `complete-sessions enqueue SOURCE --repair` puts them back")
+    if status.outcomes_lost:
+        lost = count(status.outcomes_lost, "outcome")
+        rows.append(f"LOST      {lost}: the results logs of the runs have them")
+    return rows
 
 
 @queue.command()

@@ -178,6 +178,12 @@ class Connection:
                 f"the TLS certificate of {self.name} is not valid: {said}",
                 "Correct the address, or name the authority with ?ssl_ca_certs=FILE",
             )
+        if isinstance(error, ResponseError) and _code(error) == "WRONGTYPE":
+            return UsageError(
+                f"a key of the same name holds something else in {self.name}: {said}",
+                "Another program or an older version made it: take another name for the queue or"
+                " the account, another database, or delete the key",
+            )
         if isinstance(error, InvalidResponse | MovedError):
             return UsageError(
                 f"{self.name} is no Redis that stands alone: {said}",

@@ -132,7 +132,7 @@ class Consumer:
 
     async def hand_back(self) -> None:
         """Let others go on at once with what is not settled here, and not in flight any more."""
-        await self._queue.release(self._consumer, self._lease_s)
+        await self._queue.release(self._consumer)
 
     async def _fetch(self, room: int) -> list[Item]:
         began_at = self._clock.now()

@@ -1,34 +1,52 @@
 """A queue of ids in Redis, which any number of runs on any number of hosts work off together.
 
-Kept under one hash tag: a stream of ids with one consumer group (an entry goes when it is settled,
-so the stream's length is what is left), the set of ids ever queued, a stream of outcomes, and the
-set of ids whose last outcome is failed.
+Kept under one hash tag; `queue_scripts.PARTS` says what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from redis.exceptions import ResponseError
 
-from worker.cluster import scripts
+from worker.cluster import queue_scripts as scripts
 from worker.cluster.connection import Connection
 from worker.core.errors import UnavailableError
 from worker.core.outcomes import Item, Outcome, Record
+from worker.core.text import count
 
 _AT_ONCE: Final = 500
+_GONE: Final = ("NOGROUP", "QUEUEGONE")
+
+
+Mode = Literal["new", "again", "repair"]
+"""Which ids to add: those that never were in the queue; also those that failed; also those that
+count as queued and are lost."""
 
 
 class QueueGoneError(UnavailableError):
-    """There is no such queue, or not any more."""
+    """There is no such queue, or not any more, or not all of it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"the queue {name!r} is gone: somebody dropped it, or Redis has lost its data",
-            "What was settled stands in the results logs. To go on, `enqueue` the source again, and"
-            " run with --check-first: Redis no longer knows what was sent",
+            f"the queue {name!r} is gone, or part of it: somebody dropped it, or Redis has lost"
+            " its data",
+            "What was settled stands in the results logs. To go on, `queue drop --yes` what is"
+            " left of it, `enqueue` the source again, and run with --check-first: Redis no longer"
+            " knows what was sent",
+        )
+
+
+class IdsLostError(UnavailableError):
+    """The queue counts ids that it does not hold."""
+
+    def __init__(self, name: str, lost: int) -> None:
+        super().__init__(
+            f"the queue {name!r} is worked off, but {count(lost, 'id')} of it got lost: they were"
+            " queued, and are neither left nor settled",
+            f"`complete-sessions enqueue SOURCE --queue {name} --repair` puts them back",
         )
 
 
@@ -48,13 +66,35 @@ class Pending(msgspec.Struct):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`left` counts pending entries too; `failed` those ids that `enqueue --again` would add."""
+    """What became of the ids of a queue.
+
+    Of all that were `queued`, `settled` have an outcome, and the others are `left`, `missing` or
+    `stranded`. `left` counts pending and stranded ones, too; `missing` stand nowhere, and
+    `stranded` where no run will be given them. `failed` are those that `enqueue --again` would add.
+    """
 
     left: int
     queued: int
     outcomes: int
     failed: int
     pending: Sequence[Pending]
+    settled: int = 0
+    missing: int = 0
+    stranded: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Ids that nobody would complete, until `enqueue --repair`."""
+        return self.missing + self.stranded
+
+    @property
+    def outcomes_lost(self) -> int:
+        """Settled ids of which no outcome is kept here."""
+        return max(self.settled - self.outcomes, 0)
+
+    @property
+    def adds_up(self) -> bool:
+        return not self.lost and not self.outcomes_lost
 
 
 class Queue:
@@ -63,24 +103,27 @@ class Queue:
     def __init__(self, connection: Connection, name: str) -> None:
         self.name = name
         self._connection = connection
-        parts = ("ids", "queued", "outcomes", "failed")
-        self._keys = [f"complete-sessions:{{queue:{name}}}:{part}" for part in parts]
+        self._keys = [f"complete-sessions:{{queue:{name}}}:{part}" for part in scripts.PARTS]
 
-    async def add(self, items: Iterable[Item], *, again: bool = False) -> int:
-        """Queue those ids that never were, with `again` also those that failed; how many."""
+    async def add(self, items: Iterable[Item], mode: Mode = "new") -> int:
+        """Queue those ids that `mode` names; how many that were."""
         pairs = [text for item in items for text in (item.id, item.line)]
-        return int(await self._connection.call(scripts.ENQUEUE, self._keys, int(again), *pairs))
+        return int(await self._call(scripts.ENQUEUE, mode, *pairs))
 
     async def exists(self) -> bool:
-        return bool(await self._connection.ask(lambda redis: redis.exists(self._keys[0])))
+        """Whether there is anything of it."""
+        return bool(await self._connection.ask(lambda redis: redis.exists(*self._keys)))
 
     async def fetch(self, consumer: str, lease_s: float, most: int) -> tuple[list[Entry], int]:
         """Up to `most` entries that nobody works on, and how many the queue still holds.
 
-        Those of a consumer whose lease is over come first, this one's own among them.
+        Those of a consumer whose lease is over come first, this one's own among them. Raises
+        IdsLostError where nothing is left and not everything is settled.
         """
         lease_ms = round(lease_s * 1000)
-        left, found = await self._call(scripts.FETCH, consumer, lease_ms, most)
+        left, lost, found = await self._call(scripts.FETCH, consumer, lease_ms, most)
+        if lost:
+            raise IdsLostError(self.name, lost)
         return [_entry(*one) for one in found], left
 
     async def renew(self, consumer: str, places: Sequence[str]) -> list[str]:
@@ -95,24 +138,29 @@ class Queue:
             for place, record in records
             for text in (
                 place,
+                record.id,
+                int(record.outcome is Outcome.FAILED),
                 msgspec.json.encode(record).decode(),
-                record.id if record.outcome is Outcome.FAILED else "",
             )
         ]
         await self._call(scripts.SETTLE, consumer, *args)
 
-    async def release(self, consumer: str, lease_s: float) -> int:
+    async def release(self, consumer: str) -> int:
         """Let others take over at once what the consumer still holds; how many that is."""
-        return int(await self._call(scripts.RELEASE, consumer, round(lease_s * 1000)))
+        return int(await self._call(scripts.RELEASE, consumer))
 
     async def status(self) -> Status:
-        ids, queued, outcomes, failed = self._keys
+        """Where the ids are. Raises QueueGoneError where part of the queue is lost."""
+        left, open_ids, settled, failed, outcomes, given, waiting = await self._call(scripts.STATUS)
         return Status(
-            left=await self._connection.ask(lambda redis: redis.xlen(ids)),
-            queued=await self._connection.ask(lambda redis: redis.scard(queued)),
-            outcomes=await self._connection.ask(lambda redis: redis.xlen(outcomes)),
-            failed=await self._connection.ask(lambda redis: redis.scard(failed)),
+            left=left,
+            queued=open_ids + settled,
+            outcomes=outcomes,
+            failed=failed,
             pending=await self._pending(),
+            settled=settled,
+            missing=max(open_ids - left, 0),
+            stranded=0 if waiting < 0 else max(left - given - waiting, 0),
         )
 
     async def outcomes(self, after: str | None = None) -> list[tuple[str, str]]:
@@ -132,6 +180,8 @@ class Queue:
         start = "-"
         while page := await self._pending_page(start):
             for one in page:
+                if one["consumer"] == scripts.RELEASED:
+                    continue
                 pending = found.setdefault(one["consumer"], Pending(one["consumer"]))
                 pending.entries += 1
                 pending.age_s = max(pending.age_s, one["time_since_delivered"] / 1000)
@@ -155,7 +205,7 @@ class Queue:
         try:
             return await answer
         except ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not any(word in str(error) for word in _GONE):
                 raise
             raise QueueGoneError(self.name) from error
 

@@ -12,7 +12,8 @@ import pytest
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
 from worker.cluster.connection import Connection
 from worker.cluster.consumer import Consumer, SharedLedger
-from worker.cluster.queue import Queue, QueueGoneError
+from worker.cluster.queue import IdsLostError, Queue, QueueGoneError
+from worker.cluster.queue_scripts import PARTS
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
 from worker.ledger import Ledger, Standing
@@ -86,8 +87,8 @@ async def test_a_settled_id_is_not_queued_again_and_a_failed_one_where_asked(que
     await consumer.take(8)
     await consumer.settle([record("done"), record("broken", Outcome.FAILED)])
     assert await queue.add(items("done", "broken")) == 0
-    assert await queue.add(items("done", "broken"), again=True) == 1
-    assert await queue.add(items("done", "broken"), again=True) == 0
+    assert await queue.add(items("done", "broken"), "again") == 1
+    assert await queue.add(items("done", "broken"), "again") == 0
     assert await consumer.take(8) == [Item("broken", 2, check_first=True)]
 
 
@@ -233,6 +234,98 @@ async def test_a_queue_that_is_gone_ends_the_run_and_nothing_of_it_is_sent(
     with pytest.raises(QueueGoneError, match="lost its data"):
         await consumer.take(8)
     assert not consumer.owns("a")
+
+
+async def lose(connection: Connection, queue: Queue, session_id: str) -> None:
+    """As a script that failed half way, or somebody's hand, would."""
+    key = queue._keys[0]
+    entries = await connection.ask(lambda redis: redis.xrange(key))
+    (place,) = [place for place, fields in entries if fields["id"] == session_id]
+    await connection.ask(lambda redis: redis.xdel(key, place))
+
+
+async def test_an_id_that_got_lost_is_told_and_put_back_once(
+    connection: Connection, queue: Queue
+) -> None:
+    await queue.add(items("a", "b"))
+    await lose(connection, queue, "a")
+    assert (await queue.status()).missing == 1
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    await consumer.settle([record("b")])
+    with pytest.raises(IdsLostError, match="1 id of it got lost"):
+        await consumer.take(8)
+    assert await queue.add(items("a", "b"), "repair") == 1
+    assert await queue.add(items("a", "b"), "repair") == 0
+    assert await shift_on(queue).take(8) == [Item("a", 1, check_first=True)]
+    assert (await queue.status()).adds_up
+
+
+async def test_an_id_whose_consumer_was_deleted_is_told_and_put_back(
+    connection: Connection, queue: Queue
+) -> None:
+    await queue.add(items("a", "b", "c"))
+    await shift_on(queue, "deleted", slots=1).take(8)
+    await shift_on(queue, "other", slots=1).take(8)
+    await connection.ask(
+        lambda redis: redis.xgroup_delconsumer(queue._keys[0], "workers", "deleted")
+    )
+    status = await queue.status()
+    assert (status.left, status.missing, status.stranded) == (3, 0, 1)
+    assert await queue.add(items("a", "b", "c"), "repair") == 1
+    assert await shift_on(queue).take(8) == [Item("c", 3), Item("a", 1, check_first=True)]
+    assert (await queue.status()).adds_up
+
+
+@pytest.mark.parametrize("part", ["ids", "queued", "settled"])
+async def test_a_queue_of_which_redis_has_lost_a_part_ends_every_run_on_it(
+    connection: Connection, queue: Queue, part: str
+) -> None:
+    await queue.add(items("a", "b"))
+    one, idle = shift_on(queue, "one"), shift_on(queue, "idle")
+    await one.take(8)
+    await connection.ask(lambda redis: redis.delete(queue._keys[PARTS.index(part)]))
+    said = "is gone, or part of it"
+    with pytest.raises(QueueGoneError, match=said):
+        await one.settle([record("a")])
+    with pytest.raises(QueueGoneError, match=said):
+        await idle.take(8)
+    with pytest.raises(QueueGoneError, match=said):
+        await idle.renew()
+    with pytest.raises(QueueGoneError, match=said):
+        await queue.add(items("c"))
+
+
+async def test_a_stream_that_is_lost_is_made_good_by_a_repair(
+    connection: Connection, queue: Queue
+) -> None:
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue, slots=1)
+    await consumer.take(8)
+    await consumer.settle([record("a")])
+    await connection.ask(lambda redis: redis.delete(queue._keys[0]))
+    assert await queue.add(items("a", "b"), "repair") == 1
+    assert await shift_on(queue).take(8) == [Item("b", 2, check_first=True)]
+
+
+async def test_outcomes_that_are_lost_are_told(connection: Connection, queue: Queue) -> None:
+    await queue.add(items("a"))
+    consumer = shift_on(queue)
+    await consumer.take(8)
+    await consumer.settle([record("a")])
+    assert (await queue.status()).adds_up
+    await connection.ask(lambda redis: redis.delete(queue._keys[PARTS.index("outcomes")]))
+    status = await queue.status()
+    assert (status.outcomes_lost, status.adds_up) == (1, False)
+
+
+async def test_what_was_handed_back_counts_as_with_no_run(queue: Queue) -> None:
+    await queue.add(items("a", "b"))
+    leaving = shift_on(queue, slots=1)
+    await leaving.take(8)
+    await leaving.hand_back()
+    status = await queue.status()
+    assert (status.left, status.pending) == (2, [])
 
 
 async def test_outcomes_can_be_read_on_from_where_one_was(queue: Queue) -> None:
