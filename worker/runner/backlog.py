@@ -64,7 +64,9 @@ class Backlog:
 
     @property
     def only_retries_left(self) -> bool:
-        return self.intake.ended and self._schedule.waiting == self.in_hand
+        """Whether nothing can go before the first retry: no more ids come, or there is no room."""
+        is_closed = self.intake.ended or not self._room_for_more()
+        return is_closed and self._schedule.waiting == self.in_hand
 
     @property
     def only_told_to_wait(self) -> bool:
@@ -160,11 +162,15 @@ class Backlog:
     async def _wait_for_room(self) -> int:
         """How many ids may be taken in: many at a time, so that the journal is synced seldom."""
         while not self._interrupted:
-            settling = min(len(self._settling), _MOST_SETTLING)
-            room = self._window - (self.in_hand - self._unsynced - settling)
-            is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._window
-            if is_synced and room >= max(1, self._window // 2):
+            room = self._room_for_more()
+            if room:
                 return room
             self._room.clear()
             await self._room.wait()
         return 0
+
+    def _room_for_more(self) -> int:
+        settling = min(len(self._settling), _MOST_SETTLING)
+        room = self._window - (self.in_hand - self._unsynced - settling)
+        is_synced = self._unsynced < _UNSYNCED_WINDOWS * self._window
+        return room if is_synced and room >= max(1, self._window // 2) else 0

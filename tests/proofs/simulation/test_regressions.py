@@ -37,3 +37,9 @@ def test_a_request_that_a_second_signal_cut_off_is_read_by_the_next_run() -> Non
             runs=(RunPlan(signals_s=(2.0, 4.0)),),
         )
     )
+
+
+def test_a_window_full_of_ids_that_are_to_wait_for_hours_ends_the_run() -> None:
+    throttled = SessionPlan("000000000000000000000001", treatments=("429_far",))
+    plans = (throttled, SessionPlan("000000000000000000000002"))
+    simulate(Scenario(seed=1, sessions=plans, runs=(RunPlan(),), concurrency=1, window=1))

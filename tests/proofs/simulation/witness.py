@@ -39,19 +39,20 @@ class Witness:
 
     def on_reply(self, reply: Reply, now: float) -> None:
         verdict = judge_check(reply)
+        self._measure(now)
         if isinstance(verdict, Transient | Throttled):
             self.longest_wait_s = max(self.longest_wait_s, verdict.retry_after_s or 0.0)
         if isinstance(verdict, Transient | Foreign):
             self.foreign_at_first += isinstance(verdict, Foreign) and not self.answers
             self.silent_since = min(self.silent_since, now)
-        else:
-            self.answers += 1
-            self.silent_since = _NEVER
-        if isinstance(verdict, Throttled):
-            self.throttled_since = min(self.throttled_since, now)
-        elif not isinstance(verdict, Transient | Foreign):
-            self.throttled_since = _NEVER
+            return
+        self.answers += 1
+        self.silent_since = _NEVER
+        is_throttled = isinstance(verdict, Throttled)
+        self.throttled_since = min(self.throttled_since, now) if is_throttled else _NEVER
         if isinstance(verdict, Refused) and verdict.http_status is not None:
             self.refusals.add(verdict.http_status)
+
+    def _measure(self, now: float) -> None:
         self.longest_silence_s = max(self.longest_silence_s, now - self.silent_since)
         self.longest_throttle_s = max(self.longest_throttle_s, now - self.throttled_since)
