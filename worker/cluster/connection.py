@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -51,11 +52,20 @@ _PASSING_CODES: Final = frozenset(
 """Answers that another time may be better, when somebody has mended what they tell of."""
 
 
-class Connection:
-    """Runs scripts and commands, and waits while Redis is away or has no room.
+@dataclass(eq=False)
+class _Call:
+    """Since when a call fails, and how long it waits before it is made again."""
 
-    `notify` is told when that begins (`OutageBegan`) and ends. Calls raise UnavailableError when it
-    has lasted `patience_s`; RefusedError where Redis refuses the password, the user or a command,
+    failing_since: float = math.inf
+    delay_s: float = _FIRST_DELAY_S
+
+
+class Connection:
+    """Runs scripts and commands, and waits while Redis is away, read-only or has no room.
+
+    `notify` is told when that begins (`OutageBegan`) and when nothing fails any more. Each call
+    has patience of its own: a Redis that goes on to answer others is of no use to it. It raises
+    UnavailableError when it has failed for `patience_s`; RefusedError where Redis refuses the password, the user or a command,
     or its certificate is not valid; UsageError where no Redis is at the address; ResponseError
     where a script fails for a reason of its own. The password is in no message.
     """
@@ -81,6 +91,7 @@ class Connection:
         )
         self._scripts: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._was_reached = False
+        self._failing: set[_Call] = set()
         self._down_since = math.inf
         self._down_s = 0.0
 
@@ -120,19 +131,25 @@ class Connection:
         return await self._persist(lambda: run(keys, args))
 
     async def _persist(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        delay_s = _FIRST_DELAY_S
-        while True:
-            try:
-                answer = await attempt()
-            except (RedisError, OSError, RuntimeError) as error:
-                self._bear(error, delay_s)
-            else:
-                self._recover()
-                return answer
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+        call = _Call()
+        try:
+            while True:
+                began_at = self._clock.now()
+                try:
+                    answer = await attempt()
+                except (RedisError, OSError, RuntimeError) as error:
+                    call.failing_since = min(call.failing_since, began_at)
+                    self._bear(call, error)
+                else:
+                    break
+                await asyncio.sleep(call.delay_s)
+                call.delay_s = min(call.delay_s * 2, _LONGEST_DELAY_S)
+        finally:
+            self._failing.discard(call)
+        self._recover()
+        return answer
 
-    def _bear(self, error: Exception, delay_s: float) -> None:
+    def _bear(self, call: _Call, error: Exception) -> None:
         """Take note of a failure that may pass; raises where it will not, or lasts too long."""
         fatal = self._fatal(error)
         if fatal is not None:
@@ -142,19 +159,22 @@ class Connection:
         now = self._clock.now()
         message = f"{self.name}: {error}".rstrip(".")
         shown = Error("redis_unavailable", message[:MAX_MESSAGE_LENGTH])
+        self._failing.add(call)
         if not self.is_down:
             self._down_since = now
-            self._notify(OutageBegan(REASON, 1, shown, delay_s, self._patience_s))
-        if now >= self._down_since + self._patience_s:
+            self._notify(OutageBegan(REASON, 1, shown, call.delay_s, self._patience_s))
+        failing_s = now - call.failing_since
+        if failing_s >= self._patience_s:
             raise UnavailableError(
-                f"Redis stayed unavailable for {format_duration(round(now - self._down_since))};"
+                f"Redis stayed unavailable for {format_duration(round(failing_s))};"
                 f" the last error was {shown.message}",
                 "Run the same command again when it is back: it goes on where this run stopped",
             ) from error
 
     def _recover(self) -> None:
+        """One call was answered: that ends an outage where no other call still fails."""
         self._was_reached = True
-        if self.is_down:
+        if self.is_down and not self._failing:
             seconds = self._clock.now() - self._down_since
             self._down_s += seconds
             self._down_since = math.inf

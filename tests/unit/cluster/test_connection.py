@@ -176,11 +176,53 @@ async def test_a_run_that_ends_does_not_wait_long(
 
 async def test_a_script_that_fails_by_itself_is_not_repeated(guarded: RedisServer) -> None:
     async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
-        with pytest.raises(ResponseError, match="WRONGTYPE"):
+        with pytest.raises(ResponseError, match="not an integer"):
+            await one.connection.call(
+                "redis.call('SET', KEYS[1], 'a') return redis.call('INCR', KEYS[1])", ["text"]
+            )
+    assert not one.events
+
+
+async def test_a_key_of_another_type_is_a_usage_error(guarded: RedisServer) -> None:
+    async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
+        with pytest.raises(UsageError, match="holds something else"):
             await one.connection.call(
                 "redis.call('SET', KEYS[1], 1) return redis.call('LPOP', KEYS[1])", ["text"]
             )
     assert not one.events
+
+
+WRITE = "return redis.call('SET', KEYS[1], 1)"
+
+
+async def test_a_need_that_is_refused_has_a_patience_of_its_own(tmp_path: Path) -> None:
+    """Reads are answered all the while, as by a replica."""
+    with redis_server(tmp_path, *SAFE) as server:
+        async with linked(server.url, patience_s=0.5) as one:
+            port = str(RedisServer(tmp_path).port)
+            await one.connection.ask(lambda redis: redis.replicaof("127.0.0.1", port))
+            writing = asyncio.create_task(one.connection.call(WRITE, ["key"]))
+            while not writing.done():
+                await one.connection.ask(lambda redis: redis.get("key"))
+                await asyncio.sleep(0.01)
+            with pytest.raises(UnavailableError, match="read only replica"):
+                await writing
+    assert [type(event) for event in one.events] == [OutageBegan]
+
+
+async def test_an_outage_has_ended_when_nothing_is_refused_any_more(tmp_path: Path) -> None:
+    with redis_server(tmp_path, *SAFE) as server:
+        async with linked(server.url) as one:
+            await one.connection.ask(lambda redis: redis.config_set("maxmemory", "1"))
+            writing = asyncio.create_task(one.connection.call(WRITE, ["key"]))
+            while not one.connection.is_down:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            await one.connection.ask(lambda redis: redis.get("key"))
+            assert one.connection.is_down
+            await one.connection.ask(lambda redis: redis.config_set("maxmemory", "0"))
+            await writing
+            assert not one.connection.is_down
+    assert [type(event) for event in one.events] == [OutageBegan, OutageEnded]
 
 
 @pytest.fixture(scope="module")
