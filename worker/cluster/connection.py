@@ -65,9 +65,10 @@ class Connection:
 
     `notify` is told when that begins (`OutageBegan`) and when nothing fails any more. Each call
     has patience of its own: a Redis that goes on to answer others is of no use to it. It raises
-    UnavailableError when it has failed for `patience_s`; RefusedError where Redis refuses the password, the user or a command,
-    or its certificate is not valid; UsageError where no Redis is at the address; ResponseError
-    where a script fails for a reason of its own. The password is in no message.
+    UnavailableError when it has failed for `patience_s`; RefusedError where Redis refuses the
+    password, the user or a command, or its certificate is not valid; UsageError where no Redis is
+    at the address, or a key is not ours; ResponseError where a script fails for a reason of its
+    own. The password is in no message.
     """
 
     def __init__(
@@ -133,21 +134,27 @@ class Connection:
     async def _persist(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
         call = _Call()
         try:
-            while True:
-                began_at = self._clock.now()
-                try:
-                    answer = await attempt()
-                except (RedisError, OSError, RuntimeError) as error:
-                    call.failing_since = min(call.failing_since, began_at)
-                    self._bear(call, error)
-                else:
-                    break
-                await asyncio.sleep(call.delay_s)
-                call.delay_s = min(call.delay_s * 2, _LONGEST_DELAY_S)
-        finally:
+            answer = await self._repeat(call, attempt)
+        except UnavailableError:
+            # What it needed is still not to be had, whatever other calls are answered.
+            raise
+        except BaseException:
             self._failing.discard(call)
+            raise
+        self._failing.discard(call)
         self._recover()
         return answer
+
+    async def _repeat(self, call: _Call, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            began_at = self._clock.now()
+            try:
+                return await attempt()
+            except (RedisError, OSError, RuntimeError) as error:
+                call.failing_since = min(call.failing_since, began_at)
+                self._bear(call, error)
+            await asyncio.sleep(call.delay_s)
+            call.delay_s = min(call.delay_s * 2, _LONGEST_DELAY_S)
 
     def _bear(self, call: _Call, error: Exception) -> None:
         """Take note of a failure that may pass; raises where it will not, or lasts too long."""
