@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.support.program import environment, run, started
+from tests.support.redis_server import needs_redis, redis_server
 from tests.support.sandbox_caller import until
 from worker.core.errors import ExitCode
 from worker.sandbox.config import OutageMode, SandboxConfig
@@ -93,6 +96,23 @@ async def test_an_outage_beyond_patience_ends_with_4() -> None:
     assert finished.code == ExitCode.UNAVAILABLE
     assert "stayed unavailable for longer than --patience" in finished.err
     assert "the API is away" in finished.err
+
+
+@needs_redis
+async def test_with_shared_it_takes_its_requests_from_the_common_budget(tmp_path: Path) -> None:
+    config = SandboxConfig(sessions=HELD, limit=0)
+    async with Sandbox(config) as server:
+        with redis_server(tmp_path) as redis:
+            shared = ("--shared", redis.url, "--account", "ours")
+            assert await found(server, *shared) == IDS[3::-1]
+            with contextlib.closing(Redis.from_url(redis.url)) as client:
+                assert client.keys("*") == [b"complete-sessions:{account:ours}:budget"]
+        finished = await run(
+            "find", *shared, "--base-url", server.url, env=environment(STOP_PATIENCE="0.3")
+        )
+    assert finished.code == ExitCode.UNAVAILABLE
+    assert "Redis is away" in finished.err
+    assert server.stats()["requests"]["total"] == 1
 
 
 async def test_a_list_that_is_refused_ends_with_3() -> None:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from worker.app.process.loop import loop_factory
-from worker.app.process.signals import stop_on_signals
-from worker.cli.options import SectionedCommand, config_option, given_flags, settings_options
+from worker.cli.asking import ASKING, load_access
+from worker.cli.options import SectionedCommand, config_option, settings_options
 from worker.cli.reading import print_text
 from worker.core.durations import parse_duration
-from worker.core.errors import UsageError, WorkerError
+from worker.core.errors import UsageError
 from worker.core.outcomes import is_valid_id
 from worker.core.secrets import shown
 from worker.core.text import count
 from worker.reading.sessions import ListedSession, milliseconds
 from worker.reading.walk import Span
-from worker.settings import ApiKey, Settings, load, load_key
+
+if TYPE_CHECKING:
+    from worker.reading.reader import Reader
 
 _STATUSES: Final = ("started", "processing", "complete", "abandoned", "cancelled")
 
@@ -90,7 +88,7 @@ def _duration(ctx: click.Context, param: click.Parameter, text: str) -> float:
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N sessions.")
 @click.option("--json", "as_json", is_flag=True, help="All that the list says, as JSON Lines.")
-@settings_options("api.base_url", "api.key_file", "pace.rate", "stop.patience")
+@settings_options(*ASKING)
 @config_option
 def find(
     *,
@@ -113,15 +111,17 @@ def find(
     Example, the nightly job without a file:
       complete-sessions find | complete-sessions run - --results night.results.jsonl
     """
-    settings = load(flags=given_flags(values), environ=os.environ, config=config).settings
-    key = load_key(settings, os.environ)
-    for warning in key.warnings:
-        click.echo(warning, err=True)
+    settings, key = load_access(values, config)
     updated_before = milliseconds(datetime.now(UTC)) - round(idle * 1000) if idle > 0 else None
     after = None if created_after is None else created_after - 1
     wanted = Wanted(frozenset(statuses), Span(after, created_before, updated_before), limit)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_until_signalled(_Finding(wanted, _line if as_json else _id), settings, key))
+    from worker.app.reading import read_to_end  # noqa: PLC0415 - the whole of aiohttp
+
+    finding = _Finding(wanted, _line if as_json else _id)
+    try:
+        read_to_end(finding.carry_out, settings, key, finding.tell)
+    finally:
+        finding.clear_progress()
 
 
 def _id(session: ListedSession) -> str:
@@ -130,25 +130,6 @@ def _id(session: ListedSession) -> str:
 
 def _line(session: ListedSession) -> str:
     return msgspec.json.encode(session.fields).decode() + "\n"
-
-
-async def _until_signalled(finding: _Finding, settings: Settings, key: ApiKey) -> None:
-    causes: list[WorkerError] = []
-    work = asyncio.ensure_future(finding.carry_out(settings, key))
-
-    def stop(cause: WorkerError) -> None:
-        causes.append(cause)
-        work.cancel()
-
-    with stop_on_signals(stop, stop):
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not causes:
-                raise
-            raise causes[0] from None
-        finally:
-            finding.clear_progress()
 
 
 class _Finding:
@@ -161,14 +142,11 @@ class _Finding:
         self._found = 0
         self._shows_progress = sys.stderr.isatty()
 
-    async def carry_out(self, settings: Settings, key: ApiKey) -> None:
-        from worker.app.reading import open_reader  # noqa: PLC0415 - the whole of aiohttp
-
-        async with open_reader(settings, key, self._tell, Random()) as reader:
-            async for sessions, _ in reader.pages(self._wanted.span):
-                self._print(sessions)
-                if self._found == self._wanted.limit:
-                    return
+    async def carry_out(self, reader: Reader) -> None:
+        async for sessions, _ in reader.pages(self._wanted.span):
+            self._print(sessions)
+            if self._found == self._wanted.limit:
+                return
 
     def _print(self, sessions: list[ListedSession]) -> None:
         self._seen += len(sessions)
@@ -187,6 +165,6 @@ class _Finding:
         if self._shows_progress:
             click.echo("\r\x1b[K", err=True, nl=False)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         self.clear_progress()
         click.echo(text, err=True)
