@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "report": "Show what a results log says, as a table, a page or JSON.",
     "ids": "Print ids by their latest outcome, to pipe into `run -`.",
     "find": "Print the ids of sessions that were begun and left, from the API's own list.",
+    "audit": "Hold what results logs say against the API's own account; changes nothing.",
     "explain": "Say what an exit code or an error type means, and what to do.",
     "enqueue": "Put ids into a queue, for `run --queue` on any number of machines.",
     "queue": "Show what is left in a queue, print its outcomes, or delete it.",

@@ -1,0 +1,152 @@
+"""`complete-sessions audit`: results logs, held against the API's own account of the sessions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from worker.app.audit import REMARKS, Audit, Disagreement, compare_with_api
+from worker.app.target import target_of
+from worker.cli.asking import ASKING, load_access
+from worker.cli.options import SectionedCommand, config_option, settings_options
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode, UsageError
+from worker.core.outcomes import ErrorType, Outcome, Record, is_valid_id
+from worker.core.target import Target
+from worker.core.text import count, visible
+from worker.reading.reader import Reader
+from worker.reading.statuses import StatusReader
+from worker.report.aggregation import Aggregator
+
+
+@click.command(cls=SectionedCommand, short_help="Hold results logs against the API's own account.")
+@logs_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
+@click.option(
+    "--ids",
+    "kind",
+    type=click.Choice([kind.value for kind in Disagreement]),
+    help="Print the ids that differ in this way, one a line, and nothing else.",
+)
+@settings_options(*ASKING)
+@config_option
+def audit(
+    *,
+    results: tuple[Path, ...],
+    as_json: bool,
+    kind: str | None,
+    config: Path | None,
+    **values: Any,
+) -> int:
+    """Compare every id's latest outcome in the logs RESULTS with what the API says of its session.
+
+    It changes nothing, and reads up to a thousand sessions with one request. The exit code is 0
+    where all agree, and 1 where not. lost: the log says processing, the API says started; gone: the
+    API knows no such session; ended: it was cancelled or abandoned; done: the log says failed, and
+    it was completed; found: the log says not_found, and it is there.
+
+    \b
+    Example, what was completed by the log alone:
+      complete-sessions audit night.results.jsonl --ids lost
+    """
+    if as_json and kind is not None:
+        raise UsageError("--json and --ids do not go together", "Leave one of them out")
+    settings, key = load_access(values, config)
+    outcomes = _outcomes(find_logs(results), target_of(settings, key))
+    from worker.app.reading import read_to_end  # noqa: PLC0415 - the whole of aiohttp
+
+    auditing = _Auditing(outcomes)
+    try:
+        result = read_to_end(auditing.carry_out, settings, key, auditing.tell)
+    finally:
+        auditing.clear_progress()
+    if as_json:
+        print_text(msgspec.json.encode(result).decode() + "\n")
+    elif kind is not None:
+        print_text("".join(f"{text}\n" for text in result.of(Disagreement(kind))))
+    else:
+        print_text(_table(result, settings.api.base_url))
+    return ExitCode.OK if result.agree == result.ids else ExitCode.SOME_FAILED
+
+
+def _outcomes(logs: list[Path], own: Target) -> dict[str, Outcome]:
+    """The latest outcome of every id that can be asked for."""
+    aggregator = Aggregator()
+    for path in logs:
+        aggregator.read(name_of(path), _of_target(path, Reading(path), own))
+    states = list(aggregator.states)
+    outcomes: dict[str, Outcome] = {}
+    for outcome in Outcome:
+        wanted = [
+            state.outcome is outcome and state.error_type != ErrorType.INVALID_ID
+            for state in states
+        ]
+        ids = filter(is_valid_id, aggregator.latest.ids(wanted.__getitem__))
+        outcomes |= dict.fromkeys(ids, outcome)
+    return outcomes
+
+
+def _of_target(path: Path, records: Iterable[Record], own: Target) -> Iterator[Record]:
+    """The records; raises UsageError at one of another API or another kind of key."""
+    known = {str(own), None}
+    for record in records:
+        if record.target not in known:
+            theirs = Target.parse(record.target or "")
+            if theirs is None or theirs.place != own.place:
+                raise UsageError(
+                    f"{visible(str(path))} holds what was sent to {visible(record.target or '')}, "
+                    f"and not to {own.base_url} with a {own.kind} key",
+                    "Give the --base-url and the key that it was made with",
+                )
+            known.add(record.target)
+        yield record
+
+
+class _Auditing:
+    """Asks the API, and on a terminal says how far it is."""
+
+    def __init__(self, outcomes: dict[str, Outcome]) -> None:
+        self._outcomes = outcomes
+        self._shows_progress = sys.stderr.isatty()
+
+    async def carry_out(self, reader: Reader) -> Audit:
+        statuses = StatusReader(reader, Clock(), self.tell)
+        result = await compare_with_api(self._outcomes, statuses, self._on_progress)
+        result.requests = reader.requests
+        return result
+
+    def _on_progress(self, compared: int) -> None:
+        if self._shows_progress:
+            text = f"compared {count(compared)} of {count(len(self._outcomes), 'id')}"
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
+
+    def clear_progress(self) -> None:
+        if self._shows_progress:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def tell(self, text: str) -> None:
+        self.clear_progress()
+        click.echo(text, err=True)
+
+
+def _table(result: Audit, base_url: str) -> str:
+    kinds = [kind for kind in Disagreement if kind is not Disagreement.UNREAD or result.unread]
+    width = max(len(count(len(result.of(kind)))) for kind in kinds)
+    requests = count(result.requests, "request")
+    agree = f"{count(result.agree)} agree, {count(result.ids - result.agree)} do not."
+    lines = [f"{count(result.ids, 'id')}, held against {base_url} with {requests}: {agree}", ""]
+    lines += [
+        f"  {kind:<6}  {count(len(result.of(kind))):>{width}}  {REMARKS[kind].meaning}"
+        for kind in kinds
+    ]
+    differ = [kind for kind in kinds if result.of(kind)]
+    if differ:
+        lines += ["", "What to do"]
+        lines += [f"  {kind}: {REMARKS[kind].what_to_do}" for kind in differ]
+    return "\n".join(lines) + "\n"
