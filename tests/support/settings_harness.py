@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from worker.core.errors import ExitCode, UsageError
-from worker.settings import Loaded, load
+from worker.settings import OPTION_BY_PATH, Loaded, load
 
 KEY = "live_R2tWdU1SSk5pZ3F4f3a9"
 
@@ -129,6 +129,9 @@ class Harness:
     def load(self, config: Path | None = None, **given: Any) -> Loaded:
         flags, environ = given.get("flags", {}), given.get("environ", {})
         return load(flags=flags, environ=environ, config=config, cwd=self.cwd)
+
+    def value(self, path: str, **given: Any) -> object:
+        return OPTION_BY_PATH[path].value_in(self.load(**given).settings)
 
     def attempt(self, config: Path | None = None, **given: Any) -> Loaded | UsageError:
         try:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import click
 
-from worker.app.paths import results_path
+from worker.app.paths import STDIN, RunFiles
 from worker.app.target import target_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
@@ -95,18 +95,17 @@ class Forecast:
         ]
 
 
-def rehearse(
-    source_name: str, settings: Settings, *, force: bool, shard: Shard | None = None
-) -> int:
+def rehearse(files: RunFiles, *, force: bool) -> int:
     """Print the forecast of a run; sends, locks and changes nothing."""
+    settings = files.settings
     key = _key(settings)
     rate = resolve_rate(settings.pace.rate, "unknown" if key is None else key.kind)
     target = None if key is None else target_of(settings, key)
-    results = results_path(source_name, settings, shard)
-    forecast = Forecast(settings.stop.limit, shard, check_first=settings.retry.check_first)
-    with closing(
-        open_source(source_name, format=settings.source.format, field=settings.source.field)
-    ) as source:
+    results = files.results()
+    forecast = Forecast(settings.stop.limit, files.shard, check_first=settings.retry.check_first)
+    written = settings.source
+    opened = open_source(files.source or STDIN, format=written.format, field=written.field)
+    with closing(opened) as source:
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
     for note in (*past.notes, *source.notes, *forecast.warnings):

@@ -1,73 +1,103 @@
-"""Where a run's results go, and which of its files must not be one."""
+"""Which files a run works with, and which of them must not be one."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
+import msgspec
+
+from worker.app.neighbours import refuse_other_parts, refuse_put_away
 from worker.core.errors import UsageError
 from worker.ledger.journal import JOURNAL_SUFFIX
-from worker.ledger.lines import trace_of
+from worker.ledger.lines import GZIP_MAGIC, trace_of
 from worker.ledger.results import TORN_SUFFIX
 from worker.settings import Settings
 from worker.sources import Shard
 
-STDIN = "-"
-_LONGEST_LINE = 1 << 20
-_is_put_away = re.compile(r"(\.\d{1,3}|-\d{8})?(\.(gz|bz2|xz|zst|old|bak))?").fullmatch
-"""Truthy for what tools that rotate, compress or copy put behind a log's name."""
+STDIN: Final = "-"
+_LINES_LOOKED_AT: Final = 10
+_LONGEST_LINE: Final = 1 << 20
 
 names_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
 """Whether a source can only be a stream, by its name alone."""
 
-
-def results_path(source: str, settings: Settings, shard: Shard | None = None) -> Path:
-    """The results log that the settings name, or the one beside the source: one for each shard.
-
-    Raises UsageError where there is none to find, or where it is the source itself.
-    """
-    results = settings.results or _beside(source, shard)
-    if _is_source(source, results):
-        raise UsageError(
-            f"{results} is the source and the results log at once",
-            "Name another results log with --results FILE",
-        )
-    _refuse_log_as_source(source)
-    _refuse_put_away(results)
-    return results
+_Named = tuple[str, str | Path]
+"""What a file is to a run, and its path, or `-` for whatever the standard input is."""
 
 
-def _refuse_log_as_source(source: str) -> None:
-    path = Path(source)
-    with suppress(OSError, ValueError):
-        if names_stream(source) or not path.is_file():
-            return
-        with path.open("rb") as file:
-            if trace_of(file.readline(_LONGEST_LINE).rstrip()) is not None:
-                raise UsageError(
-                    f"{source} is a results log, and no list of ids",
-                    f"Take ids out of it: complete-sessions ids {shlex.quote(source)} "
-                    "--outcome failed | complete-sessions run - --results FILE",
-                )
+class RunFiles(msgspec.Struct, frozen=True):
+    """What names the files of a run; `source` is None where a queue holds the ids."""
+
+    settings: Settings
+    source: str | None = None
+    shard: Shard | None = None
+    settings_file: Path | None = None
+
+    def results(self) -> Path:
+        """The results log that the settings name, or the one beside the source: one for each shard.
+
+        Raises UsageError where there is none to find, where it is another file of the run, and
+        where what another log beside it settled would be sent again.
+        """
+        results = self._log()
+        _refuse_one_of(self._inputs(), results, "results log", "--results")
+        _refuse_log_as_source(self.source)
+        refuse_put_away(results)
+        refuse_other_parts(results, self.shard)
+        return results
+
+    def check_metrics(self) -> None:
+        """Raise UsageError where the metrics file, which is replaced, is one that the run needs."""
+        if (metrics := self.settings.metrics_file) is not None:
+            needed = (*self._inputs(), *self._own())
+            _refuse_one_of(needed, metrics, "metrics file", "--metrics-file")
+
+    def _log(self) -> Path:
+        return self.settings.results or _beside(self.source or STDIN, self.shard)
+
+    def _inputs(self) -> Iterator[_Named]:
+        if self.source is not None:
+            yield "the source", STDIN if self.source == STDIN else Path(self.source)
+        if self.settings_file is not None:
+            yield "the settings file", self.settings_file
+        if self.settings.api.key_file is not None:
+            yield "the key file", self.settings.api.key_file
+
+    def _own(self) -> Iterator[_Named]:
+        # Where there can be no log the run will say so.
+        with suppress(UsageError, ValueError):
+            log = os.path.realpath(self._log())
+            yield "the results log", Path(log)
+            yield "the journal of the results log", Path(log + JOURNAL_SUFFIX)
+            yield "the torn end of the results log", Path(log + TORN_SUFFIX)
 
 
-def _refuse_put_away(results: Path) -> None:
-    """What settled the ids must not be overlooked because somebody has put it away."""
-    with suppress(OSError, ValueError):
-        if results.exists():
-            return
-        for each in sorted(results.parent.iterdir()):
-            begins, _, ending = each.name.partition(results.name)
-            if not begins and ending and _is_put_away(ending):
-                raise UsageError(
-                    f"there is no {results}, but {each} stands beside it: what it settled would be "
-                    "sent again",
-                    f"Put it back as {results}, uncompressed, or name another with --results",
-                )
+def _refuse_one_of(files: Iterable[_Named], path: Path, role: str, flag: str) -> None:
+    for name, other in files:
+        if _is_same(other, path):
+            raise UsageError(
+                f"{path} is {name} and the {role} at once", f"Name another {role} with {flag} FILE"
+            )
+
+
+def _is_same(one: str | Path, other: Path) -> bool:
+    """Whether both are one file, which need not be there yet."""
+    try:
+        if one == STDIN:
+            return os.path.samestat(os.fstat(0), other.stat())
+        if os.path.realpath(one) == os.path.realpath(other):
+            return True
+        return other.samefile(one)
+    except (OSError, ValueError):  # One of them does not exist, or cannot.
+        return False
 
 
 def _beside(source: str, shard: Shard | None) -> Path:
@@ -82,50 +112,22 @@ def _beside(source: str, shard: Shard | None) -> Path:
     return Path(source).with_suffix(f"{part}.results.jsonl")
 
 
-def check_metrics_path(source: str | None, settings: Settings, shard: Shard | None = None) -> None:
-    """Raise UsageError where the metrics file, which is replaced, is a file that the run needs."""
-    metrics = settings.metrics_file
-    if metrics is None:
-        return
-    if source is not None and _is_source(source, metrics):
-        raise _two_at_once(metrics, "the source")
-    for name, path in _own_files(source or STDIN, settings, shard):
-        if _is_same(metrics, path):
-            raise _two_at_once(metrics, name)
+def _refuse_log_as_source(source: str | None) -> None:
+    """A pipe is left to whoever made it: it may well hold records that somebody has chosen."""
+    path = Path("/dev/stdin" if source == STDIN else source or "")
+    with suppress(OSError, ValueError, EOFError):
+        if path.is_file() and _holds_record(path):
+            written = "FILE" if source == STDIN else shlex.quote(str(source))
+            raise UsageError(
+                f"{source} is a results log, and no list of ids",
+                f"Take ids out of it: complete-sessions ids {written} "
+                "--outcome failed | complete-sessions run - --results FILE",
+            )
 
 
-def _own_files(source: str, settings: Settings, shard: Shard | None) -> Iterator[tuple[str, Path]]:
-    if settings.api.key_file is not None:
-        yield "the key file", settings.api.key_file
-    # Where there can be no log the run will say so.
-    with suppress(UsageError, ValueError):
-        log = os.path.realpath(settings.results or _beside(source, shard))
-        yield "the results log", Path(log)
-        yield "the journal of the results log", Path(log + JOURNAL_SUFFIX)
-        yield "the torn end of the results log", Path(log + TORN_SUFFIX)
-
-
-def _two_at_once(metrics: Path, name: str) -> UsageError:
-    return UsageError(
-        f"{metrics} is {name} and the metrics file at once",
-        "Name another metrics file with --metrics-file FILE",
-    )
-
-
-def _is_source(source: str, path: Path) -> bool:
-    if source != STDIN:
-        return _is_same(Path(source), path)
-    try:
-        return os.path.samestat(os.fstat(0), path.stat())
-    except (OSError, ValueError):  # One of them does not exist, or cannot.
-        return False
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether both name one file, which need not be there yet."""
-    try:
-        if os.path.realpath(one) == os.path.realpath(other):
-            return True
-        return one.samefile(other)
-    except (OSError, ValueError):  # One of them does not exist, or cannot.
-        return False
+def _holds_record(path: Path) -> bool:
+    with path.open("rb") as raw:
+        is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        file = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+        lines = islice(iter(lambda: file.readline(_LONGEST_LINE), b""), _LINES_LOOKED_AT)
+        return any(trace_of(line.rstrip()) is not None for line in lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shlex
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.api.client import Client, check_environment
-from worker.app.paths import STDIN, check_metrics_path, results_path
+from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections
 from worker.app.process.loop import loop_factory
 from worker.app.process.signals import stop_on_signals
@@ -34,7 +33,7 @@ from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
 from worker.runner import EventDispatcher, Limits, MaxFailures, Policy, Runner
 from worker.settings import ApiKey, RenewableKey, Settings, resolve_rate
-from worker.sources import AsyncSource, Shard, ShardedSource, open_source
+from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
     from worker.cluster.consumer import Consumer
@@ -44,24 +43,26 @@ if TYPE_CHECKING:
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run was asked to do: `source` or `queue` says where its ids are.
+    """What a run was asked to do: `files.source` or `queue` says where its ids are.
 
     `progress` is None where the terminal decides.
     """
 
-    source: str | None
-    settings: Settings
+    files: RunFiles
     key: ApiKey
     queue: str | None = None
-    shard: Shard | None = None
     force: bool = False
     progress: bool | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def settings(self) -> Settings:
+        return self.files.settings
+
 
 def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
-    check_metrics_path(plan.source, plan.settings, plan.shard)
+    plan.files.check_metrics()
     check_environment(plan.settings.api.base_url)
     clock = Clock()
     screen = Screen(
@@ -120,14 +121,13 @@ class _Work(msgspec.Struct, frozen=True):
 
 def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
     settings = plan.settings
-    results = results_path(plan.source or STDIN, settings, plan.shard)
+    results = plan.files.results()
     allow_connections(settings.pace.concurrency)
     run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     for warning in plan.warnings:
         screen.warn(warning)
     with ExitStack() as stack:
         source = _source(plan, screen, stack)
-        was_there = os.path.exists(results)  # noqa: PTH110 - it never raises
         ledger = Ledger.open(results, run, force=plan.force, target=target_of(settings, plan.key))
         stack.callback(ledger.close)
         for note in ledger.notes:
@@ -139,21 +139,22 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         with asyncio.Runner(loop_factory=loop_factory()) as loop:
             finished = loop.run(_run_in_loop(work, screen))
     # What a pipe holds is known only once the log is open: a run that it ends leaves none behind.
-    if finished.exit_code is ExitCode.USAGE and not was_there:
-        Ledger.discard_empty(results)
+    if finished.exit_code is ExitCode.USAGE:
+        ledger.discard_empty()
     return finished
 
 
 def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | ShardedSource | None:
-    if plan.source is None:
+    files = plan.files
+    if files.source is None:
         return None
-    written = plan.settings.source
-    source = AsyncSource(open_source(plan.source, format=written.format, field=written.field))
+    written = files.settings.source
+    source = AsyncSource(open_source(files.source, format=written.format, field=written.field))
     stack.callback(_tell_notes, source, screen)
-    if plan.shard is None:
+    if files.shard is None:
         stack.callback(source.close)
         return source
-    part = ShardedSource(source, plan.shard)
+    part = ShardedSource(source, files.shard)
     stack.callback(part.close)
     stack.callback(lambda: screen.note(f"{part.passed_over} lines belong to other shards"))
     return part

@@ -15,7 +15,9 @@ import click
 import msgspec
 
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
+from worker.app.paths import RunFiles
 from worker.app.preflight import try_metrics, try_results, try_source
+from worker.app.target import target_of
 from worker.cli.options import (
     SectionedCommand,
     complete_file,
@@ -23,7 +25,7 @@ from worker.cli.options import (
     given_flags,
     settings_options,
 )
-from worker.cli.queue_options import queue_option
+from worker.cli.queue_options import queue_option, shard_option
 from worker.core.errors import (
     ExitCode,
     RefusedError,
@@ -34,8 +36,10 @@ from worker.core.errors import (
 from worker.core.explanations import explain_error
 from worker.core.outcomes import ErrorType
 from worker.core.secrets import redact
+from worker.core.target import Target
 from worker.core.text import visible
 from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
+from worker.sources.shard import Shard
 
 _MARK_WIDTH: Final = 8
 _SUBJECT_WIDTH: Final = 10
@@ -54,8 +58,15 @@ class Finding(msgspec.Struct, frozen=True):
 @click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
 @queue_option(required=False)
+@shard_option
 @config_option
-def check(source: str | None, queue: str | None, config: Path | None, **values: Any) -> int:
+def check(
+    source: str | None,
+    queue: str | None,
+    shard: Shard | None,
+    config: Path | None,
+    **values: Any,
+) -> int:
     """Try the settings, the key, the API and the files of a run, without changing anything.
 
     Settings are given as to `run`. With SOURCE it is tried too, and the results log beside it; with
@@ -65,7 +76,7 @@ def check(source: str | None, queue: str | None, config: Path | None, **values: 
     code = ExitCode.OK
     # A program that reads this, and does not show it, wants one line for each finding.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    for finding in _findings(source, queue, given_flags(values), config):
+    for finding in _findings(source, queue, shard, given_flags(values), config):
         click.echo("\n".join(_rows(finding, width)))
         if finding.error is not None and code is ExitCode.OK:
             code = finding.error.exit_code
@@ -91,7 +102,11 @@ def _row(mark: str, subject: str, text: str, width: int) -> str:
 
 
 def _findings(
-    source: str | None, queue: str | None, flags: dict[str, Any], config: Path | None
+    source: str | None,
+    queue: str | None,
+    shard: Shard | None,
+    flags: dict[str, Any],
+    config: Path | None,
 ) -> Iterator[Finding]:
     try:
         loaded = load(flags=flags, environ=os.environ, config=config)
@@ -108,18 +123,20 @@ def _findings(
         yield Finding("key", "", error)
     if key is not None:
         yield _try("API", lambda: asyncio.run(_ask(settings, key)))
+    files = RunFiles(settings, source, shard, loaded.file)
+    target = None if key is None else target_of(settings, key)
     if source is not None:
-        yield _try_source(source, settings, key)
-    yield _try("results", lambda: try_results(source, settings, key))
+        yield _try_source(source, files, target)
+    yield _try("results", lambda: try_results(files, target))
     if (metrics := settings.metrics_file) is not None:
-        yield _try("metrics", lambda: try_metrics(metrics, source, settings))
+        yield _try("metrics", lambda: try_metrics(metrics, files))
     if settings.shared.url is not None or queue is not None:
         yield _try_shared(settings, queue)
 
 
-def _try_source(source: str, settings: Settings, key: ApiKey | None) -> Finding:
+def _try_source(source: str, files: RunFiles, target: Target | None) -> Finding:
     try:
-        detail, notes = try_source(source, settings, key)
+        detail, notes = try_source(source, files, target)
     except WorkerError as error:
         return Finding("source", "", error)
     return Finding("source", detail, notes=notes)

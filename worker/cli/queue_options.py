@@ -1,4 +1,4 @@
-"""What the commands that use a queue have in common: their options, and the way to Redis."""
+"""What commands for several machines have in common: their options, and the way to Redis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -17,6 +17,7 @@ from worker.core.redis_url import secrets_of
 from worker.core.secrets import shown
 from worker.settings import Loaded, Settings, load
 from worker.settings.syntax import is_plain_name
+from worker.sources.shard import Shard
 
 if TYPE_CHECKING:
     from worker.cluster.queue import Queue
@@ -41,6 +42,21 @@ def _checked_name(ctx: click.Context, param: click.Parameter, name: str | None) 
             " 100 at most"
         )
     return name
+
+
+def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Shard | None:
+    try:
+        return None if text is None else Shard.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--shard is {shown(text or '')}; it must be {error}") from None
+
+
+shard_option: Final = click.option(
+    "--shard",
+    metavar="K/N",
+    callback=_parse_shard,
+    help="Only the K-th of N parts of SOURCE, by id.",
+)
 
 
 def warnings(loaded: Loaded) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from worker.cli.options import (
     SectionedCommand,
@@ -16,10 +17,10 @@ from worker.cli.options import (
     given_flags,
     settings_options,
 )
-from worker.cli.queue_options import queue_option, warnings
-from worker.core.errors import UsageError
-from worker.core.secrets import redact, shown
-from worker.settings import Settings, load, load_key, print_settings
+from worker.cli.queue_options import queue_option, shard_option, warnings
+from worker.core.errors import ExitCode, UsageError
+from worker.core.secrets import redact
+from worker.settings import Loaded, Settings, load, load_key, print_settings
 from worker.sources.shard import Shard
 
 _EPILOG = """
@@ -28,21 +29,12 @@ of the YAML settings and an environment variable; these have some more: see --pr
 """
 
 
-def _shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Shard | None:
-    try:
-        return None if text is None else Shard.parse(text)
-    except ValueError as error:
-        raise UsageError(f"--shard is {shown(text or '')}; it must be {error}") from None
-
-
 @click.command(cls=SectionedCommand, epilog=_EPILOG)
 @click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
 @config_option
 @queue_option(required=False)
-@click.option(
-    "--shard", metavar="K/N", callback=_shard, help="Only the K-th of N parts of SOURCE, by id."
-)
+@shard_option
 @click.option("--force", is_flag=True, help="Send settled ids again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
 @click.option(
@@ -57,18 +49,7 @@ def _shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Shar
     help="Show every setting and where it came from.",
 )
 def run(
-    *,
-    source: str | None,
-    config: Path | None,
-    queue: str | None,
-    shard: Shard | None,
-    force: bool,
-    dry_run: bool,
-    progress: bool | None,
-    verbose: bool,
-    quiet: bool,
-    wants_settings: bool,
-    **values: Any,
+    *, config: Path | None, verbose: bool, quiet: bool, wants_settings: bool, **values: Any
 ) -> int:
     """Complete every id in SOURCE, a file or `-` for standard input.
 
@@ -81,56 +62,78 @@ def run(
       complete-sessions run backlog.txt --until 06:00
       complete-sessions run --shared redis://db --queue june --results june.jsonl
     """
-    if verbose and quiet:
-        raise UsageError("-v and -q do not go together", "Leave one of them out")
-    flags = given_flags(values)
-    if verbose or quiet:
-        flags["log.level"] = "debug" if verbose else "warning"
+    asked = _Asked(**{name: values.pop(name) for name in _Asked.__struct_fields__})
+    flags = given_flags(values) | _log_level(verbose, quiet)
     loaded = load(flags=flags, environ=os.environ, config=config)
     if wants_settings:
-        with suppress(UsageError):
-            # Learned, so that it is shown nowhere: a path may hold it.
-            load_key(loaded.settings, os.environ)
-        click.echo(redact(print_settings(loaded)))
-        return 0
-    if queue is not None:
-        _check_queue(
-            loaded.settings,
-            source,
-            others={"--shard": shard, "--force": force, "--dry-run": dry_run},
-        )
-    elif source is None:
-        raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
-    elif dry_run:
+        return _show_settings(loaded)
+    _check_usage(asked, loaded.settings)
+    return _begin(asked, loaded)
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """The options that are no settings, by their parameters' names."""
+
+    source: str | None
+    queue: str | None
+    shard: Shard | None
+    force: bool
+    dry_run: bool
+    progress: bool | None
+
+
+def _log_level(verbose: bool, quiet: bool) -> dict[str, str]:
+    if verbose and quiet:
+        raise UsageError("-v and -q do not go together", "Leave one of them out")
+    if verbose or quiet:
+        return {"log.level": "debug" if verbose else "warning"}
+    return {}
+
+
+def _show_settings(loaded: Loaded) -> int:
+    with suppress(UsageError):
+        # Learned, so that it is shown nowhere: a path may hold it.
+        load_key(loaded.settings, os.environ)
+    click.echo(redact(print_settings(loaded)))
+    return ExitCode.OK
+
+
+def _begin(asked: _Asked, loaded: Loaded) -> int:
+    from worker.app.paths import RunFiles  # noqa: PLC0415 - imported where used
+
+    files = RunFiles(loaded.settings, asked.source, asked.shard, loaded.file)
+    if asked.dry_run:
         from worker.app.forecast import rehearse  # noqa: PLC0415 - imported where used
 
-        return rehearse(source, loaded.settings, force=force, shard=shard)
+        return rehearse(files, force=asked.force)
     key = load_key(loaded.settings, os.environ)
     from worker.app.run import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
 
     return carry_out(
         Plan(
-            source,
-            loaded.settings,
+            files,
             key,
-            queue=queue,
-            shard=shard,
-            force=force,
-            progress=progress,
+            queue=asked.queue,
+            force=asked.force,
+            progress=asked.progress,
             warnings=(*key.warnings, *warnings(loaded)),
         )
     )
 
 
-def _check_queue(settings: Settings, source: str | None, others: dict[str, object]) -> None:
-    """Raise UsageError for what does not go with --queue, or is missing for it."""
-    if source is not None:
+def _check_usage(asked: _Asked, settings: Settings) -> None:
+    """Raise UsageError for what does not go together, or is missing."""
+    if asked.queue is None:
+        if asked.source is None:
+            raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
+        return
+    if asked.source is not None:
         raise UsageError(
             "--queue and SOURCE were both given", "`enqueue SOURCE` adds ids to a queue"
         )
-    for option, value in others.items():
-        if value:
-            raise UsageError(f"{option} does not go with --queue", "It is for a SOURCE")
+    others = {"--shard": asked.shard, "--force": asked.force, "--dry-run": asked.dry_run}
+    for option in (option for option, value in others.items() if value):
+        raise UsageError(f"{option} does not go with --queue", "It is for a SOURCE")
     if settings.shared.url is None:
         raise UsageError("--queue was given without a Redis", "Say where it is with --shared URL")
     if settings.results is None:

@@ -53,6 +53,15 @@ class File:
     def status(self) -> FileStatus:
         return FileStatus.of(os.fstat(self._fd))
 
+    def mount(self) -> int:
+        """A number for the mount that the file is reached by; by the device where none is known."""
+        try:
+            lines = Path(f"/proc/self/fdinfo/{self._fd}").read_text().split("\n")
+        except OSError:
+            lines = []
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        return int(fields.get("mnt_id") or os.fstat(self._fd).st_dev)
+
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes; none at the end of the file."""
         return os.pread(self._fd, size, offset)
@@ -108,6 +117,20 @@ class Disk:
 
     def status(self, path: Path, *, follow_symlinks: bool = True) -> FileStatus:
         return FileStatus.of(path.stat(follow_symlinks=follow_symlinks))
+
+    def is_writable(self, path: Path) -> bool:
+        """Whether this process may write to a file, or make names in a directory: by its effective
+        user, not by the one who called it, for whom access(2) answers by default."""
+        needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
+        return os.access(path, needed, effective_ids=os.access in os.supports_effective_ids)
+
+    def is_mounted_alone(self, path: Path, file: File) -> bool:
+        """Whether the open file at `path` is a mount of its own, apart from its directory."""
+        directory = self.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return file.mount() != directory.mount()
+        finally:
+            directory.close()
 
     def open(self, path: Path, flags: int) -> File:
         """Open with the flags of `os.open`; a file that is made is its owner's alone."""

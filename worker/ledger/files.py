@@ -115,7 +115,8 @@ class AppendFile:
     """An open file that only this process may change, and only by whole, synced appends.
 
     After one failure every further append raises the same LedgerError: when a sync has failed, the
-    kernel may have dropped the data, and a second sync that succeeds would prove nothing.
+    kernel may have dropped the data, and a second sync that succeeds would prove nothing. The data
+    is cut off again; `is_unsure` where that failed, too.
     """
 
     def __init__(self, name: str, disk: Disk, path: Path, file: File) -> None:
@@ -124,6 +125,7 @@ class AppendFile:
         self._disk = disk
         self._file = file
         self._failure: LedgerError | None = None
+        self.is_unsure = False
         found = file.status()
         self._identity = found.identity
         self._size = found.size
@@ -165,12 +167,19 @@ class AppendFile:
             write_all(self._file, data)
             self._file.sync_data()
         except OSError:
-            # Best effort: a torn line that stays is mended when the file is opened again.
-            with suppress(OSError):
-                self._file.truncate(self._size)
-                self._file.sync_data()
+            self._cut_off_again()
             raise
         self._size += len(data)
+
+    def _cut_off_again(self) -> None:
+        """A torn line that stays is mended when the file is opened again."""
+        try:
+            self._file.truncate(self._size)
+        except OSError:
+            self.is_unsure = True
+        else:
+            with suppress(OSError):
+                self._file.sync_data()
 
     def _stat(self) -> FileStatus | None:
         with reported(f"look at the {self._name}", self.path), suppress(FileNotFoundError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -36,6 +36,8 @@ _TEMPORARY_SUFFIX: Final = ".tmp"
 _IDS_IN_ONE_WRITE: Final = 10_000
 _MAX_HEADER_BYTES: Final = 1000
 _USUAL_ID_LENGTH: Final = 24
+_UNSYNCED: Final = b" unsynced"
+"""Ends a line, which may be torn, once it is not sure that the run's outcomes are on disk."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -58,11 +60,13 @@ class Header(msgspec.Struct, frozen=True):
 
 class Left(msgspec.Struct, frozen=True):
     """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
-    that hold no id. `modified_at` is the time of its last change, in seconds since 1970."""
+    that hold no id. `modified_at` is the time of its last change, in seconds since 1970. With
+    `unsynced` the outcomes of its run may be lost, though the log shows them."""
 
     header: Header | None
     damaged: int
     modified_at: float
+    unsynced: bool = False
 
     @property
     def all_in_doubt(self) -> bool:
@@ -99,6 +103,17 @@ def read_journal(
             return _read(file, on_id)
         finally:
             file.close()
+
+
+def mark_unsynced(disk: Disk, path: Path) -> None:
+    """Let the next run trust no outcome of the run whose journal this is, if there is one.
+
+    It need not be synced: what a power cut would take away, it takes from the log as well.
+    """
+    with suppress(OSError, LedgerError):
+        file = open_regular(disk, path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        with closing(file):
+            write_all(file, _UNSYNCED + b"\n")
 
 
 def read_pid(disk: Disk, path: Path) -> int | None:
@@ -183,18 +198,20 @@ def _read(file: File, on_id: Callable[[str], None]) -> Left:
     first, _ = next(lines, (None, False))
     header = None if first is None else _header_of(first)
     ids = lines if first is None or header is not None else chain(((first, False),), lines)
-    damaged, length = 0, _USUAL_ID_LENGTH
+    damaged, length, unsynced = 0, _USUAL_ID_LENGTH, False
     for line, torn in ids:
+        is_marked = line.endswith(_UNSYNCED)
+        unsynced = unsynced or is_marked
         # An editor may have put \r or blanks there.
-        text = line.strip().decode("utf-8", "replace")
-        if torn and len(text) != length:
+        text = line.removesuffix(_UNSYNCED).strip().decode("utf-8", "replace")
+        if (torn or is_marked) and len(text) != length:
             continue  # Cut off while it was written: it was never synced, and so never sent.
         if is_valid_id(text):
             on_id(text)
             length = len(text)
         elif not torn:
             damaged += 1
-    return Left(header, damaged, file.status().modified_at)
+    return Left(header, damaged, file.status().modified_at, unsynced)
 
 
 def _lines_of(file: File) -> Iterator[tuple[bytes, bool]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -15,13 +14,11 @@ import msgspec
 from worker.core.errors import LedgerError, LockedError
 from worker.core.outcomes import Record
 from worker.core.target import Target
-from worker.ledger.disk import Disk, File
-from worker.ledger.files import open_regular, read_from_start, reported
-from worker.ledger.journal import Header, Journal, journal_path, read_pid
+from worker.ledger.disk import Disk
+from worker.ledger.journal import journal_path, mark_unsynced
 from worker.ledger.lines import encode_line
-from worker.ledger.lock import holder, open_locked
-from worker.ledger.past import Asked, Past, recall
-from worker.ledger.results import ResultsLog, locate, refuse_foreign
+from worker.ledger.opening import Opened, open_files, preview, probe, remove_if_empty
+from worker.ledger.past import Asked, Past
 
 _Args = TypeVarTuple("_Args")
 _DISK: Final = Disk()
@@ -41,20 +38,16 @@ class Ledger(Past):
     leaves reading, writing and syncing to `writer`, which does one thing after the other.
     """
 
-    def __init__(
-        self,
-        past: Past,
-        log: ResultsLog,
-        journal: Journal,
-        writer: Executor,
-        target: Target | None,
-    ) -> None:
+    def __init__(self, opened: Opened, disk: Disk, writer: Executor, target: Target | None) -> None:
+        past = opened.past
         super().__init__(
             past.memory, past.notes, past.recovered, past.settled, past.doubt_since, past.routine
         )
-        self.path = log.path
-        self._log = log
-        self._journal = journal
+        self.path = opened.log.path
+        self._disk = disk
+        self._log = opened.log
+        self._journal = opened.journal
+        self._is_new = opened.is_new
         self._writer = writer
         self._target = None if target is None else str(target)
         self._lines: list[bytes] = []
@@ -92,33 +85,8 @@ class Ledger(Past):
         Raises LockedError where another run holds the log, LedgerError where it or the journal
         cannot be used, UsageError where the log is that of another target.
         """
-        asked = Asked(force, target)
-        path = locate(disk, results)
-        journal_file = journal_path(path)
-        file = open_locked(disk, path, lambda: read_pid(disk, journal_file))
-        try:
-            log = ResultsLog(disk, path, file)
-            changed_at = _changed_at(file)
-            repairs = log.repair()
-            notes = _note_on_names(log) + repairs
-            past = recall(
-                disk,
-                log.blocks(),
-                path,
-                notes,
-                asked=asked,
-                log_changed_at=changed_at,
-                alone=True,
-            )
-            past.routine = past.routine.union(repairs)
-            header = Header.of_this_process(
-                run, past.memory.log_lines, all_in_doubt=past.memory.all_in_doubt
-            )
-            journal = Journal(disk, journal_file, header, past.memory.pending_ids())
-        except BaseException:
-            file.close()
-            raise
-        return cls(past, log, journal, writer or _thread(), target)
+        opened = open_files(disk, results, run, Asked(force, target))
+        return cls(opened, disk, writer or _thread(), target)
 
     @staticmethod
     def preview(
@@ -133,47 +101,24 @@ class Ledger(Past):
         Raises LedgerError where `open` would for the path, or where log or journal are unreadable,
         and UsageError where the log is that of another target.
         """
-        asked = Asked(force, target)
-        path = locate(disk, results)
-        journal_file = journal_path(path)
-        with reported("read the results log", path, advice=""):
-            try:
-                file = open_regular(disk, path, os.O_RDONLY)
-            except FileNotFoundError:
-                return recall(disk, (), path, [], asked=asked, log_changed_at=None, alone=False)
-            try:
-                refuse_foreign(file, path)
-                notes = _note_on_holder(file, lambda: read_pid(disk, journal_file))
-                blocks = read_from_start(file)
-                return recall(
-                    disk,
-                    blocks,
-                    path,
-                    notes,
-                    asked=asked,
-                    log_changed_at=_changed_at(file),
-                    alone=False,
-                )
-            finally:
-                file.close()
+        return preview(disk, results, Asked(force, target))
 
     @staticmethod
-    def discard_empty(results: Path) -> None:
-        """Take an empty log away, unless another run holds it: for a run that was refused.
+    def probe(results: Path, *, target: Target | None = None, disk: Disk = _DISK) -> Path:
+        """The path of the log, after a trial of what `open` needs; makes and changes nothing.
+
+        Raises what `open` would, as far as that shows.
+        """
+        return probe(disk, results, Asked(target=target))
+
+    def discard_empty(self) -> None:
+        """Take the log away again, after `finish`, if this run made it and nothing came into it.
 
         Raises LedgerError where that fails.
         """
-        path = locate(_DISK, results)
-        with suppress(LockedError):
-            file = open_locked(_DISK, path, lambda: None)
-            try:
-                # Under the lock: whoever opens it meanwhile finds that the name is gone, and makes
-                # a log of its own.
-                if file.status().size == 0:
-                    with reported("remove the empty results log", path):
-                        _DISK.remove(path)
-            finally:
-                file.close()
+        if self._is_new:
+            with suppress(LockedError):
+                remove_if_empty(self._disk, self.path)
 
     def owns(self, id: str) -> bool:
         """Always: the lock on the log keeps other runs away from its ids."""
@@ -290,13 +235,21 @@ class Ledger(Past):
         if self._closed:
             return
         try:
-            await self._in_writer(self._log.append, b"".join(lines))
+            await self._in_writer(self._write, b"".join(lines))
         except BaseException as error:
             self._failure = error
             raise
         for record in records:
             self.memory.record(record.id)
         self._on_durable(records)
+
+    def _write(self, lines: bytes) -> None:
+        try:
+            self._log.append(lines)
+        except LedgerError:
+            if self._log.is_unsure:
+                mark_unsynced(self._disk, journal_path(self.path))
+            raise
 
     async def _in_writer(self, act: Callable[[*_Args], None], *args: *_Args) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writer, act, *args)
@@ -327,24 +280,3 @@ def _thread() -> Executor:
 
 def _nobody(records: Sequence[Record]) -> None:
     """Outcomes that are on disk before anybody serves are told to nobody."""
-
-
-def _changed_at(log: File) -> float | None:
-    """When the log last changed; None for one that was only just made."""
-    found = log.status()
-    return found.modified_at if found.size else None
-
-
-def _note_on_names(log: ResultsLog) -> list[str]:
-    names = log.names()
-    if names == 1:
-        return []
-    return [f"The results log has {names} names (hard links), and its journal is found by one only"]
-
-
-def _note_on_holder(file: File, pid_hint: Callable[[], int | None]) -> list[str]:
-    with suppress(OSError):  # A run will say that there can be no lock.
-        if file.is_locked():
-            who = holder(pid_hint())
-            return [f"{who} holds the results log now: what it does is not foreseen here"]
-    return []

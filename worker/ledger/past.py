@@ -96,8 +96,11 @@ _ALL_IN_DOUBT: Final = (
 )
 
 
+_UNSYNCED: Final = "The disk failed to take what the last run wrote: all that it sent is read again"
+
+
 def _dead_run(left: Left | None) -> DeadRun | None:
-    if left is None or left.header is None:
+    if left is None or left.header is None or left.unsynced:
         return None
     return DeadRun(left.header.run, left.header.log_lines)
 
@@ -115,7 +118,7 @@ def _note_on_run(left: Left, pending: int) -> str:
 
 
 def _notes_on_damage(left: Left) -> list[str]:
-    notes = []
+    notes = [_UNSYNCED] if left.unsynced else []
     if left.header is None:
         notes.append("The journal has no readable header: every id in it counts as in doubt")
     if left.damaged:

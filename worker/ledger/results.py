@@ -81,6 +81,16 @@ class ResultsLog(AppendFile):
     def __init__(self, disk: Disk, path: Path, file: File) -> None:
         super().__init__("results log", disk, path, file)
 
+    def sync(self) -> None:
+        """Raises LedgerError where this is no log, or where not all of it is sure to be on disk.
+
+        Lines of a run that was killed may be in the page cache only. What they settle leaves the
+        journal next, so they must not be lost to a power cut after that.
+        """
+        with reported("sync the results log", self.path):
+            refuse_foreign(self._file, self.path)
+            self._file.sync()
+
     def repair(self) -> list[str]:
         """Make the last line end in a newline, so that nothing is glued to it; says what was done.
 
@@ -88,10 +98,6 @@ class ResultsLog(AppendFile):
         among it, is saved beside the log before it is cut off.
         """
         with reported("repair the results log", self.path):
-            refuse_foreign(self._file, self.path)
-            # Lines of a run that was killed may be in the page cache only. What they settle leaves
-            # the journal next, so they must not be lost to a power cut after that.
-            self._file.sync()
             start = self._last_line_start()
             if start == self._size:
                 return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -36,10 +36,11 @@ _UNQUOTED_ADVICE: Final = "In a password write %2F for /, %3F for ?, %23 for # a
 
 class Loaded(msgspec.Struct, frozen=True):
     """Settings, and where each came from by its dotted path: "default", the settings file's name,
-    the environment variable's, or the flag's."""
+    the environment variable's, or the flag's. `file` is the settings file that was read."""
 
     settings: Settings
     origins: dict[str, str]
+    file: Path | None = None
 
 
 def load(
@@ -55,11 +56,12 @@ def load(
     config/worker.yaml is read where it stands in `cwd` (the working directory). UsageError for
     whatever is not right in any of the sources, be it overruled by another or not.
     """
+    file = _file(config, cwd or Path())
     values = {option.path: option.default for option in OPTIONS}
     origins = dict.fromkeys(values, DEFAULT_ORIGIN)
     strengths = dict.fromkeys(values, 0)
     weakest_first = (
-        _in_file(config, cwd or Path()),
+        () if file is None else given_in_file(file, str(config or DEFAULT_CONFIG)),
         given_in_environment(environ),
         given_in_flags(flags),
     )
@@ -70,14 +72,13 @@ def load(
     if strengths["pace.concurrency"] > strengths["pace.window"]:
         _widen_window(values, origins)
     _check_order(values, origins)
-    return Loaded(msgspec.convert(_nested(values), Settings), origins)
+    return Loaded(msgspec.convert(_nested(values), Settings), origins, file)
 
 
-def _in_file(config: Path | None, cwd: Path) -> Iterator[Given]:
+def _file(config: Path | None, cwd: Path) -> Path | None:
     if config is not None:
-        yield from given_in_file(cwd / config, str(config))
-    elif may_exist(cwd / DEFAULT_CONFIG):
-        yield from given_in_file(cwd / DEFAULT_CONFIG, DEFAULT_CONFIG)
+        return cwd / config
+    return cwd / DEFAULT_CONFIG if may_exist(cwd / DEFAULT_CONFIG) else None
 
 
 def _parse(given: Given) -> Any:

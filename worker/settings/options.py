@@ -77,7 +77,7 @@ OPTIONS: Final = (
     Option(
         "api.key_file",
         "--api-key-file",
-        syntax.key_file(),
+        syntax.or_none(syntax.key_file()),
         "File that holds the API key; without it the key is taken from COMPLYCUBE_API_KEY.",
     ),
     Option(
@@ -107,7 +107,7 @@ OPTIONS: Final = (
     Option(
         "results",
         "--results",
-        syntax.file(),
+        syntax.or_none(syntax.file()),
         "The results log, appended to; by default SOURCE with the suffix .results.jsonl.",
     ),
     Option(
@@ -257,7 +257,7 @@ OPTIONS: Final = (
     Option(
         "metrics_file",
         "--metrics-file",
-        syntax.file(),
+        syntax.or_none(syntax.file()),
         "Prometheus textfile, replaced atomically, written also when the run fails.",
     ),
 )

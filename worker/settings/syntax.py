@@ -52,8 +52,10 @@ def or_none(syntax: Syntax) -> Syntax:
             return None
         try:
             return syntax.parse(text)
-        except ValueError:
-            raise ValueError(allowed) from None
+        except ValueError as error:
+            if syntax.is_secret or str(error) == syntax.allowed:
+                raise ValueError(allowed) from None
+            raise
 
     return msgspec.structs.replace(syntax, allowed=allowed, parse=parse, null=True)
 
@@ -222,10 +224,11 @@ def file() -> Syntax:
             raise ValueError(f"{allowed}; there is no such home directory") from None
 
     def show(path: Path) -> str:
-        # `./-` is a file, and `-` alone is none.
-        return "./-" if path == Path("-") else str(path)
+        # `./-` is a file, and `-` alone is none; so it is with `none`.
+        text = str(path)
+        return f"./{text}" if text == "-" or text.casefold() in _NONE else text
 
-    return Syntax(allowed=allowed, parse=parse, show=show, metavar="FILE", null=True)
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="FILE")
 
 
 def key_file() -> Syntax:

@@ -60,9 +60,8 @@ MUTANTS: Final = (
         "a dead run's lines are not synced before they settle ids",
         "what leaves the journal is on disk in the log",
         _RESULTS,
-        "            # the journal next, so they must not be lost to a power cut after that.\n"
-        "            self._file.sync()\n",
-        "            # the journal next, so they must not be lost to a power cut after that.\n",
+        "            refuse_foreign(self._file, self.path)\n            self._file.sync()\n",
+        "            refuse_foreign(self._file, self.path)\n",
         _OF_LEDGER,
     ),
     Mutant(
@@ -77,9 +76,9 @@ MUTANTS: Final = (
         "outcomes count before they are written",
         "an outcome counts once its line is on disk",
         _LEDGER,
-        '        try:\n            await self._in_writer(self._log.append, b"".join(lines))\n',
+        '        try:\n            await self._in_writer(self._write, b"".join(lines))\n',
         "        try:\n            self._on_durable(records)\n"
-        '            await self._in_writer(self._log.append, b"".join(lines))\n',
+        '            await self._in_writer(self._write, b"".join(lines))\n',
         _OF_LEDGER,
     ),
     Mutant(

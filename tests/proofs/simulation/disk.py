@@ -113,6 +113,10 @@ class SimulatedDisk(Disk):
     def is_directory(self, path: Path) -> bool:
         return path == Path("/logs")
 
+    def is_mounted_alone(self, path: Path, file: File) -> bool:
+        del path, file
+        return False
+
     def status(self, path: Path, *, follow_symlinks: bool = True) -> FileStatus:
         del follow_symlinks
         return _status(self._find(path))

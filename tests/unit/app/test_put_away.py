@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from tests.support.ledgers import A, record
-from worker.app.paths import results_path
+from tests.support.program import run, shell
+from worker.app.paths import RunFiles
 from worker.core.errors import UsageError
 from worker.ledger.lines import encode_line
 from worker.settings import Settings
@@ -17,9 +19,21 @@ def test_a_results_log_given_as_the_source_is_refused_and_the_way_is_named(tmp_p
     log = tmp_path / "old.results.jsonl"
     log.write_bytes(encode_line(record(A)))
     with pytest.raises(UsageError, match="is a results log") as caught:
-        results_path(str(log), Settings())
+        RunFiles(Settings(), str(log)).results()
     assert f"complete-sessions ids {log}" in caught.value.advice
     assert "run -" in caught.value.advice
+
+
+async def test_it_is_one_too_if_it_is_compressed_or_the_standard_input(tmp_path: Path) -> None:
+    line = encode_line(record(A))
+    log = tmp_path / "old.jsonl"
+    log.write_bytes(b"spoilt\n" + line)
+    packed = tmp_path / "old.results.jsonl.gz"
+    packed.write_bytes(gzip.compress(line))
+    with pytest.raises(UsageError, match="is a results log"):
+        RunFiles(Settings(), str(packed)).results()
+    done = await run("run", "-", "--results", tmp_path / "new.jsonl", program=shell(f"<{log}"))
+    assert (done.code, "is a results log" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("ending", [".gz", ".1", ".2.gz", "-20261126", "-20261126.xz", ".bak"])
@@ -27,12 +41,12 @@ def test_a_log_that_was_put_away_is_not_overlooked(tmp_path: Path, ending: str) 
     source, log = tmp_path / "backlog.txt", tmp_path / "backlog.results.jsonl"
     log.with_name(log.name + ending).touch()
     with pytest.raises(UsageError, match="stands beside it"):
-        results_path(str(source), Settings())
+        RunFiles(Settings(), str(source)).results()
     log.touch()
-    assert results_path(str(source), Settings()) == log
+    assert RunFiles(Settings(), str(source)).results() == log
 
 
 @pytest.mark.parametrize("name", ["x.txt", "backlog.results.jsonl.torn", "other.results.jsonl.gz"])
 def test_other_files_beside_it_do_not_matter(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    results_path(str(tmp_path / "backlog.txt"), Settings())
+    RunFiles(Settings(), str(tmp_path / "backlog.txt")).results()

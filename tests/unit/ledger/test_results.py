@@ -45,6 +45,7 @@ def open_log(path: Path) -> ResultsLog:
 def repair(path: Path) -> list[str]:
     log = open_log(path)
     try:
+        log.sync()
         return log.repair()
     finally:
         log.close()

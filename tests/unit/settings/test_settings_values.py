@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.settings_harness import FLAGS, KEY, OTHERS, Harness
+from tests.support.settings_harness import FLAGS, KEY, OTHERS, Harness, as_yaml
 from worker.core.errors import UsageError
 from worker.settings import (
     OPTION_BY_PATH,
+    OPTIONS,
     Loaded,
 )
 
@@ -63,6 +64,34 @@ class TestValues:
         assert text[:40] in error
         assert "must be " in error
         assert len(error) < 300
+
+    @pytest.mark.parametrize("none", ["none", "NONE", "null"])
+    @pytest.mark.parametrize("path", [option.path for option in OPTIONS if option.syntax.null])
+    def test_none_takes_any_optional_setting_away(
+        self, harness: Harness, path: str, none: str
+    ) -> None:
+        option = OPTION_BY_PATH[path]
+        given = OTHERS[path][0]
+        stronger: list[dict[str, object]] = [
+            {"environ": {option.env: none}},
+            {"flags": {path: none}},
+        ]
+        harness.write(as_yaml(path, given))
+        assert harness.value(path) is not None
+        for source in stronger:
+            assert harness.value(path, **source) is None
+        assert harness.value(path, environ={option.env: given}, flags={path: none}) is None
+        harness.write(as_yaml(path, none))
+        assert harness.value(path) is None
+
+    def test_whatever_may_be_absent_is_optional(self) -> None:
+        for option in OPTIONS:
+            assert option.syntax.null or option.default is not None
+
+    def test_a_file_may_be_called_none(self, harness: Harness) -> None:
+        harness.write("results: ./none\n")
+        assert harness.value("results") == Path("none")
+        assert OPTION_BY_PATH["results"].text_of(Path("none")) == "./none"
 
     def test_a_message_says_everything(self, harness: Harness) -> None:
         assert harness.error(flags={"pace.rate": "fast"}) == (

@@ -64,9 +64,9 @@ async def test_a_sharded_source_gives_its_own_ids_and_counts_the_others(tmp_path
 
 
 def test_shards_on_one_disk_have_a_results_log_each() -> None:
-    from worker.app.paths import results_path
+    from worker.app.paths import RunFiles
 
-    path = results_path("in/backlog.csv", Settings(), Shard(3, 8))
+    path = RunFiles(Settings(), "in/backlog.csv", Shard(3, 8)).results()
     assert path == Path("in/backlog.3-of-8.results.jsonl")
 
 

@@ -1,0 +1,73 @@
+"""Logs beside the one that a run is to write: what they settled must not be sent again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from worker.core.errors import UsageError
+from worker.ledger.journal import JOURNAL_SUFFIX
+from worker.sources import Shard
+
+_PUT_AWAY: Final = r"(\.\d{1,3}|-\d{8})?(\.(gz|bz2|xz|zst|old|bak))?"
+"""What tools that rotate, compress or copy put behind a log's name."""
+_is_put_away: Final = re.compile(_PUT_AWAY).fullmatch
+_match_log: Final = re.compile(
+    rf"(?P<stem>.*?)(\.(?P<number>[1-9]\d*)-of-(?P<parts>[1-9]\d*))?\.results\.jsonl{_PUT_AWAY}",
+    re.DOTALL,
+).fullmatch
+"""The names that a run gives to its logs, whole or in parts."""
+
+
+def refuse_put_away(results: Path) -> None:
+    """Raise UsageError where the log is missing, and one that somebody has put away is there."""
+    with suppress(OSError, ValueError):
+        if results.exists():
+            return
+        for each in _in_order(results.parent):
+            begins, _, ending = each.name.partition(results.name)
+            if not begins and ending and _is_put_away(ending):
+                raise UsageError(
+                    f"there is no {results}, but {each} stands beside it: what it settled would be "
+                    "sent again",
+                    f"Put it back as {results}, uncompressed, or name another with --results",
+                )
+
+
+def refuse_other_parts(results: Path, shard: Shard | None) -> None:
+    """Raise UsageError where another run has shared the source out in other parts, or in none.
+
+    That can be told only where both logs have the names that runs give them.
+    """
+    own = _match_log(results.name)
+    if own is None:
+        return
+    parts = None if shard is None else str(shard.parts)
+    with suppress(OSError, ValueError):
+        for each in _in_order(results.parent):
+            other = _match_log(each.name)
+            if other is None or other["stem"] != own["stem"] or other["parts"] == parts:
+                continue
+            if each.name != results.name and _holds_something(each):
+                raise _shared_out_otherwise(each, results, other["parts"])
+
+
+def _shared_out_otherwise(other: Path, results: Path, parts: str | None) -> UsageError:
+    before = "without --shard" if parts is None else f"with --shard K/{parts}"
+    return UsageError(
+        f"{other} stands beside {results}: what a run {before} settled would be sent again",
+        f"Go on {before}, or let each new log begin with all that the old ones hold "
+        "(cat OLD... > NEW), and move those elsewhere",
+    )
+
+
+def _holds_something(log: Path) -> bool:
+    """A run that came to nothing leaves an empty log, and no journal."""
+    return log.stat().st_size > 0 or log.with_name(log.name + JOURNAL_SUFFIX).exists()
+
+
+def _in_order(directory: Path) -> Iterator[Path]:
+    return iter(sorted(directory.iterdir()))
