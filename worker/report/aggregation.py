@@ -17,7 +17,9 @@ from worker.report.timeline import Bin, RunTrace
 
 MAX_FAILURES: Final = 5_000
 DETAILED_RUNS: Final = 6
+OTHER_TARGETS: Final = "(others)"
 _MAX_EXAMPLES = 4
+_MAX_TARGETS = 50
 
 
 class Failure(NamedTuple):
@@ -70,6 +72,7 @@ class Aggregator:
         self._detailed: list[RunTrace] = []
         self.states = States()
         self.latest = Latest()
+        self.targets: Counter[str] = Counter()
 
     def read(self, name: str, records: Iterable[Record]) -> LogTrace:
         """Take in a log's records, in their order."""
@@ -95,10 +98,18 @@ class Aggregator:
             key = pack_id(record.id)
             latest.states[key] = number
             run.add(record, number)
+            self._count_target(record.target)
             if record.error is not None:
                 log.shelf.put(key, number, states[number].error_type or "", record)
             elif log.shelf.failures:
                 log.shelf.failures.pop(key, None)
+
+    def _count_target(self, target: str | None) -> None:
+        """Count a line by where it was sent, if it says so; many targets in one."""
+        if target is None:
+            return
+        is_kept = target in self.targets or len(self.targets) < _MAX_TARGETS
+        self.targets[target if is_kept else OTHER_TARGETS] += 1
 
     def _begin_run(self, log: LogTrace, name: str) -> RunTrace:
         _keep_detail_of_newest(log.detailed)

@@ -109,6 +109,12 @@ class Report(msgspec.Struct, frozen=True):
     checks: int
     attempts: dict[int, int]
     latency_ms: Percentiles
+    targets: dict[str, int]
+
+    @property
+    def target_rows(self) -> list[tuple[str, int]]:
+        """Lines by where they were sent, if not all were sent to one place with one key."""
+        return list(self.targets.items()) if len(self.targets) > 1 else []
 
     @property
     def log_rows(self) -> list[LogSummary]:
@@ -128,6 +134,7 @@ def summarise(aggregator: Aggregator) -> Report:
         checks=sum(run.checks for run in aggregator.runs),
         attempts=_in_order(sum((run.attempts for run in aggregator.runs), Counter())),
         latency_ms=_percentiles(total.latency_ms),
+        targets=dict(aggregator.targets.most_common()),
     )
 
 

@@ -47,6 +47,8 @@ def blocks(report: Report) -> Iterator[Block]:
     """A report's parts in their order; every text is printable, foreign text too."""
     yield headline(report)
     yield _outcomes_table(report)
+    if report.target_rows:
+        yield _targets_table(report)
     if report.runs:
         yield _runs_table(report)
     if report.errors:
@@ -105,6 +107,12 @@ _OUTCOME_COLUMNS = (
 
 def _outcome_cells(counts: Counts) -> list[str]:
     return [count(counts.processing), count(counts.not_found), count(counts.failed)]
+
+
+def _targets_table(report: Report) -> Table:
+    columns = (Column("base URL, kind and fingerprint of the key"), Column("lines", True))
+    rows = [[shorten(visible(name), 100), count(lines)] for name, lines in report.target_rows]
+    return Table("Targets", columns, rows)
 
 
 def _runs_table(report: Report) -> Table:

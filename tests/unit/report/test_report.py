@@ -315,6 +315,24 @@ def test_several_logs_are_shown_each_and_in_total(tmp_path: Path) -> None:
     ]
 
 
+def test_targets_are_shown_where_there_are_several() -> None:
+    real, rehearsal = "https://api.test/v1 live 5d0c91aa", "http://127.0.0.1:8080/v1 test 00c0ffee"
+    sent = [record(hex_id(number), target=real) for number in range(3)]
+    rest = [record(hex_id(9), target=rehearsal), record(hex_id(10))]
+    assert report_of(sent, rest).targets == {real: 3, rehearsal: 1}
+    shown = render_plain(report_of(sent, rest))
+    rows = dict(line.strip().rsplit(maxsplit=1) for line in shown.splitlines() if "//" in line)
+    assert rows == {real: "3", rehearsal: "1"}
+    assert real not in render_plain(report_of(sent))
+
+
+def test_targets_without_end_are_put_together() -> None:
+    records = [record(hex_id(number), target=f"http://{number}") for number in range(1000)]
+    targets = report_of(records).targets
+    assert sum(targets.values()) == 1000
+    assert len(targets) < 100
+
+
 def test_log_that_is_given_twice_is_read_once(tmp_path: Path) -> None:
     log = write_log(tmp_path / "a", record())
     (tmp_path / "b").symlink_to(log)
@@ -333,7 +351,8 @@ def test_json_has_its_documented_keys(tmp_path: Path) -> None:
     log = write_log(tmp_path / "a", record(), record(hex_id(2), "failed", "timeout"))
     made = json.loads(invoke(report, "--json", log).stdout)
     assert list(made) == [
-        *("logs", "total", "runs", "errors", "requests", "checks", "attempts", "latency_ms")
+        *("logs", "total", "runs", "errors", "requests", "checks", "attempts", "latency_ms"),
+        "targets",
     ]
     assert made["total"]["ids"] == {"total": 2, "processing": 1, "not_found": 0, "failed": 1}
     assert made["runs"][0]["errors"] == {"timeout": 1}

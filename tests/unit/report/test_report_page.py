@@ -345,3 +345,12 @@ def test_page_is_made_without_a_word_where_home_cannot_be_written(tmp_path: Path
     done = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert re.fullmatch(r"wrote .*p\.html \(.*\)\n", done.stderr)
+
+
+def test_targets_are_shown_where_there_are_several() -> None:
+    places = ["https://api.test/v1 live 5d0c91aa", HOSTILE]
+    logs = [[record(hex_id(1), target=place)] for place in places]
+    page = Page(render(*logs))
+    assert places[0] in page.text("th")
+    assert "script>alert(1)" in page.text("th")
+    assert places[0] not in Page(render(logs[0])).text("th")
