@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from itertools import pairwise
 from typing import Any
 
@@ -13,10 +14,19 @@ from tests.support.virtual_time import VirtualClock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event
 from worker.core.outcomes import Error
-from worker.pacing.pacer import Pacer, Signal
+from worker.pacing.pacer import Pacer
+from worker.pacing.permits import Permit
 
 DOWN = Error("connect_failed", "connection refused")
 TOO_MANY = Error("rate_limit_exceeded", "Too many requests")
+
+
+class Signal(Enum):
+    """What becomes of a request."""
+
+    ANSWERED = "answered"
+    THROTTLED = "throttled"
+    FAILED = "failed"
 
 
 class Harness:
@@ -35,24 +45,26 @@ class Harness:
             notify=self.told.append,
         )
 
-    async def permit(self) -> float:
+    async def permit(self) -> Permit:
         granted = await self.pacer.permit()
         assert granted is not None
-        assert granted == self.clock.now()
+        assert granted.at == self.clock.now()
         return granted
 
-    def permit_at_once(self) -> float | None:
-        return self.pacer.permit_at_once(self.clock.now())
-
-    def hear(self, signal: Signal, sent_at: float, retry_after_s: float | None = None) -> None:
-        error = {Signal.FAILED: DOWN, Signal.THROTTLED: TOO_MANY}.get(signal)
-        self.pacer.heard(signal, sent_at=sent_at, retry_after_s=retry_after_s, error=error)
+    def tell(self, signal: Signal, permit: Permit, retry_after_s: float | None = None) -> None:
+        match signal:
+            case Signal.ANSWERED:
+                self.pacer.answered(permit)
+            case Signal.THROTTLED:
+                self.pacer.throttled(permit, error=TOO_MANY, retry_after_s=retry_after_s)
+            case Signal.FAILED:
+                self.pacer.failed(permit, error=DOWN, retry_after_s=retry_after_s)
 
     async def send(self, signal: Signal, retry_after_s: float | None = None) -> float:
         """One request that is answered at once; when it left."""
         granted = await self.permit()
-        self.hear(signal, granted, retry_after_s)
-        return granted
+        self.tell(signal, granted, retry_after_s)
+        return granted.at
 
     async def send_many(self, signal: Signal, count: int) -> list[float]:
         return [await self.send(signal) for _ in range(count)]
@@ -71,17 +83,17 @@ class Harness:
         """Many at once; `answer` says how long an answer takes and what it is. When each left."""
         free, sent, under_way = asyncio.Semaphore(slots), [], set()
 
-        async def request(granted: float, latency_s: float, signal: Signal) -> None:
+        async def request(granted: Permit, latency_s: float, signal: Signal) -> None:
             await asyncio.sleep(latency_s)
-            self.hear(signal, granted)
+            self.tell(signal, granted)
             free.release()
 
         try:
             for _ in range(requests):
                 await free.acquire()
                 granted = await self.permit()
-                latency_s, signal = answer(granted)
-                sent.append((granted, signal))
+                latency_s, signal = answer(granted.at)
+                sent.append((granted.at, signal))
                 under_way.add(asyncio.create_task(request(granted, latency_s, signal)))
         finally:
             await asyncio.gather(*under_way)

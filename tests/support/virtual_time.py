@@ -32,10 +32,12 @@ class _JumpingSelector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.turns = 0
         self.threads_at_work = 0
         self._real = selectors.DefaultSelector()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.turns += 1
         if self.threads_at_work:
             # Time stands still while a thread works: how long it takes must not matter.
             return self._real.select(0 if timeout == 0 else None)
@@ -69,6 +71,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    @property
+    def turns(self) -> int:
+        """How often the loop went round."""
+        return self._jumping.turns
 
     def skip(self, seconds: float) -> None:
         """Let time pass in which nothing runs."""
@@ -106,6 +113,13 @@ class VirtualClock(Clock):
 
     def utc(self) -> datetime:
         return EPOCH + timedelta(seconds=self.now())
+
+
+def turns() -> int:
+    """How often the running virtual loop went round so far."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.turns
 
 
 @contextmanager

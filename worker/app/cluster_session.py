@@ -34,13 +34,13 @@ class ClusterSession:
     def __init__(
         self, connection: Connection, settings: Settings, key: ApiKey, member: str, clock: Clock
     ):
-        from worker.cluster.budget import Budget, SharedPacer, default_account  # noqa: PLC0415
+        from worker.cluster.budget import Budget, default_account, shared_pacer  # noqa: PLC0415
 
         account = settings.shared.account or default_account(key.reveal())
         self._connection = connection
         self._settings = settings
         self._member = member
-        self.pacer = partial(SharedPacer, Budget(connection, account, member, clock))
+        self.pacer = partial(shared_pacer, Budget(connection, account, member, clock))
         """What makes the run's pacer, from the arguments of any pacer."""
 
     async def work_on(self, name: str, log: Ledger) -> tuple[Consumer, SharedLedger]:

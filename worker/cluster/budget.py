@@ -85,6 +85,10 @@ class Budget:
         self._telling: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """End a wait for a permit, now and from now on."""
         self._stopped.set()
@@ -156,72 +160,61 @@ class Budget:
             task.exception()
 
 
-async def _sure() -> bool:
-    return True
+class AccountPermits:
+    """The account's permits for one run, as its pacer takes them.
 
-
-class SharedPacer(Pacer):
-    """A pacer whose permits are the account's as well: its own word first, then the budget's.
-
-    `is_sure` is asked after that; where it says no, the permit has become too old to be used.
+    `is_sure` is asked after each: where it says no, the permit has become too old to be used.
     """
 
     def __init__(
-        self,
-        budget: Budget,
-        rate: float,
-        *,
-        notify: Callable[[Event], None],
-        is_sure: Callable[[], Awaitable[bool]] = _sure,
-        **options: Any,
+        self, budget: Budget, rate: SharedRate, is_sure: Callable[[], Awaitable[bool]] | None
     ) -> None:
-        def tell(event: Event) -> None:
-            budget.notice(event)
-            notify(event)
-
-        self._rate = SharedRate(rate, budget.cut)
-        super().__init__(rate, notify=tell, adaptive=self._rate, **options)
         self._budget = budget
+        self._rate = rate
         self._is_sure = is_sure
-        self._held_up_s = 0.0
-        self._asked_at_s: tuple[float, float] | None = None
-        self._pass_own_throttler = self._pass_throttler
-        self._pass_throttler = self._pass_both
+
+    async def take(self) -> None:
+        """Wait for a permit, or until `stop`. Raises UnavailableError where Redis stays away."""
+        try:
+            await self._budget.take(self._rate)
+            while self._is_sure is not None and not await self._is_sure():
+                await self._budget.take(self._rate)
+        except UnavailableError:
+            # A run that ends needs no permit: what it ends for is not this.
+            if not self._budget.is_stopped:
+                raise
 
     def stop(self) -> None:
-        super().stop()
+        """End a `take` that waits, now and from now on."""
         self._budget.stop()
 
     @property
     def paused_s(self) -> float:
-        return super().paused_s + self._held_up_s + self._held_up_now_s()
+        """Seconds for which there was no permit for this run, so far."""
+        return self._budget.paused_s
 
     def pause(self, now: float) -> Pause | None:
-        return super().pause(now) or self._budget.pause(now)
+        """Why there is none at the moment; None where nothing is in the way."""
+        return self._budget.pause(now)
 
-    def permit_at_once(self, now: float) -> float | None:
-        """Never: a permit of the account has to be asked for."""
-        del now
-        return None
 
-    async def _pass_both(self) -> None:
-        await self._pass_own_throttler()
-        self._asked_at_s = super().paused_s, self._budget.paused_s
-        try:
-            await self._budget.take(self._rate)
-            while not await self._is_sure():
-                await self._budget.take(self._rate)
-        except UnavailableError:
-            # A run that ends needs no permit: what it ends for is not this.
-            if not self._stopped:
-                raise
-        finally:
-            self._held_up_s += self._held_up_now_s()
-            self._asked_at_s = None
+def shared_pacer(
+    budget: Budget,
+    rate: float,
+    *,
+    notify: Callable[[Event], None],
+    is_sure: Callable[[], Awaitable[bool]] | None = None,
+    **options: Any,
+) -> Pacer:
+    """A pacer whose permits are the account's as well: its own word first, then the budget's.
 
-    def _held_up_now_s(self) -> float:
-        """For how long the permit that is asked for was held up, if this run was not anyway."""
-        if self._asked_at_s is None:
-            return 0.0
-        own_s, shared_s = self._asked_at_s
-        return max(self._budget.paused_s - shared_s - (super().paused_s - own_s), 0.0)
+    `is_sure` is that of `AccountPermits`; `options` are the pacer's.
+    """
+
+    def tell(event: Event) -> None:
+        budget.notice(event)
+        notify(event)
+
+    shared_rate = SharedRate(rate, budget.cut)
+    permits = AccountPermits(budget, shared_rate, is_sure)
+    return Pacer(rate, notify=tell, adaptive=shared_rate, shared=permits, **options)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Coroutine
-from enum import Enum
 from typing import Final
 
 from asyncio_throttle.throttler import Throttler
@@ -14,39 +14,33 @@ from worker.core.clock import Clock
 from worker.core.events import Event, Pause
 from worker.core.outcomes import Error
 from worker.pacing.adaptive import AdaptiveRate
-from worker.pacing.breaker import Breaker
+from worker.pacing.breaker import Rules
 from worker.pacing.burst_probe import BurstProbe
-from worker.pacing.gate import Gate
+from worker.pacing.outages import Outages
+from worker.pacing.permits import Permit, Permits
 from worker.pacing.spacing import Spacing
 
 THROTTLED_AFTER: Final = 5
-"""Round trips in a row that brought 429s and no success close the gate for everyone."""
+"""Round trips in a row that brought 429s and no success pause everyone. Found by
+`test_when_the_quota_ends_in_full_run_few_requests_are_wasted`."""
 
 _RETRY_INTERVAL_S: Final = 0.001
 
 _TIMER_STEP_S: Final = 0.001
 """Event loops round timers to whole milliseconds. To be late by one each time would cost 1 % of
-10/s: the timer is set for so much earlier, and the rest is slept through."""
+10/s: the timer is set for so much earlier, and the rest is slept through. Found by
+`test_requests_leave_evenly_spaced_from_the_first_one_on`."""
 
-
-class Signal(Enum):
-    """What a request taught about the API.
-
-    ANSWERED is any real answer, a 404 or 400 included; THROTTLED is a 429; FAILED is a failure
-    that may pass.
-    """
-
-    ANSWERED = "answered"
-    THROTTLED = "throttled"
-    FAILED = "failed"
+_log: Final = logging.getLogger(__name__)
 
 
 class Pacer:
     """Says when the next request may leave: no more than `rate` a second, in any second.
 
-    Every permit must be followed by one `heard` or one `release`: while a probe is under way no
-    other permit is granted. Times are seconds of `clock`. `notify` is told of `OutageBegan`,
-    `ProbeFailed` and `OutageEnded`, from within `heard`. `first_probe` is the burst_probe's.
+    What became of each permit must be told by one of `answered`, `throttled`, `failed` and
+    `release`: while a probe is under way no other permit is granted. Times are seconds of `clock`.
+    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, from within those calls.
+    `first_probe` is the burst probe's; `shared` gives permits that are needed beside the own ones.
     """
 
     def __init__(
@@ -62,6 +56,7 @@ class Pacer:
         patience_s: float = 900.0,
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
+        shared: Permits | None = None,
         notify: Callable[[Event], None],
     ) -> None:
         limit = max(1, math.floor(rate))
@@ -72,20 +67,22 @@ class Pacer:
         self._spacing = Spacing(self._adaptive, BurstProbe(limit, first_probe))
         throttler = Throttler(limit, limit / rate, _RETRY_INTERVAL_S)
         self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
-        outage = Breaker(outage_after, backoff_initial_s, backoff_max_s, patience_s)
-        throttle = Breaker(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s)
-        self._outage = Gate("outage", outage, notify)
-        self._throttle = Gate("throttled", throttle, notify)
-        self._gates = (self._outage, self._throttle)
-        self._paused_at = math.inf
-        self._paused_s = 0.0
+        self._shared = shared
+        self._outages = Outages(
+            Rules(outage_after, backoff_initial_s, backoff_max_s, patience_s),
+            Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
+            notify,
+        )
+        self._pauses = _Pauses()
+        self._granted = 0
         self._stopped = False
         self._wake = asyncio.Event()
 
-    async def permit(self) -> float | None:
-        """Wait until a request may leave; the time at which it may, or None after `stop`.
+    async def permit(self) -> Permit | None:
+        """Wait until a request may leave; None after `stop`.
 
-        One task at a time may call this. Raises UnavailableError when patience has ended.
+        One task at a time may call this. It does not suspend where a request may leave at once.
+        Raises UnavailableError when patience has ended.
         """
         while not self._stopped:
             now = self._clock.now()
@@ -94,101 +91,75 @@ class Pacer:
                 await self._park(now, due)
                 continue
             await self._pass_throttler()
+            if self._shared is not None:
+                await self._take_shared(self._shared)
             now = self._clock.now()
-            # The throttler may have taken a while: much may have been heard meanwhile.
+            # That may have taken a while: much may have been learnt meanwhile.
             if self._may_leave(now):
                 return self._grant(now)
         return None
 
-    def permit_at_once(self, now: float) -> float | None:
-        """A permit as from `permit`, where one is to be had without waiting; else None.
-
-        Never to be called while somebody waits in `permit`.
-        """
-        if self._stopped or self._paused_at != math.inf:
-            return None
-        if self._spacing.next_at(now) > now or not self._passes_throttler():
-            return None
-        self._spacing.left(now)
-        return now
-
-    def _passes_throttler(self) -> bool:
-        """Whether the throttler lets a request through now: then it does not suspend."""
-        passage = self._pass_throttler()
-        try:
-            passage.send(None)
-        except StopIteration:
-            return True
-        passage.close()
-        return False
-
-    def heard(
-        self,
-        signal: Signal,
-        *,
-        sent_at: float,
-        retry_after_s: float | None = None,
-        error: Error | None = None,
-    ) -> None:
-        """Learn from the result of the request whose permit was granted at `sent_at`."""
-        if signal is Signal.ANSWERED:
-            self._spacing.answered(sent_at)
-            if not self._is_troubled:
-                return
+    def answered(self, permit: Permit) -> None:
+        """The request had any real answer, a 404 or 400 included."""
+        self._spacing.answered(permit.at)
+        if self._outages.are_untroubled:
+            return
         now = self._clock.now()
-        at_least_s = retry_after_s or 0.0
-        if signal is Signal.ANSWERED:
-            self._outage.succeeded(now)
-            self._throttle.succeeded(now, sent_at=sent_at)
-        elif signal is Signal.THROTTLED:
-            self._outage.succeeded(now)
-            # A volley counts once. A probe counts always, and says nothing of the rate.
-            if self._throttle.breaker.is_open or self._spacing.throttled(now, sent_at):
-                self._throttle.failed(now, at_least_s, sent_at, error)
-        else:
-            self._outage.failed(now, at_least_s, sent_at, error)
-            # A probe that failed for another reason did not open the gate either.
-            if self._throttle.breaker.probing:
-                self._throttle.failed(now, at_least_s, sent_at, error)
-        self._note_pause(now)
-        self._wake.set()
+        self._outages.on_answer(permit.number, now)
+        self._go_on(now)
 
-    def release(self) -> None:
-        """The last permit was not used after all."""
-        for gate in self._gates:
-            gate.breaker.abandon_probe()
+    def throttled(
+        self, permit: Permit, *, error: Error, retry_after_s: float | None = None
+    ) -> None:
+        """The request was answered 429; `retry_after_s` is what the server asked to wait."""
+        now, outages = self._clock.now(), self._outages
+        # A volley counts once. A probe counts always, and says nothing of the rate.
+        is_news = outages.is_throttled or self._spacing.throttled(now, permit.at)
+        outages.on_throttled(permit.number, now, retry_after_s or 0.0, error, is_news=is_news)
+        self._go_on(now)
+
+    def failed(self, permit: Permit, *, error: Error, retry_after_s: float | None = None) -> None:
+        """The request failed in a way that may pass; `retry_after_s` as in `throttled`."""
+        now = self._clock.now()
+        self._outages.on_failure(permit.number, now, retry_after_s or 0.0, error)
+        self._go_on(now)
+
+    def release(self, permit: Permit) -> None:
+        """The request was not sent after all."""
+        _log.debug("permit %d was not used", permit.number)
+        self._outages.abandon_probe(permit.number)
         self._wake.set()
 
     def stop(self) -> None:
         """Grant nothing any more, to a waiting caller either."""
         self._stopped = True
         self._wake.set()
+        if self._shared is not None:
+            self._shared.stop()
 
     def check_patience(self, now: float) -> None:
         """Raise UnavailableError where there is nothing left to wait for."""
-        for gate in self._gates:
-            if now >= gate.breaker.gives_up_at:
-                raise gate.give_up()
+        self._outages.check_patience(now)
 
     @property
     def last_probe_at(self) -> float:
         """When patience ends for the failures in a row that there are; inf where there are none."""
-        return min(gate.breaker.deadline for gate in self._gates)
+        return self._outages.last_probe_at
 
     @property
     def gives_up_at(self) -> float:
         """When patience ends; inf while no breaker is open, and while a probe is under way."""
-        return min(gate.breaker.gives_up_at for gate in self._gates)
+        return self._outages.gives_up_at
 
     @property
     def is_paused(self) -> bool:
         """Whether nothing but probes may leave."""
-        return self._paused_at != math.inf
+        return self._outages.is_open
 
     @property
     def outage_open(self) -> bool:
         """Whether the API is taken to be down: failures are then nobody's own."""
-        return self._outage.breaker.is_open
+        return self._outages.is_down
 
     @property
     def rate_allowed(self) -> float:
@@ -198,19 +169,20 @@ class Pacer:
     @property
     def paused_s(self) -> float:
         """Seconds in which nothing but probes left, so far."""
-        return self._paused_s + max(self._clock.now() - self._paused_at, 0.0)
+        shared_s = 0.0 if self._shared is None else self._shared.paused_s
+        return self._pauses.total_s(self._clock.now(), shared_s)
 
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment; None where nothing holds the run up."""
-        for gate in self._gates:
-            if gate.breaker.is_open:
-                left_s = 0.0 if gate.breaker.probing else gate.breaker.reopens_at - now
-                return Pause(gate.reason, max(left_s, 0.0))
-        return None
+        own = self._outages.pause(now)
+        return own if own is not None or self._shared is None else self._shared.pause(now)
 
-    @property
-    def _is_troubled(self) -> bool:
-        return self._outage.breaker.failures > 0 or self._throttle.breaker.failures > 0
+    async def _take_shared(self, shared: Permits) -> None:
+        self._pauses.begin_shared(self._clock.now(), shared.paused_s)
+        try:
+            await shared.take()
+        finally:
+            self._pauses.end_shared(self._clock.now(), shared.paused_s)
 
     async def _park(self, now: float, due: float) -> None:
         timer = due - _TIMER_STEP_S
@@ -222,6 +194,7 @@ class Pacer:
             self._clock.nap(due - now)
 
     async def _wait(self, until: float) -> None:
+        _log.debug("nothing leaves for %.3f s", until - self._clock.now())
         await self._clock.wait(self._wake, None if until == math.inf else until)
         self._wake.clear()
 
@@ -230,30 +203,69 @@ class Pacer:
 
     def _due(self, now: float) -> float:
         due = self._spacing.next_at(now)
-        if self._paused_at == math.inf:
-            return due
-        for gate in self._gates:
-            if gate.breaker.probing:
-                return math.inf
-            if gate.breaker.exhausted:
-                raise gate.give_up()
-            due = max(due, gate.breaker.reopens_at)
-        return due
+        return max(due, self._outages.next_at()) if self._outages.is_open else due
 
-    def _grant(self, now: float) -> float:
+    def _grant(self, now: float) -> Permit:
         self._spacing.left(now)
-        if self.is_paused:
-            for gate in self._gates:
-                if gate.breaker.is_open:
-                    gate.breaker.begin_probe(now)
-        return now
+        self._granted += 1
+        if self._outages.is_open:
+            self._outages.probe(self._granted)
+        return Permit(self._granted, now)
 
-    def _note_pause(self, now: float) -> None:
-        is_paused = any(gate.breaker.is_open for gate in self._gates)
-        if is_paused and not self.is_paused:
-            self._paused_at = now
-            self._adaptive.pause(now)
-        elif self.is_paused and not is_paused:
-            self._paused_s += now - self._paused_at
-            self._paused_at = math.inf
-            self._adaptive.resume(now)
+    def _go_on(self, now: float) -> None:
+        """Note whether a pause began or ended, and let whoever waits look again."""
+        is_open = self._outages.is_open
+        if is_open != self._pauses.is_own:
+            if is_open:
+                self._pauses.begin(now)
+                self._adaptive.pause(now)
+            else:
+                self._pauses.end(now)
+                self._adaptive.resume(now)
+        self._wake.set()
+
+
+class _Pauses:
+    """How long nothing but probes left: the run's own pauses, and those of what it shares.
+
+    What holds the run up twice counts once.
+    """
+
+    def __init__(self) -> None:
+        self._own_s = 0.0
+        self._began_at = math.inf
+        self._shared_s = 0.0
+        self._asked: tuple[float, float] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        return self._began_at != math.inf
+
+    def begin(self, now: float) -> None:
+        self._began_at = now
+
+    def end(self, now: float) -> None:
+        self._own_s += now - self._began_at
+        self._began_at = math.inf
+
+    def begin_shared(self, now: float, shared_s: float) -> None:
+        """A shared permit is asked for, after so many seconds in which there was none."""
+        self._asked = self._own_so_far(now), shared_s
+
+    def end_shared(self, now: float, shared_s: float) -> None:
+        self._shared_s += self._held_up_s(now, shared_s)
+        self._asked = None
+
+    def total_s(self, now: float, shared_s: float) -> float:
+        return self._own_so_far(now) + self._shared_s + self._held_up_s(now, shared_s)
+
+    def _own_so_far(self, now: float) -> float:
+        return self._own_s + max(now - self._began_at, 0.0)
+
+    def _held_up_s(self, now: float, shared_s: float) -> float:
+        """How long the permit that is asked for was held up, if this run was not anyway."""
+        if self._asked is None:
+            return 0.0
+        own_before_s, shared_before_s = self._asked
+        own_s = self._own_so_far(now) - own_before_s
+        return max(shared_s - shared_before_s - own_s, 0.0)

@@ -25,7 +25,7 @@ from worker.core.clock import Clock
 from worker.core.errors import RefusedError
 from worker.core.outcomes import Error, ErrorType
 from worker.pacing.backoff import throttle_delay, transient_delay
-from worker.pacing.pacer import Pacer, Signal
+from worker.pacing.pacer import Pacer
 from worker.reading.sessions import ListedSession, Page, parse_page
 from worker.reading.walk import Span, Walk
 
@@ -132,30 +132,25 @@ class Reader:
         failures = troubles = 0
         while True:
             async with self._turn:
-                sent_at = await self._pacer.permit()
-            assert sent_at is not None
+                permit = await self._pacer.permit()
+            assert permit is not None
             self.requests += 1
             try:
                 answer = judge(await send())
             except RefusedError:
-                self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
+                self._pacer.answered(permit)
                 raise
             if not isinstance(answer, Transient | Throttled):
                 self._address_proven = True
-                self._pacer.heard(Signal.ANSWERED, sent_at=sent_at)
+                self._pacer.answered(permit)
                 return answer
-            self._hear_of(answer, sent_at)
+            learn = self._pacer.throttled if isinstance(answer, Throttled) else self._pacer.failed
+            learn(permit, error=answer.error, retry_after_s=answer.retry_after_s)
             troubles += 1
             failures += isinstance(answer, Transient) and not self._pacer.outage_open
             if isinstance(answer, Transient) and failures >= attempts:
                 return answer
             await self._wait(answer, troubles)
-
-    def _hear_of(self, trouble: Trouble, sent_at: float) -> None:
-        signal = Signal.THROTTLED if isinstance(trouble, Throttled) else Signal.FAILED
-        self._pacer.heard(
-            signal, sent_at=sent_at, retry_after_s=trouble.retry_after_s, error=trouble.error
-        )
 
     async def _wait(self, trouble: Trouble, troubles: int) -> None:
         settings = self._backoff

@@ -11,7 +11,7 @@ from worker.core.events import Event
 from worker.core.events import Throttled as ThrottledEvent
 from worker.core.outcomes import Error
 from worker.core.tally import Tally
-from worker.pacing.pacer import Pacer, Signal
+from worker.pacing.pacer import Pacer
 from worker.runner import causes
 from worker.runner.job import Job
 
@@ -53,17 +53,12 @@ class FailureAttribution:
         if isinstance(verdict, Throttled):
             return self._heed_throttle(job, verdict, now)
         self._let_through += 1
-        self._pacer.heard(Signal.ANSWERED, sent_at=job.sent_at)
+        self._pacer.answered(job.permit)
         return causes.refusal(verdict) if isinstance(verdict, Refused) else None
-
-    def _hear(
-        self, signal: Signal, job: Job, error: Error, retry_after_s: float | None = None
-    ) -> None:
-        self._pacer.heard(signal, sent_at=job.sent_at, retry_after_s=retry_after_s, error=error)
 
     def _heed_failure(self, job: Job, error: Error, retry_after_s: float | None = None) -> None:
         was_open = self._pacer.outage_open
-        self._hear(Signal.FAILED, job, error, retry_after_s)
+        self._pacer.failed(job.permit, error=error, retry_after_s=retry_after_s)
         if job.charged + job.check_failures == 0:
             job.silent_since = self._answers
         job.is_silent = job.silent_since == self._answers
@@ -90,7 +85,7 @@ class FailureAttribution:
 
     def _heed_throttle(self, job: Job, verdict: Throttled, now: float) -> WorkerError | None:
         self._tally.throttled += 1
-        self._hear(Signal.THROTTLED, job, verdict.error, verdict.retry_after_s)
+        self._pacer.throttled(job.permit, error=verdict.error, retry_after_s=verdict.retry_after_s)
         self._notify(ThrottledEvent(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
         if job.throttled_since is None or job.throttled_after != self._let_through:
             job.throttled_after = self._let_through

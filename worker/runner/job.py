@@ -20,6 +20,7 @@ from worker.api.verdict import (
 )
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
 from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
+from worker.pacing.permits import Permit
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -61,6 +62,7 @@ class Job:
         "latency_ms",
         "line",
         "pardons",
+        "permit",
         "posted_at",
         "sent_at",
         "settled_at",
@@ -102,6 +104,7 @@ class Job:
         self.throttled_since: float | None = None
         self.first_sent_at: float | None = None
         self.sent_at = 0.0
+        self.permit = Permit(0, 0.0)
         self.latency_ms = 0.0
         self.last_error: Error | None = None
         self.last_http_status: int | None = None
@@ -123,8 +126,10 @@ class Job:
         else:
             self.charged -= 1
 
-    def begin(self, now: float) -> None:
-        """Count the request that leaves now."""
+    def begin(self, permit: Permit) -> None:
+        """Count the request that leaves with this permit."""
+        now = permit.at
+        self.permit = permit
         self.sent_at = now
         if self.first_sent_at is None:
             self.first_sent_at = now

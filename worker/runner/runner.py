@@ -30,6 +30,7 @@ from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record
 from worker.core.rate_window import RateWindow
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
+from worker.pacing.permits import Permit
 from worker.runner import causes
 from worker.runner.backlog import Backlog
 from worker.runner.event_dispatcher import EventDispatcher
@@ -193,23 +194,11 @@ class Runner:
     async def _work(self) -> None:
         """One slot."""
         while True:
-            job = self._take_at_once()
-            if job is None:
-                async with self._turn:
-                    job = await self._next_job()
+            async with self._turn:
+                job = await self._next_job()
             if job is None:
                 return
             await self._attempt(job)
-
-    def _take_at_once(self) -> Job | None:
-        """A job that may leave this moment, where nobody waits for a turn: no loop is bothered."""
-        if self._turn.locked() or self._causes:
-            return None
-        now = self._clock.now()
-        job = self._backlog.take(now)
-        if job is None:
-            return None
-        return job if self._begin(job, self._pacer.permit_at_once(now)) else None
 
     async def _next_job(self) -> Job | None:
         """The next job with its permit; None when there is nothing more to do."""
@@ -236,24 +225,24 @@ class Runner:
 
     async def _permitted(self, job: Job) -> bool:
         try:
-            granted_at = await self._pacer.permit()
+            permit = await self._pacer.permit()
         except BaseException:
             self._backlog.put_back(job)
             raise
-        return self._begin(job, granted_at)
+        return self._begin(job, permit)
 
-    def _begin(self, job: Job, granted_at: float | None) -> bool:
+    def _begin(self, job: Job, permit: Permit | None) -> bool:
         """Whether the job leaves now: with a permit, and unless another run has taken it over."""
-        if granted_at is None:
+        if permit is None:
             self._backlog.put_back(job)
             return False
         if not self._ledger.owns(job.id):
             # An id that another run has taken over is no input of this one any more.
-            self._pacer.release()
+            self._pacer.release(permit)
             self.tally.input -= 1
             self._backlog.let_go()
             return False
-        job.begin(granted_at)
+        job.begin(permit)
         self._in_flight[job.id] = job
         return True
 

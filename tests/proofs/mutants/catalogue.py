@@ -25,7 +25,6 @@ _RUNNER: Final = "worker/runner/runner.py"
 _FAILURES: Final = "worker/runner/failures.py"
 _JOB: Final = "worker/runner/job.py"
 _VERDICT: Final = "worker/api/verdict.py"
-_PACER: Final = "worker/pacing/pacer.py"
 _SPACING: Final = "worker/pacing/spacing.py"
 _OF_LEDGER: Final = "tests/unit/ledger"
 _OF_RUNNER: Final = "tests/unit/runner"
@@ -109,8 +108,8 @@ MUTANTS: Final = (
         "a job without a permit is not put back",
         "no id is lost",
         _RUNNER,
-        "        if granted_at is None:\n            self._backlog.put_back(job)\n",
-        "        if granted_at is None:\n",
+        "        if permit is None:\n            self._backlog.put_back(job)\n",
+        "        if permit is None:\n",
         _OF_RUNNER,
     ),
     Mutant(
@@ -156,9 +155,9 @@ MUTANTS: Final = (
     Mutant(
         "a permit that is not used is not given back",
         "a run ends: a probe that was never sent holds nobody up",
-        _PACER,
-        "        for gate in self._gates:\n            gate.breaker.abandon_probe()\n",
-        "",
+        "worker/pacing/outages.py",
+        "            one.state = breaker.abandoned(one.state, number)\n",
+        "            pass\n",
         _OF_PACING,
     ),
     Mutant(

@@ -13,13 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
-from worker.cluster.budget import Budget, SharedPacer, SharedRate, default_account, slice_of
+from worker.cluster.budget import (
+    AccountPermits,
+    Budget,
+    SharedRate,
+    default_account,
+    shared_pacer,
+    slice_of,
+)
 from worker.cluster.connection import Connection
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded
 from worker.core.outcomes import Error
-from worker.pacing.pacer import Signal
+from worker.pacing.permits import Permit
 
 CLOCK = Clock()
 KEY = "complete-sessions:{account:test}:budget"
@@ -60,10 +67,11 @@ class Member:
     def __init__(self, connection: Connection, name: str, rate: float = 1000.0) -> None:
         self.events: list[Event] = []
         self.budget = Budget(connection, "test", name, CLOCK)
-        self.pacer = SharedPacer(
+        self.pacer = shared_pacer(
             self.budget, rate, clock=CLOCK, notify=self.events.append, throttle_initial_s=0.3
         )
         self.times: list[float] = []
+        self.refused = 0
 
     async def send(self, until: float) -> None:
         while time.monotonic() < until:
@@ -72,7 +80,9 @@ class Member:
 
     def throttled(self, times: int = 1) -> None:
         for _ in range(times):
-            self.pacer.heard(Signal.THROTTLED, sent_at=CLOCK.now(), error=Error("429", ""))
+            self.refused += 1
+            permit = Permit(self.refused, CLOCK.now())
+            self.pacer.throttled(permit, error=Error("429", ""))
 
 
 @needs_redis
@@ -185,7 +195,7 @@ async def test_a_pause_is_everybodys_and_one_run_probes(connection: Connection) 
     pause = other.pacer.pause(CLOCK.now())
     assert pause is not None
     assert pause.reason == "throttled"
-    one.pacer.heard(Signal.ANSWERED, sent_at=probe)
+    one.pacer.answered(probe)
     assert await waiting is not None
     assert 0.2 < other.pacer.paused_s < 2.0
 
@@ -199,7 +209,7 @@ async def test_what_holds_a_run_up_twice_counts_once(connection: Connection) -> 
     waiting = asyncio.create_task(other.pacer.permit())
     await asyncio.sleep(0.1)
     for _ in range(10):
-        other.pacer.heard(Signal.FAILED, sent_at=CLOCK.now(), error=Error("timeout", ""))
+        other.pacer.failed(Permit(1, CLOCK.now()), error=Error("timeout", ""))
     assert isinstance(other.events[-1], OutageBegan)
     await asyncio.sleep(0.2)
     one.budget.notice(OutageEnded("throttled", 0.3))
@@ -223,7 +233,7 @@ async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
         return answers.pop(0)
 
     budget = Budget(connection, "test", "one", CLOCK)
-    pacer = SharedPacer(budget, 100, clock=CLOCK, notify=lambda _: None, is_sure=is_sure)
+    pacer = shared_pacer(budget, 100, clock=CLOCK, notify=lambda _: None, is_sure=is_sure)
     assert await pacer.permit() is not None
     assert not answers
 
@@ -231,7 +241,7 @@ async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
 @needs_redis
 async def test_a_stop_ends_the_wait_for_a_permit(connection: Connection) -> None:
     member = Member(connection, "one", 0.01)
-    await member.budget.take(member.pacer._rate)
+    await AccountPermits(member.budget, SharedRate(0.01, lambda *_: None), None).take()
     waiting = asyncio.create_task(member.pacer.permit())
     await asyncio.sleep(0.05)
     member.pacer.stop()

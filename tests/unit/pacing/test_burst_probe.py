@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.pacer_harness import Harness, gaps
+from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time, run_virtually
 from worker.pacing.burst_probe import BurstProbe, first_probe
-from worker.pacing.pacer import Signal
 
 
 def test_a_run_probes_only_where_three_refusals_are_no_more_than_one_in_300() -> None:
@@ -45,11 +44,11 @@ async def test_a_probe_of_which_one_is_refused_leaves_gaps_and_rate_as_they_were
     early, last = 0, -math.inf
     for _ in range(1000):
         sent = await harness.permit()
-        early += sent - last < 0.05
-        is_refused = sent - last < 0.05 and early == refused
-        harness.hear(Signal.THROTTLED if is_refused else Signal.ANSWERED, sent)
+        early += sent.at - last < 0.05
+        is_refused = sent.at - last < 0.05 and early == refused
+        harness.tell(Signal.THROTTLED if is_refused else Signal.ANSWERED, sent)
         assert harness.pacer.rate_allowed == 10.0
-        last = sent
+        last = sent.at
     assert early == 3
 
 
@@ -59,10 +58,10 @@ async def test_there_is_another_probe_after_thousands_of_requests() -> None:
     early, last = list[int](), -math.inf
     for number in range(7000):
         sent = await harness.permit()
-        if sent - last < 0.05:
+        if sent.at - last < 0.05:
             early.append(number)
-        harness.hear(Signal.THROTTLED if sent - last < 0.05 else Signal.ANSWERED, sent)
-        last = sent
+        harness.tell(Signal.THROTTLED if sent.at - last < 0.05 else Signal.ANSWERED, sent)
+        last = sent.at
     assert len(early) == 9
     assert early[3] - early[2] > 2500
 

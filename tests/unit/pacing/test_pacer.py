@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.pacer_harness import Harness, gaps
-from tests.support.virtual_time import in_virtual_time, run_virtually
-from worker.pacing.pacer import Signal
+from tests.support.pacer_harness import Harness, Signal, gaps
+from tests.support.virtual_time import in_virtual_time, run_virtually, turns
 
 # --- spacing -------------------------------------------------------------------------------------
 
@@ -40,7 +39,7 @@ async def test_at_high_rates_lateness_of_a_few_ms_is_made_up() -> None:
     times = []
     for _ in range(300):
         await asyncio.sleep(0.01)
-        times += [await harness.permit() for _ in range(5)]
+        times += [(await harness.permit()).at for _ in range(5)]
     assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
 
 
@@ -50,7 +49,7 @@ async def test_a_pause_gives_no_credit(rate: float) -> None:
     harness = Harness(rate)
     await harness.permit()
     await asyncio.sleep(100.0)
-    times = [await harness.permit() for _ in range(math.ceil(rate / 5))]
+    times = [(await harness.permit()).at for _ in range(math.ceil(rate / 5))]
     assert times[-1] - times[0] >= (len(times) - 1) / rate * 0.99
 
 
@@ -64,7 +63,7 @@ def test_no_window_ever_holds_more_than_the_rate(rate: float, naps: list[float])
         harness, times = Harness(rate), []
         for number in range(400):
             await asyncio.sleep(naps[number % len(naps)] if number % 7 == 0 else 0.0)
-            times.append(await harness.permit())
+            times.append((await harness.permit()).at)
         return times
 
     times = run_virtually(go())
@@ -73,62 +72,34 @@ def test_no_window_ever_holds_more_than_the_rate(rate: float, naps: list[float])
 
 
 @in_virtual_time
-async def test_waiting_costs_a_few_turns_of_the_loop_and_no_polling(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    harness, turns = Harness(10.0), 0
-    run_once = asyncio.BaseEventLoop._run_once  # type: ignore[attr-defined]
-
-    def counting(loop: asyncio.BaseEventLoop) -> None:
-        nonlocal turns
-        turns += 1
-        run_once(loop)
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "_run_once", counting)
+async def test_waiting_costs_a_few_turns_of_the_loop_and_no_polling() -> None:
+    harness, before = Harness(10.0), turns()
     await harness.send_many(Signal.ANSWERED, 100)
-    assert turns <= 600
+    assert turns() - before <= 600
 
 
 @in_virtual_time
 async def test_a_permit_that_is_due_is_granted_without_suspending() -> None:
-    permit = Harness(10.0).pacer.permit()
-    with pytest.raises(StopIteration) as done:
-        permit.send(None)
-    assert done.value.value == 0.0
-
-
-@in_virtual_time
-async def test_a_permit_at_once_is_had_when_one_is_due_and_never_sooner() -> None:
-    harness = Harness(10.0)
-    assert harness.permit_at_once() == 0.0
-    assert harness.permit_at_once() is None
-    # The first request opens a connection, so the second gives it 10 ms.
-    assert await harness.permit() == pytest.approx(0.11, rel=0.006)
+    harness, before = Harness(10.0), turns()
+    await harness.permit()
     await asyncio.sleep(0.25)
-    assert harness.permit_at_once() == pytest.approx(0.36, rel=0.006)
-    assert harness.permit_at_once() is None
-
-
-@pytest.mark.parametrize("signal", [Signal.FAILED, Signal.THROTTLED])
-@in_virtual_time
-async def test_there_is_no_permit_at_once_in_a_pause_or_after_a_stop(signal: Signal) -> None:
-    paused, stopped = Harness(), Harness()
-    await paused.send_many(signal, 10 if signal is Signal.FAILED else 5)
-    await asyncio.sleep(1000.0)
-    stopped.pacer.stop()
-    assert paused.permit_at_once() is None
-    assert stopped.permit_at_once() is None
+    assert turns() - before == 2
+    await harness.permit()
+    assert turns() - before == 2
 
 
 @in_virtual_time
-async def test_permits_at_once_keep_to_the_rate_in_any_window() -> None:
-    harness, times = Harness(500.0), list[float]()
-    for _ in range(400):
-        await asyncio.sleep(0.01)
-        while (granted := harness.permit_at_once()) is not None:
-            times.append(granted)
-    assert len(times) / times[-1] == pytest.approx(500.0, rel=0.01)
-    assert all(later - times[i] > 1.0 for i, later in enumerate(times[500:]))
+async def test_the_first_request_gives_the_second_ten_more_milliseconds() -> None:
+    """It opens a connection before it leaves."""
+    harness = Harness(10.0)
+    assert (await harness.permit()).at == 0.0
+    assert (await harness.permit()).at == pytest.approx(0.11, rel=0.006)
+
+
+@in_virtual_time
+async def test_permits_have_numbers_that_grow() -> None:
+    harness = Harness(500.0)
+    assert [(await harness.permit()).number for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
 # --- stopping ------------------------------------------------------------------------------------
@@ -146,7 +117,7 @@ async def test_a_stop_before_a_permit_is_not_lost() -> None:
 async def test_a_stop_wakes_whoever_waits_for_a_gap_or_in_a_pause(signal: Signal) -> None:
     harness = Harness(0.1)
     for _ in range(10):
-        harness.hear(signal, sent_at=await harness.permit())
+        harness.tell(signal, await harness.permit())
         if harness.pacer.is_paused:
             break
     stopped_at = harness.clock.now() + 0.5

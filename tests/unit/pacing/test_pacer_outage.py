@@ -8,11 +8,10 @@ from collections import Counter
 
 import pytest
 
-from tests.support.pacer_harness import DOWN, Harness, about, gaps
+from tests.support.pacer_harness import DOWN, Harness, Signal, about, gaps
 from tests.support.virtual_time import in_virtual_time
 from worker.core.errors import ExitCode, UnavailableError
 from worker.core.events import OutageBegan, OutageEnded, ProbeFailed
-from worker.pacing.pacer import Signal
 
 
 @in_virtual_time
@@ -22,12 +21,12 @@ async def test_ten_failures_in_a_row_open_the_breaker_and_one_probe_goes_at_a_ti
     assert harness.pacer.outage_open
     assert harness.told == [OutageBegan("outage", 10, DOWN, 1.0, about(900 - sent[-1]))]
     probe = await harness.permit()
-    assert probe == pytest.approx(sent[-1] + 1.0)
+    assert probe.at == pytest.approx(sent[-1] + 1.0)
     waiting = asyncio.create_task(harness.permit())
     await asyncio.sleep(50.0)
     assert not waiting.done()
-    harness.hear(Signal.FAILED, sent_at=probe)
-    assert await waiting == pytest.approx(probe + 50.0 + 2.0)
+    harness.tell(Signal.FAILED, probe)
+    assert (await waiting).at == pytest.approx(probe.at + 50.0 + 2.0)
 
 
 @in_virtual_time
@@ -66,10 +65,10 @@ async def test_failures_of_requests_in_flight_do_not_lengthen_the_pause() -> Non
     harness = Harness()
     in_flight = [await harness.permit() for _ in range(32)]
     for sent_at in in_flight:
-        harness.hear(Signal.FAILED, sent_at)
+        harness.tell(Signal.FAILED, sent_at)
     opened_at = harness.clock.now()
     assert len(harness.told) == 1
-    assert await harness.permit() == pytest.approx(opened_at + 1.0)
+    assert (await harness.permit()).at == pytest.approx(opened_at + 1.0)
 
 
 @in_virtual_time
@@ -80,8 +79,8 @@ async def test_an_answer_to_a_request_in_flight_ends_an_outage_and_frees_the_oth
     await harness.permit()
     waiting = asyncio.create_task(harness.permit())
     await asyncio.sleep(5.0)
-    harness.hear(Signal.ANSWERED, slow)
-    assert await waiting == pytest.approx(harness.clock.now())
+    harness.tell(Signal.ANSWERED, slow)
+    assert (await waiting).at == pytest.approx(harness.clock.now())
 
 
 @in_virtual_time
@@ -98,8 +97,8 @@ async def test_a_permit_that_is_given_back_lets_another_probe_go() -> None:
     harness = Harness()
     await harness.send_many(Signal.FAILED, 10)
     probe = await harness.permit()
-    harness.pacer.release()
-    assert await harness.permit() == pytest.approx(probe + 0.1, abs=0.001)
+    harness.pacer.release(probe)
+    assert (await harness.permit()).at == pytest.approx(probe.at + 0.1, abs=0.001)
 
 
 @in_virtual_time
@@ -150,5 +149,5 @@ async def test_patience_does_not_end_while_a_probe_is_under_way() -> None:
     probe = await harness.permit()
     assert harness.pacer.gives_up_at == math.inf
     await asyncio.sleep(50.0)
-    harness.hear(Signal.ANSWERED, probe)
-    assert await harness.permit() == pytest.approx(harness.clock.now())
+    harness.tell(Signal.ANSWERED, probe)
+    assert (await harness.permit()).at == pytest.approx(harness.clock.now())

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.pacer_harness import DOWN, TOO_MANY, Harness, about
+from tests.support.pacer_harness import DOWN, TOO_MANY, Harness, Signal, about
 from tests.support.virtual_time import in_virtual_time, run_virtually
 from worker.core.errors import ExitCode, UnavailableError
 from worker.core.events import OutageBegan, OutageEnded, Pause, ProbeFailed
-from worker.pacing.pacer import Signal
+from worker.pacing.permits import Permit
 
 
 @in_virtual_time
@@ -59,9 +59,9 @@ async def test_429s_in_a_row_close_the_gate_for_everyone() -> None:
     assert not harness.pacer.outage_open
     assert harness.pacer.pause(harness.clock.now() + 10.0) == Pause("throttled", about(20.0))
     probe = await harness.permit()
-    assert probe == pytest.approx(sent[-1] + 30.0)
-    assert harness.pacer.pause(probe) == Pause("throttled", 0.0)
-    harness.hear(Signal.ANSWERED, probe)
+    assert probe.at == pytest.approx(sent[-1] + 30.0)
+    assert harness.pacer.pause(probe.at) == Pause("throttled", 0.0)
+    harness.tell(Signal.ANSWERED, probe)
     assert harness.told[-1] == OutageEnded("throttled", about(30.0))
     assert harness.pacer.rate_allowed < 3.0
 
@@ -72,7 +72,7 @@ async def test_a_volley_of_429s_is_one_refusal_and_not_five() -> None:
     volley = [await harness.permit() for _ in range(32)]
     await asyncio.sleep(0.1)
     for sent_at in volley:
-        harness.hear(Signal.THROTTLED, sent_at)
+        harness.tell(Signal.THROTTLED, sent_at)
     assert not harness.pacer.is_paused
     assert harness.pacer.rate_allowed == pytest.approx(350.0)
 
@@ -82,7 +82,7 @@ async def test_answers_to_requests_from_before_the_first_429_do_not_open_the_gat
     harness = Harness()
     slow = await harness.permit()
     await harness.send_many(Signal.THROTTLED, 5)
-    harness.hear(Signal.ANSWERED, slow)
+    harness.tell(Signal.ANSWERED, slow)
     assert harness.pacer.is_paused
 
 
@@ -90,7 +90,7 @@ async def test_answers_to_requests_from_before_the_first_429_do_not_open_the_gat
 async def test_a_retry_after_holds_the_gate_closed_at_least_as_long() -> None:
     harness = Harness()
     sent = [await harness.send(Signal.THROTTLED, retry_after_s=200.0) for _ in range(5)]
-    assert await harness.permit() == pytest.approx(sent[-1] + 200.0)
+    assert (await harness.permit()).at == pytest.approx(sent[-1] + 200.0)
 
 
 @in_virtual_time
@@ -109,7 +109,7 @@ async def test_a_probe_that_fails_for_another_reason_does_not_open_the_gate() ->
     await harness.send_many(Signal.THROTTLED, 5)
     probe = await harness.send(Signal.FAILED)
     assert harness.told[-1] == ProbeFailed("throttled", DOWN, about(60.0), about(900.0 - probe))
-    assert await harness.permit() == pytest.approx(probe + 60.0)
+    assert (await harness.permit()).at == pytest.approx(probe + 60.0)
 
 
 @in_virtual_time
@@ -171,9 +171,9 @@ async def test_a_gateway_that_fails_during_a_throttle_is_waited_out_too() -> Non
     harness = Harness()
     first = [await harness.permit() for _ in range(15)]
     for sent_at in first[:10]:
-        harness.hear(Signal.FAILED, sent_at)
+        harness.tell(Signal.FAILED, sent_at)
     assert harness.pacer.outage_open
-    harness.hear(Signal.THROTTLED, first[10])
+    harness.tell(Signal.THROTTLED, first[10])
     assert not harness.pacer.outage_open
 
 
@@ -196,10 +196,10 @@ def test_whatever_comes_the_run_goes_on_or_gives_up_and_never_hangs(
     async def go() -> None:
         harness, number, free = Harness(), 0, asyncio.Semaphore(slots)
 
-        async def request(granted: float, number: int) -> None:
+        async def request(granted: Permit, number: int) -> None:
             signal, latency_s, retry_after_s = script[number % len(script)]
             await asyncio.sleep(latency_s)
-            harness.hear(signal, granted, retry_after_s)
+            harness.tell(signal, granted, retry_after_s)
             free.release()
 
         under_way = set()

@@ -22,6 +22,7 @@ from worker.api.verdict import (
     judge_check,
 )
 from worker.core.outcomes import Error, Item, Outcome, Via
+from worker.pacing.permits import Permit
 from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
 
 RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
@@ -44,7 +45,7 @@ def step(
     charge: bool = True,
     now: float = 0.0,
 ) -> Step:
-    job.begin(now)
+    job.begin(Permit(1, now))
     if charge and isinstance(verdict, Transient | Foreign):
         job.charge()
     return next_step(job, verdict, policy or Policy(), now=now, random=Random(1))
