@@ -252,9 +252,9 @@ class Runner:
         if deadline is not None and deadline < due < math.inf and self._backlog.only_retries_left:
             self._end_at_deadline()
             return
-        wait_s = due - now
-        if self._pacer.patience_s < wait_s < math.inf and self._backlog.only_told_to_wait:
-            self.stop(causes.too_long_a_wait(wait_s, self._pacer.patience_s))
+        patience_s = self._pacer.patience_s
+        if now + patience_s < due < math.inf and self._backlog.only_told_to_wait:
+            self.stop(causes.too_long_a_wait(due - now, patience_s))
             return
         await self._backlog.wait(min(due, self._pacer.gives_up_at))
 
@@ -304,7 +304,7 @@ class Runner:
 
     def _not_past_patience(self, due: float, now: float) -> float:
         """While nothing is answered the last probe goes when patience ends, and not after it."""
-        last_at = self._pacer.last_probe_at
+        due, last_at = min(due, now + self._pacer.patience_s), self._pacer.last_probe_at
         return min(due, last_at) if now < last_at else due
 
     def _suspect(self, settled: Settled) -> None:

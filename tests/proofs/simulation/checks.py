@@ -22,7 +22,6 @@ _INSTANT_S: Final = 0.002
 _STEPS_AT_MOST: Final = 2_000
 _STEPS_FOR_A_REQUEST: Final = 250
 _STEPS_FOR_A_SECOND: Final = 2.0
-FORCED: Final = "--force"
 _decode: Final = msgspec.json.Decoder(Record).decode
 
 
@@ -101,9 +100,9 @@ def _outcomes(session: Session, key: int, scenario: Scenario) -> set[Outcome]:
         return {Outcome.NOT_FOUND}
     if session.status not in ("complete", "processing"):
         return {Outcome.FAILED}
-    # What somebody else completed, or is sent again on demand, may be told as a conflict.
-    is_resent = session.excuse == FORCED or scenario.on_ambiguous == "resend"
-    if scenario.conflicts and (is_resent or not session.triggers):
+    # What somebody else completed, or may be sent again, may be told as a conflict.
+    may_be_resent = session.excuse is not None or scenario.on_ambiguous == "resend"
+    if scenario.conflicts and (may_be_resent or not session.triggers):
         return {Outcome.PROCESSING, Outcome.FAILED}
     return {Outcome.PROCESSING}
 

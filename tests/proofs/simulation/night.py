@@ -83,6 +83,7 @@ class Night:
                 self._check_end(run)
         facts = run.facts
         facts.ended_at = run.loop.time()
+        facts.witness.measure(facts.ended_at)
         self._now = facts.ended_at + _RESTART_S
         self._figures.requests += len(facts.witness.sent)
         checks.after_a_run(facts, run.loop)
@@ -108,9 +109,11 @@ class Night:
         checks.after_the_ledger(run.disk, run.loop, self._may_leave_journal)
 
     def _excuse_settled(self) -> None:
-        for record in checks.records_in(self._world.platter.durable(LOG)).values():
+        inode = self._world.platter.names.get(LOG)
+        records = {} if inode is None else checks.records_in(inode.cached)
+        for record in records.values():
             if record.outcome is not Outcome.FAILED:
-                self._world.api.sessions[record.id].excuse = checks.FORCED
+                self._world.api.sessions[record.id].excuse = "--force"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.proofs.simulation.night import simulate
-from tests.proofs.simulation.scenario import RunPlan, Scenario, SessionPlan
+from tests.proofs.simulation.scenario import Rotation, RunPlan, Scenario, SessionPlan, Spell
 
 _LATE = (SessionPlan("000000000000000000000001", treatments=("late_502",)),)
 
@@ -43,3 +43,21 @@ def test_a_window_full_of_ids_that_are_to_wait_for_hours_ends_the_run() -> None:
     throttled = SessionPlan("000000000000000000000001", treatments=("429_far",))
     plans = (throttled, SessionPlan("000000000000000000000002"))
     simulate(Scenario(seed=1, sessions=plans, runs=(RunPlan(),), concurrency=1, window=1))
+
+
+def test_a_wait_of_the_programs_own_is_not_told_as_the_apis_nor_longer_than_patience() -> None:
+    simulate(
+        Scenario(
+            seed=106320,
+            sessions=(SessionPlan("000000000000000000000001"),),
+            runs=(RunPlan(limit=4, source_fails_after=3),),
+            spells=(Spell(2.4117463171406985, 62.4117463171407, "429"),),
+            rate=0.5,
+            concurrency=8,
+            window=8,
+            is_pipe=True,
+            pipe_gap_s=16.0,
+            patience_s=60.0,
+            rotation=Rotation(17.325194479710547, 25.900557118109795),
+        )
+    )

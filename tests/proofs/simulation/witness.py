@@ -39,7 +39,7 @@ class Witness:
 
     def on_reply(self, reply: Reply, now: float) -> None:
         verdict = judge_check(reply)
-        self._measure(now)
+        self.measure(now)
         if isinstance(verdict, Transient | Throttled):
             self.longest_wait_s = max(self.longest_wait_s, verdict.retry_after_s or 0.0)
         if isinstance(verdict, Transient | Foreign):
@@ -53,6 +53,7 @@ class Witness:
         if isinstance(verdict, Refused) and verdict.http_status is not None:
             self.refusals.add(verdict.http_status)
 
-    def _measure(self, now: float) -> None:
+    def measure(self, now: float) -> None:
+        """Take note of how long what lasts has lasted."""
         self.longest_silence_s = max(self.longest_silence_s, now - self.silent_since)
         self.longest_throttle_s = max(self.longest_throttle_s, now - self.throttled_since)
