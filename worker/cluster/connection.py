@@ -25,6 +25,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from worker.cluster.address import NO_TLS_REASONS, check_tls_files, find_mistake
 from worker.core.clock import Clock
 from worker.core.durations import format_duration
 from worker.core.errors import RefusedError, UnavailableError, UsageError, WorkerError
@@ -45,6 +46,11 @@ _is_not_permitted: Final = re.compile(
     "NOPERM|ACL failure|can't (run|access)|has no permissions", re.IGNORECASE
 ).search
 """What a script's error says of a command that the user may not run; versions differ."""
+
+_is_client_refused: Final = re.compile(
+    r"alert (certificate required|bad certificate|unknown ca|handshake failure)", re.IGNORECASE
+).search
+"""What OpenSSL says where the server ends the handshake, or a connection after it."""
 
 _PASSING_CODES: Final = frozenset(
     {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY"}
@@ -79,6 +85,7 @@ class Connection:
         patience_s: float,
         notify: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        check_tls_files(url)
         self.name = without_secrets(url)
         self._clock = clock
         self._patience_s = patience_s
@@ -91,7 +98,9 @@ class Connection:
             retry=Retry(NoBackoff(), 0),
         )
         self._scripts: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._url = url
         self._was_reached = False
+        self._is_examined = False
         self._failing: set[_Call] = set()
         self._down_since = math.inf
         self._down_s = 0.0
@@ -153,8 +162,18 @@ class Connection:
             except (RedisError, OSError, RuntimeError) as error:
                 call.failing_since = min(call.failing_since, began_at)
                 self._bear(call, error)
+            await self._examine()
             await asyncio.sleep(call.delay_s)
             call.delay_s = min(call.delay_s * 2, _LONGEST_DELAY_S)
+
+    async def _examine(self) -> None:
+        """Where nothing was reached yet, tell a wrong address from a server that is away."""
+        if self._was_reached or self._is_examined:
+            return
+        self._is_examined = True
+        mistake = await find_mistake(self._url)
+        if mistake is not None:
+            raise mistake
 
     def _bear(self, call: _Call, error: Exception) -> None:
         """Take note of a failure that may pass; raises where it will not, or lasts too long."""
@@ -204,6 +223,16 @@ class Connection:
             return RefusedError(
                 f"the TLS certificate of {self.name} is not valid: {said}",
                 "Correct the address, or name the authority with ?ssl_ca_certs=FILE",
+            )
+        if _is_client_refused(str(error)):
+            return RefusedError(
+                f"{self.name} wants a client's certificate, or another one: {said}",
+                "Name it and its key with ?ssl_certfile=FILE&ssl_keyfile=FILE",
+            )
+        if any(getattr(cause, "reason", None) in NO_TLS_REASONS for cause in causes):
+            return UsageError(
+                f"the server at {self.name} speaks no TLS: {said}",
+                "Give the address as redis://, or the port that `tls-port` names",
             )
         if isinstance(error, ResponseError) and _code(error) == "WRONGTYPE":
             return UsageError(

@@ -260,6 +260,67 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
         await ping(f"rediss://localhost:{server.port}")
 
 
+async def test_tls_to_a_plain_port_and_the_reverse_are_usage_errors(
+    guarded: RedisServer, secured: tuple[RedisServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cluster.connection._CALL_TIMEOUT_S", 0.5)
+    with pytest.raises(UsageError, match="speaks no TLS"):
+        await ping(f"rediss://127.0.0.1:{guarded.port}")
+    with pytest.raises(UsageError, match="speaks TLS only"):
+        await ping(f"redis://127.0.0.1:{secured[0].port}")
+
+
+async def test_tls_to_a_web_server_is_a_usage_error() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UsageError, match="speaks no TLS"):
+            await ping(f"rediss://127.0.0.1:{port}")
+
+
+async def test_a_server_that_wants_a_clients_certificate_refuses(
+    secured: tuple[RedisServer, Path], tmp_path: Path
+) -> None:
+    server = RedisServer(tmp_path)
+    files = [line for line in secured[0].lines if "-file " in line]
+    server.lines = (*server.lines, "port 0", f"tls-port {server.port}", *files)
+    server.start()
+    try:
+        with pytest.raises(RefusedError, match="wants a client's certificate"):
+            await ping(f"rediss://localhost:{server.port}/0?ssl_ca_certs={secured[1]}")
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_certificate_that_is_not_there_or_is_none_is_a_usage_error(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} of rediss://host cannot be read"):
+        Linked(f"rediss://host?{name}={tmp_path}/none.pem")
+    (tmp_path / "text.pem").write_text("no certificate")
+    if name != "ssl_keyfile":
+        with pytest.raises(UsageError, match="cannot be used"):
+            Linked(f"rediss://host?{name}={tmp_path}/text.pem")
+
+
+async def test_a_socket_that_is_missing_or_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not there"):
+        await ping(f"unix://{tmp_path}/redis.sock")
+    (tmp_path / "redis.sock").write_text("")
+    with pytest.raises(UsageError, match="is no socket"):
+        await ping(f"unix://{tmp_path}/redis.sock")
+
+
+async def test_a_socket_of_redis_works(tmp_path: Path) -> None:
+    with redis_server(tmp_path, f"unixsocket {tmp_path}/redis.sock"):
+        assert await ping(f"unix://{tmp_path}/redis.sock")
+
+
 async def test_what_a_queue_needs_of_the_configuration_is_named(
     tmp_path: Path, guarded: RedisServer
 ) -> None:
