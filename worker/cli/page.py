@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from worker import __version__
 from worker.core.errors import UsageError, how_to_install
 from worker.core.files import replace_file
 from worker.core.text import visible
 from worker.report.aggregation import Aggregator
 from worker.report.model import Report
+from worker.report.provenance import LogFile, Provenance
 
 _EXTRA: Final = ("jinja2", "markupsafe", "matplotlib")
 _DOCTYPE: Final = b"<!doctype html>"
@@ -47,7 +50,11 @@ def check_page(target: Path) -> None:
 
 
 def write_page(
-    target: Path, aggregator: Aggregator, report: Report, allowed_per_s: float | None
+    target: Path,
+    aggregator: Aggregator,
+    report: Report,
+    files: Sequence[LogFile],
+    allowed_per_s: float | None,
 ) -> int:
     """Put the page in place of `target`, readable by its owner alone; gives its size in bytes.
 
@@ -55,10 +62,12 @@ def write_page(
     """
     from worker.report.page import render_page  # noqa: PLC0415 - see check_page
 
-    page = render_page(aggregator, report, allowed_per_s).encode("utf-8", "backslashreplace")
+    provenance = Provenance(datetime.now(UTC), __version__, files)
+    page = render_page(aggregator, report, provenance, allowed_per_s)
+    data = page.encode("utf-8", "backslashreplace")
     with _usage_errors(target):
-        replace_file(target, page, mode=_READABLE_BY_OWNER)
-    return len(page)
+        replace_file(target, data, mode=_READABLE_BY_OWNER)
+    return len(data)
 
 
 def _check_replaceable(target: Path) -> None:

@@ -20,6 +20,7 @@ from worker.core.text import count, visible
 from worker.report.aggregation import Aggregator
 from worker.report.history import Entry, describe
 from worker.report.model import Report, summarise
+from worker.report.provenance import LogFile, identify
 from worker.report.terminal import render_colour, render_plain
 from worker.settings import syntax
 
@@ -60,6 +61,7 @@ def report(
         check_page(page)
     if wanted is not None:
         return _show_history(logs, wanted, as_json)
+    files = [] if page is None else [_identify(path) for path in logs]
     aggregator = _aggregator(logs)
     summary = summarise(aggregator)
     if as_json:
@@ -67,7 +69,7 @@ def report(
     else:
         _show_tables(summary)
     if page is not None:
-        size = write_page(page, aggregator, summary, rate)
+        size = write_page(page, aggregator, summary, files, rate)
         click.echo(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
     return ExitCode.OK
 
@@ -78,6 +80,15 @@ def _aggregator(logs: list[Path]) -> Aggregator:
         reading = Reading(path)
         aggregator.read(name_of(path), reading).bad_lines = reading.bad_lines
     return aggregator
+
+
+def _identify(path: Path) -> LogFile:
+    """Before it is read: a run that is on appends to it, and what is read is no less than this."""
+    try:
+        return identify(path, name_of(path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read the results log {visible(str(path))}: {reason}") from error
 
 
 def _show_tables(summary: Report) -> None:

@@ -15,37 +15,53 @@ from worker.core.packed_ids import pack_id
 from worker.report.state import Latest, States
 from worker.report.timeline import Bin, RunTrace
 
-MAX_FAILURES: Final = 5_000
+MAX_LISTED: Final = 5_000
 DETAILED_RUNS: Final = 6
 OTHER_TARGETS: Final = "(others)"
 _MAX_EXAMPLES = 4
 _MAX_TARGETS = 50
 
 
-class Failure(NamedTuple):
-    """An id whose latest outcome is failed."""
+class Listed(NamedTuple):
+    """An id whose latest outcome is failed, or not_found."""
 
     log: str
     record: Record
 
 
 class _Shelf:
-    """The newest lines of one log that carry an error, with their state's number."""
+    """The newest lines of one log that did not complete their session, with their state's number.
+
+    `listed` holds those of ids that are failed or not_found, as far as this log knows.
+    """
 
     def __init__(self) -> None:
-        self.failures: OrderedDict[bytes, tuple[int, Record]] = OrderedDict()
+        self.listed = {outcome: _Newest() for outcome in (Outcome.FAILED, Outcome.NOT_FOUND)}
         self.examples: dict[str, deque[tuple[bytes, int, Record]]] = {}
 
-    def put(self, key: bytes, number: int, error_type: str, record: Record) -> None:
-        if error_type not in self.examples:
-            self.examples[error_type] = deque(maxlen=_MAX_EXAMPLES)
-        self.examples[error_type].append((key, number, record))
-        self.failures.pop(key, None)
-        if record.outcome is not Outcome.FAILED:
-            return
-        self.failures[key] = (number, record)
-        if len(self.failures) > MAX_FAILURES:
-            self.failures.popitem(last=False)
+    def put(self, key: bytes, number: int, record: Record) -> None:
+        for outcome, newest in self.listed.items():
+            if outcome is record.outcome:
+                newest.put(key, number, record)
+            else:
+                newest.records.pop(key, None)
+
+    def put_example(self, key: bytes, number: int, error_type: str | None, record: Record) -> None:
+        examples = self.examples.setdefault(error_type or "", deque(maxlen=_MAX_EXAMPLES))
+        examples.append((key, number, record))
+
+
+class _Newest:
+    """The newest records, each with its state's number; at most MAX_LISTED."""
+
+    def __init__(self) -> None:
+        self.records: OrderedDict[bytes, tuple[int, Record]] = OrderedDict()
+
+    def put(self, key: bytes, number: int, record: Record) -> None:
+        self.records.pop(key, None)
+        self.records[key] = (number, record)
+        if len(self.records) > MAX_LISTED:
+            self.records.popitem(last=False)
 
 
 class LogTrace:
@@ -99,10 +115,9 @@ class Aggregator:
             latest.states[key] = number
             run.add(record, number)
             self._count_target(record.target)
+            log.shelf.put(key, number, record)
             if record.error is not None:
-                log.shelf.put(key, number, states[number].error_type or "", record)
-            elif log.shelf.failures:
-                log.shelf.failures.pop(key, None)
+                log.shelf.put_example(key, number, states[number].error_type, record)
 
     def _count_target(self, target: str | None) -> None:
         """Count a line by where it was sent, if it says so; many targets in one."""
@@ -137,15 +152,15 @@ class Aggregator:
         """The runs of all logs, the one that began last at the end."""
         return sorted(self.runs, key=_beginning)
 
-    def failures(self) -> list[Failure]:
-        """Ids that are failed, the newest first; at most MAX_FAILURES of each log."""
+    def listed(self, outcome: Outcome) -> list[Listed]:
+        """Ids that are failed or not_found, the newest first; at most MAX_LISTED of each log."""
         found = [
-            Failure(log.name, record)
+            Listed(log.name, record)
             for log in self.logs
-            for key, (number, record) in log.shelf.failures.items()
+            for key, (number, record) in log.shelf.listed[outcome].records.items()
             if self._is_latest(key, number)
         ]
-        return sorted(found, key=lambda failure: failure.record.at, reverse=True)
+        return sorted(found, key=lambda listed: listed.record.at, reverse=True)
 
     def example(self, error_type: str) -> Record | None:
         """A line with this error, of an id that still has it where one is known."""

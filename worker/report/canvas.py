@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -10,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from worker.core.outcomes import Outcome
 from worker.core.text import count, duration
@@ -65,6 +66,9 @@ class Canvas(NamedTuple):
 
 
 _LEGEND_HEIGHT: Final = 20.0
+_TICK_STEPS: Final = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8))
+_FEWEST_TICKS: Final = 3
+_MOST_TICKS: Final = 7
 _CANVASES: Final = (Canvas("wide", 10.5, 240, 9, 0.07), Canvas("narrow", 4.4, 100, 4, 0.17))
 
 
@@ -108,8 +112,24 @@ def set_count_ticks(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(round(value))))
 
 
-def set_duration_ticks(axis: Axis) -> None:
-    """Durations on a logarithmic axis of milliseconds."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: duration(value / 1000)))
-    axis.set_minor_formatter(NullFormatter())
+def set_duration_ticks(axis: Axis, low_ms: float, high_ms: float) -> None:
+    """Durations on a logarithmic axis that reaches from `low_ms` to `high_ms`."""
+    axis.set_major_locator(FixedLocator(duration_ticks(low_ms, high_ms)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _duration(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def duration_ticks(low_ms: float, high_ms: float) -> list[float]:
+    """Three to seven round values within the limits, as even as can be on a logarithmic axis."""
+    decades = range(math.floor(math.log10(low_ms)), math.ceil(math.log10(high_ms)) + 1)
+    for steps in _TICK_STEPS:
+        values = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [value for value in values if low_ms <= value <= high_ms]
+        if len(ticks) >= _FEWEST_TICKS:
+            return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]
+    even = MaxNLocator(_FEWEST_TICKS).tick_values(low_ms, high_ms)
+    return [float(value) for value in even if low_ms <= value <= high_ms]
+
+
+def _duration(value_ms: float) -> str:
+    return f"{value_ms:.3g}ms" if value_ms < 1000 else duration(value_ms / 1000)

@@ -58,7 +58,7 @@ def _latency_figure(latency_ms: Histogram, canvas: Canvas) -> Figure:
     axes.set_xscale("log")
     axes.set_title("Lines by the time of their last request", pad=20)
     axes.set_xlim(edges[0], edges[-1])
-    set_duration_ticks(axes.xaxis)
+    set_duration_ticks(axes.xaxis, edges[0], edges[-1])
     set_count_ticks(axes)
     axes.grid(axis="y")
     _mark_percentiles(axes, latency_ms)
@@ -109,7 +109,8 @@ def _history_figure(runs: Sequence[RunSummary], canvas: Canvas) -> Figure:
             label=label,
         )
         base = [lower + height for lower, height in zip(base, heights, strict=True)]
-    _name_failures(axes, shown)
+    if canvas.is_wide or len(shown) <= _FEW_RUNS:
+        _name_failures(axes, shown)
     _name_nights(axes, shown, canvas)
     axes.set_ylim(0, max(base) * 1.3)
     axes.set_xlim(-0.6, max(len(shown), _FEWEST_PLACES) - 0.4)

@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
-from pathlib import PurePath
 from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from worker.core.outcomes import Outcome
 from worker.core.text import count, duration, rate, shorten, visible
-from worker.report.aggregation import DETAILED_RUNS, Aggregator, Failure
+from worker.report import prose
+from worker.report.aggregation import DETAILED_RUNS, Aggregator, Listed
+from worker.report.lookup import MAX_LOOKED_UP, lookup_of
 from worker.report.model import PauseSummary, Report, RunSummary
 from worker.report.overview import MAX_RUNS_IN_HISTORY, draw_history, draw_latency
 from worker.report.plots import draw_run
-from worker.report.wording import NOTHING, listing, milliseconds, moment, share
+from worker.report.provenance import Provenance, labels_of
+from worker.report.wording import NOTHING, milliseconds, moment, share
 
 MAX_ROWS: Final = 5_000
+MAX_PAGE_BYTES: Final = 25_000_000
+_ERRORS_SHOWN: Final = 6
+_RUNS_SHOWN: Final = 14
 _MAX_RUN_ROWS = 100
 _MAX_PAUSES = 8
 _TEMPLATES = "templates"
@@ -40,33 +46,80 @@ class Detail(NamedTuple):
     more_pauses: int
 
 
-def render_page(aggregator: Aggregator, report: Report, allowed_per_s: float | None = None) -> str:
-    """The page, the same for the same logs. `allowed_per_s` is drawn where it is known."""
+class IdList(NamedTuple):
+    """Ids of one outcome, the newest first: `total` of them, of which `rows` are shown."""
+
+    outcome: Outcome
+    title: str
+    total: int
+    rows: Sequence[Listed]
+    types: Sequence[str]
+
+
+def render_page(
+    aggregator: Aggregator,
+    report: Report,
+    provenance: Provenance,
+    allowed_per_s: float | None = None,
+) -> str:
+    """The page, the same for the same logs and provenance; at most 25 MB where ids are looked up.
+
+    `allowed_per_s` is drawn where it is known.
+    """
     style, script = _read("report.css"), _read("report.js")
-    failures = aggregator.failures()[:MAX_ROWS]
-    page = _environment().get_template("report.html.j2")
-    return page.render(
-        policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - likewise
-        title=_title(report),
-        story=_story(report),
-        report=report,
-        total=report.total,
-        logs=report.logs,
-        log_rows=report.log_rows,
-        errors=report.errors,
-        failures=failures,
-        failure_types=_types(failures),
-        runs=report.runs,
-        run_rows=report.runs[-_MAX_RUN_ROWS:][::-1],
-        waited=_waited(report.runs),
-        details=list(_details(aggregator, report, allowed_per_s)),
+    labels = labels_of([log.name for log in report.logs])
+    values = _values(aggregator, report, labels, allowed_per_s) | {
+        "policy": _policy(style, script),
+        "style": Markup(style),  # noqa: S704 - a file of this package
+        "script": Markup(script),  # noqa: S704 - likewise
+        "provenance": provenance,
+    }
+    template = _environment(lambda log: visible(labels[log])).get_template("report.html.j2")
+    page = template.render(**values, lookup=lookup_of(aggregator, labels))
+    if len(page.encode("utf-8", "backslashreplace")) <= MAX_PAGE_BYTES:
+        return page
+    return template.render(**values, lookup=None)
+
+
+def _values(
+    aggregator: Aggregator, report: Report, labels: dict[str, str], allowed_per_s: float | None
+) -> dict[str, object]:
+    newest_first = report.runs[-_MAX_RUN_ROWS:][::-1]
+    return {
+        "title": prose.title(report),
+        "story": prose.story(report),
+        "report": report,
+        "total": report.total,
+        "logs": report.logs,
+        "labels": labels,
+        "log_rows": report.log_rows,
+        "errors": report.errors[:_ERRORS_SHOWN],
+        "more_errors": report.errors[_ERRORS_SHOWN:],
+        "id_lists": _id_lists(aggregator, report),
+        "runs": report.runs,
+        "run_rows": newest_first[:_RUNS_SHOWN],
+        "older_run_rows": newest_first[_RUNS_SHOWN:],
+        "pauses": prose.pauses(report.runs),
+        "targets": [prose.describe_target(text) for text in report.targets],
+        "most_looked_up": MAX_LOOKED_UP,
+        "details": list(_details(aggregator, report, allowed_per_s)),
         **_overall_plots(aggregator, report),
-    )
+    }
 
 
-def _environment() -> Environment:
+def _id_lists(aggregator: Aggregator, report: Report) -> list[IdList]:
+    ids = report.total.ids
+    lists = []
+    for outcome, title, total in (
+        (Outcome.FAILED, "Failed ids", ids.failed),
+        (Outcome.NOT_FOUND, "Ids not found", ids.not_found),
+    ):
+        rows = aggregator.listed(outcome)[:MAX_ROWS]
+        lists.append(IdList(outcome, title, total, rows, _types(rows)))
+    return [listed for listed in lists if listed.total]
+
+
+def _environment(label: Callable[[str], str]) -> Environment:
     environment = Environment(
         loader=PackageLoader("worker.report", _TEMPLATES),
         autoescape=True,
@@ -76,7 +129,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "count": count,
         "duration": duration,
-        "file_name": lambda log: visible(PurePath(log).name),
+        "label": label,
         "moment": moment,
         "ms": milliseconds,
         "prose": _prose,
@@ -112,41 +165,8 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _title(report: Report) -> str:
-    ids = report.total.ids
-    if not ids.total:
-        return "No outcome has been recorded yet"
-    if ids.failed:
-        return f"{count(ids.failed)} of {count(ids.total, 'session')} failed"
-    return f"{count(ids.total, 'session')}, all settled"
-
-
-def _story(report: Report) -> str:
-    """What was asked, and what became of it."""
-    ids = report.total.ids
-    if not ids.total:
-        return "The logs hold no record: nothing was asked of the API, or nothing was answered."
-    period = f"between {moment(report.total.began)[:16]} and {moment(report.total.ended)[:16]} UTC"
-    parts = [
-        f"{count(number)} {text}"
-        for number, text in (
-            (ids.processing, "are completed and processing"),
-            (ids.not_found, "are not known to the API in this account"),
-            (ids.failed, "failed"),
-        )
-        if number
-    ]
-    asked = f"{count(ids.total, 'session')} {'was' if ids.total == 1 else 'were'} to be completed"
-    return f"{asked} in {count(report.total.runs, 'run')} {period}: {listing(parts)}."
-
-
-def _types(failures: Sequence[Failure]) -> list[str]:
-    return sorted({failure.record.error.type for failure in failures if failure.record.error})
-
-
-def _waited(runs: Sequence[RunSummary]) -> str:
-    seconds = sum(run.paused_s for run in runs)
-    return duration(seconds) if seconds else "none"
+def _types(rows: Sequence[Listed]) -> list[str]:
+    return sorted({row.record.error.type for row in rows if row.record.error})
 
 
 def _details(
@@ -162,26 +182,10 @@ def _details(
         yield Detail(
             run,
             Markup(plot),  # noqa: S704 - drawn from numbers
-            _caption(run, allowed_per_s),
+            prose.run_caption(run, allowed_per_s),
             [pause for pause in run.pauses if pause in longest],
             len(run.pauses) - len(longest),
         )
-
-
-def _caption(run: RunSummary, allowed_per_s: float | None) -> str:
-    parts = [f"{count(run.lines.total, 'line')} in {duration(run.seconds)}"]
-    if run.lines_per_s is not None:
-        parts.append(f"{rate(run.lines_per_s)} a second")
-    if run.best_minute_requests_per_s is not None:
-        parts.append(f"{rate(run.best_minute_requests_per_s)} requests a second in the best minute")
-    busy_s = run.seconds - run.paused_s
-    if allowed_per_s is not None and busy_s > 0:
-        part = run.requests / busy_s / allowed_per_s
-        parts.append(f"{part:.0%} of the allowed {rate(allowed_per_s)} a second outside the pauses")
-    return (
-        f"{', '.join(parts)}. Requests are counted when their id is settled, so that a bin may "
-        "show more than were sent in it."
-    )
 
 
 def _overall_plots(aggregator: Aggregator, report: Report) -> dict[str, object]:
@@ -190,16 +194,8 @@ def _overall_plots(aggregator: Aggregator, report: Report) -> dict[str, object]:
     history = draw_history(report.runs, "history") if len(report.runs) > 1 else None
     return {
         "latency_plot": None if latency is None else Markup(latency),  # noqa: S704 - numbers only
-        "latency_caption": _latency_caption(report),
+        "paused_s": sum(run.paused_s for run in report.runs),
+        "latency_caption": prose.latency_caption(report),
         "history_plot": None if history is None else Markup(history),  # noqa: S704 - likewise
         "history_length": MAX_RUNS_IN_HISTORY,
     }
-
-
-def _latency_caption(report: Report) -> str:
-    latency = report.latency_ms
-    return (
-        f"Half of the requests took at most {milliseconds(latency.p50)}, 90 % "
-        f"{milliseconds(latency.p90)}, 99 % {milliseconds(latency.p99)}; the slowest "
-        f"{milliseconds(latency.max)}. Of each line, the last request counts."
-    )

@@ -122,15 +122,31 @@ def _plot_requests(axes: Axes, series: _Series, reference: tuple[str, float] | N
 
 def _plot_latency(axes: Axes, series: _Series) -> None:
     middles = [(left + right) / 2 for left, right in pairwise(series.edges)]
+    seen: list[float] = []
     for percent, style, width in ((99, ":", 1.6), (90, "--", 1.2), (50, "-", 1.6)):
         values = [part.latency_ms.percentile(percent) for part in series.bins]
-        if not any(values):
+        seen += [value for value in values if value is not None]
+        if not seen:
             return
         numbers = [float("nan") if value is None else value for value in values]
         label = f"p{percent}"
         axes.plot(middles, numbers, color=ACCENT, linestyle=style, linewidth=width, label=label)
+        for place in _alone(values):
+            axes.plot(middles[place], numbers[place], color=ACCENT, marker="o", markersize=3.5)
+    low_ms, high_ms = min(seen) / _HEADROOM, max(seen) * _HEADROOM
     axes.set_yscale("log")
-    set_duration_ticks(axes.yaxis)
+    axes.set_ylim(low_ms, high_ms)
+    set_duration_ticks(axes.yaxis, low_ms, high_ms)
+
+
+def _alone(values: Sequence[float | None]) -> list[int]:
+    """The places of values with none on either side: no line leads to them."""
+    around = [None, *values, None]
+    return [
+        place
+        for place, (left, own, right) in enumerate(zip(around, values, around[2:], strict=False))
+        if own is not None and left is None and right is None
+    ]
 
 
 def _mark_pauses(axes: Axes, run: RunTrace) -> None:

@@ -27,7 +27,7 @@ from tests.support.program import shell
 from worker.cli.report import report
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Error, Outcome, Record, Via
-from worker.report.aggregation import DETAILED_RUNS, MAX_FAILURES, Aggregator
+from worker.report.aggregation import DETAILED_RUNS, MAX_LISTED, Aggregator
 from worker.report.model import NO_TYPE, Report, summarise
 from worker.report.state import OTHER_ERRORS
 from worker.report.table import headline
@@ -136,16 +136,24 @@ def test_types_without_end_are_put_together() -> None:
     assert sum(error.ids for error in made.errors) == 1000
 
 
-def test_newest_failures_are_kept_and_settled_ones_forgotten() -> None:
-    failed = [
-        record(hex_id(n), "failed", "timeout", at=at(n / 100)) for n in range(MAX_FAILURES + 10)
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.NOT_FOUND])
+def test_newest_ids_of_an_outcome_are_kept_and_others_forgotten(outcome: Outcome) -> None:
+    lines = [
+        record(hex_id(n), outcome.value, "some_error", at=at(n / 100))
+        for n in range(MAX_LISTED + 10)
     ]
-    aggregator = survey_of([*failed, record(hex_id(MAX_FAILURES), "processing")])
-    kept = [failure.record.id for failure in aggregator.failures()]
-    assert len(kept) == MAX_FAILURES - 1
-    assert kept[0] == hex_id(MAX_FAILURES + 9)
+    aggregator = survey_of([*lines, record(hex_id(MAX_LISTED), "processing")])
+    kept = [listed.record.id for listed in aggregator.listed(outcome)]
+    assert len(kept) == MAX_LISTED - 1
+    assert kept[0] == hex_id(MAX_LISTED + 9)
     assert hex_id(0) not in kept
-    assert hex_id(MAX_FAILURES) not in kept
+    assert hex_id(MAX_LISTED) not in kept
+
+
+def test_id_that_failed_and_is_then_not_found_is_listed_once() -> None:
+    aggregator = survey_of([record(outcome="failed", error="timeout"), record(outcome="not_found")])
+    assert aggregator.listed(Outcome.FAILED) == []
+    assert [listed.record.id for listed in aggregator.listed(Outcome.NOT_FOUND)] == [hex_id(1)]
 
 
 # Runs and time

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,8 +30,10 @@ from worker.cli.report import report
 from worker.core.errors import UsageError
 from worker.core.outcomes import Error, Outcome, Record, Via
 from worker.report.aggregation import Aggregator
+from worker.report.canvas import duration_ticks
 from worker.report.model import summarise
 from worker.report.page import MAX_ROWS, render_page
+from worker.report.provenance import LogFile, Provenance, identify, labels_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}\u202e"
 NO_CONTENT = {"meta", "link", "br", "input", "img"}
@@ -77,7 +80,13 @@ def render(*logs: list[Record], rate: float | None = None) -> str:
     aggregator = Aggregator()
     for number, records in enumerate(logs):
         aggregator.read(f"log{number}", records)
-    return render_page(aggregator, summarise(aggregator), rate)
+    return page_of(aggregator, rate)
+
+
+def page_of(aggregator: Aggregator, rate: float | None = None) -> str:
+    files = [LogFile(log.name, 1234, "ab" * 32) for log in aggregator.logs]
+    provenance = Provenance(datetime(2026, 11, 26, 7, tzinfo=UTC), "1.2.3", files)
+    return render_page(aggregator, summarise(aggregator), provenance, rate)
 
 
 def night(run: str = "first", count: int = 200) -> list[Record]:
@@ -119,7 +128,7 @@ def test_page_loads_nothing_and_says_so_to_the_browser() -> None:
 @pytest.mark.parametrize("kind", ["style", "script"])
 def test_policy_lets_the_pages_own_style_and_script_pass(kind: str) -> None:
     text = one_night()
-    [content] = re.findall(f"<{kind}>(.*?)</{kind}>", text, re.DOTALL)
+    [content] = re.findall(f"<{kind}>(.*?)</{kind}>", text, re.DOTALL)  # the script that runs
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
     policy = Page(text).values("content")[0]
     assert f"{kind}-src 'sha256-{digest}'" in policy
@@ -140,9 +149,11 @@ def test_hostile_text_stays_text() -> None:
     )  # fmt: skip
     aggregator = Aggregator()
     aggregator.read(HOSTILE, [*night(), bad, worse, *night("second")])
-    text = render_page(aggregator, summarise(aggregator))
+    text = page_of(aggregator)
     page = Page(text)
-    assert page.tags.count("script") == 1
+    assert page.tags.count("script") == 4
+    assert page.values("type").count("application/json") == 1
+    assert page.values("type").count("application/octet-stream") == 2
     assert "img" not in page.tags
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert "alert(1)" in page.text("td")
@@ -255,7 +266,83 @@ def test_whatever_a_log_holds_the_page_is_well_formed(records: list[Record]) -> 
     Page(render(records))
 
 
+def test_page_tells_what_it_was_made_from() -> None:
+    foot = Page(render(night(), night("second"))).text("footer")
+    assert "Made 2026-11-26 07:00:00 UTC by complete-sessions 1.2.3" in foot
+    assert f"1,234 bytes, 200 lines, SHA-256 {'ab' * 32}" in foot
+
+
+def test_page_tells_where_its_logs_were_sent() -> None:
+    live = record(target="https://api.example.com/v1 live 1a2b3c4d")
+    odd = record(hex_id(2), run="other", target="<b>elsewhere")
+    foot = Page(render([live, odd])).text("footer")
+    assert "https://api.example.com/v1 with the live key of fingerprint 1a2b3c4d." in foot
+    assert "Sent to <b>elsewhere." in foot
+
+
+def test_what_is_one_is_told_as_one() -> None:
+    lines = [
+        record(hex_id(1)),
+        record(hex_id(2), "not_found", "resource_not_found"),
+        record(hex_id(3), "failed", "timeout"),
+    ]
+    header = Page(render(lines)).text("header")
+    assert "1 is completed and processing, 1 is not known to the API in this account" in header
+    assert "1 session was to be completed in 1 run" in Page(render([record()])).text("header")
+
+
+def test_logs_of_one_name_are_told_apart() -> None:
+    names = ["/x/a/night.jsonl", "/x/b/night.jsonl", "/x/other.jsonl", "c/night.jsonl"]
+    assert list(labels_of(names).values()) == [
+        *("a/night.jsonl", "b/night.jsonl", "other.jsonl", "c/night.jsonl")
+    ]
+    assert labels_of(["/x/night", "night"]) == {"/x/night": "x/night", "night": "night"}
+
+
+def test_not_found_ids_are_listed_as_failed_ones_are() -> None:
+    page = Page(one_night())
+    assert {"failed-ids", "not-found-ids"} <= set(page.values("id"))
+    assert "message of resource_not_found" in page.text("td")
+
+
+def test_errors_beyond_the_first_six_are_folded() -> None:
+    lines = [record(hex_id(n), "failed", f"type_{n}") for n in range(7)]
+    assert "1 more error type" in Page(render(lines)).text("summary")
+    assert "more error type" not in render(lines[:6])
+
+
+def test_long_history_is_folded() -> None:
+    lines = [
+        record(hex_id(n), run=str(n), at=at(0, FIRST_NIGHT + n * (SECOND_NIGHT - FIRST_NIGHT)))
+        for n in range(60)
+    ]
+    assert "46 older runs" in Page(render(lines)).text("summary")
+
+
+@given(st.floats(1.0, 1e8), st.floats(1.2, 1e4))
+def test_latency_axis_has_ticks_whatever_it_spans(low_ms: float, factor: float) -> None:
+    ticks = duration_ticks(low_ms, low_ms * factor)
+    assert 2 <= len(ticks) <= 8
+    assert all(low_ms <= tick <= low_ms * factor for tick in ticks)
+
+
+def test_percentile_of_a_lone_bin_is_a_point() -> None:
+    [waiting] = [record("w", at=at(300), elapsed_ms=300_000.0, latency_ms=80.0)]
+    lone = render(
+        [*night()[:100], waiting, *(record(hex_id(900 + n), at=at(600 + n)) for n in range(99))]
+    )
+    dots = re.compile(r'<path id="m\w+" d="M 0 1\.7')
+    assert dots.search(lone)
+    assert not dots.search(one_night())
+
+
 # The command
+
+
+def test_log_is_identified_by_what_it_holds(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"some bytes")
+    assert identify(log, "name") == LogFile("name", 10, hashlib.sha256(b"some bytes").hexdigest())
 
 
 @pytest.fixture
