@@ -38,7 +38,7 @@ def expect(holds: object, what: str) -> None:
 def records_in(log: bytes) -> dict[str, Record]:
     """The last record of each id; zeros and torn lines of power cuts are passed over."""
     last = {}
-    for line in log.split(b"\n"):
+    for line in log.replace(b"\0", b"\n").split(b"\n"):
         try:
             record = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
