@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from tests.support.run_harness import ids
 from tests.support.virtual_time import VirtualClock, run_virtually
-from worker.app.run import limits_of, make_pacer, policy_of
+from worker.app.run import limits_of, make_pacer, policy_of, statuses_of
 from worker.core.events import RunFinished
 from worker.core.outcomes import Item
+from worker.core.tally import Tally
 from worker.ledger import Ledger
+from worker.reading.reader import ReadingClient
 from worker.runner import EventDispatcher, Runner
 from worker.runner.ports import Client
 from worker.settings import ApiKey, Settings
@@ -38,26 +42,38 @@ class ListSource:
 
 
 def run_by_default(
-    directory: Path, count: int, api: Client, settings: Settings | None = None
+    directory: Path,
+    some: int | Sequence[str],
+    api: Client,
+    settings: Settings | None = None,
+    before: Callable[[Runner], None] = lambda _: None,
 ) -> RunFinished:
-    """Complete `count` ids with the default settings, so at 8/s for a live key."""
+    """Complete so many ids, or these, with the default settings, so at 8/s for a live key."""
     settings = settings or Settings()
+    chosen = ids(some) if isinstance(some, int) else list(some)
 
     async def go() -> RunFinished:
-        clock, dispatcher = VirtualClock(), EventDispatcher([])
+        clock, dispatcher, tally = VirtualClock(), EventDispatcher([]), Tally()
+        key = ApiKey("live_0123456789abcdef")
+        pacer = make_pacer(settings, key, clock, dispatcher.notice)
         runner = Runner(
             run="r",
             results="r.jsonl",
-            source=ListSource(ids(count)),
+            source=ListSource(chosen),
             client=api,
-            pacer=make_pacer(settings, ApiKey("live_0123456789abcdef"), clock, dispatcher.notice),
+            pacer=pacer,
             ledger=Ledger.open(directory / "r.jsonl", "r"),
             dispatcher=dispatcher,
             clock=clock,
             policy=policy_of(settings),
             limits=limits_of(settings, clock, tick_s=1.0),
             random=Random(1),
+            tally=tally,
+            statuses=statuses_of(
+                settings, cast(ReadingClient, api), pacer, clock, tally, lambda _: None
+            ),
         )
+        before(runner)
         return await runner.run()
 
     return run_virtually(go())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.api.client import Client, check_environment
+from worker.api.verdict import Reply
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections
 from worker.app.process.loop import loop_factory
@@ -28,9 +29,12 @@ from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, Observer, RunFinished
 from worker.core.secrets import redact
+from worker.core.tally import Tally
 from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
+from worker.reading.reader import Reader, ReadingClient
+from worker.reading.statuses import StatusReader
 from worker.runner import EventDispatcher, Limits, MaxFailures, Policy, Runner
 from worker.settings import ApiKey, RenewableKey, Settings, resolve_rate
 from worker.sources import AsyncSource, ShardedSource, open_source
@@ -149,7 +153,11 @@ def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | Shard
     if files.source is None:
         return None
     written = files.settings.source
-    source = AsyncSource(open_source(files.source, format=written.format, field=written.field))
+    retry = files.settings.retry
+    source = AsyncSource(
+        open_source(files.source, format=written.format, field=written.field),
+        ahead=retry.check_ahead if retry.check_first else 0,
+    )
     stack.callback(_tell_notes, source, screen)
     if files.shard is None:
         stack.callback(source.close)
@@ -182,19 +190,23 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
             renew_key=renewal(renewable, screen.warn, on_renewed),
         )
         await stack.enter_async_context(client)
-        source, ledger, pacer = await _meet(work, screen, dispatcher.notice, stack)
+        source, ledger, make = await _meet(work, screen, dispatcher.notice, stack)
+        pacer = make_pacer(settings, key, work.clock, dispatcher.notice, make)
+        tally = Tally()
         runner = Runner(
             run=work.run,
             results=str(work.results),
             source=source,
             client=client,
-            pacer=make_pacer(settings, key, work.clock, dispatcher.notice, pacer),
+            pacer=pacer,
             ledger=ledger,
             dispatcher=dispatcher,
             clock=work.clock,
             policy=policy_of(settings),
             limits=limits_of(settings, work.clock, tick_s=screen.tick_s),
             random=Random(),
+            tally=tally,
+            statuses=statuses_of(settings, client, pacer, work.clock, tally, screen.note),
         )
         with stop_on_signals(runner.stop, runner.abort):
             finished = await runner.run()
@@ -274,7 +286,29 @@ def policy_of(settings: Settings) -> Policy:
         settle_s=retry.settle,
         on_ambiguous=retry.on_ambiguous,
         check_first=retry.check_first,
+        check_valid_s=retry.check_valid,
+        check_ahead=retry.check_ahead,
     )
+
+
+def statuses_of(
+    settings: Settings,
+    client: ReadingClient,
+    pacer: Pacer,
+    clock: Clock,
+    tally: Tally,
+    tell: Callable[[str], None],
+) -> StatusReader | None:
+    """What reads sessions before they are completed, by pages of the list; None where nothing is
+    to be read."""
+    if not settings.retry.check_first:
+        return None
+
+    def on_reply(reply: Reply, latency_ms: float) -> None:
+        tally.count_request(reply.label, latency_ms, is_check=True)
+
+    reader = Reader(client, pacer, clock, settings.retry, Random(), on_reply)
+    return StatusReader(reader, clock, tell)
 
 
 def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:

@@ -82,6 +82,12 @@ class Tally:
         self.paused_s = 0.0
         self.latency_ms = Histogram()
 
+    def count_request(self, label: str, latency_ms: float, *, is_check: bool) -> None:
+        """Count an answer, or what came instead; `is_check`: the request only read sessions."""
+        self.requests[label] += 1
+        self.checks += is_check
+        self.latency_ms.add(latency_ms)
+
     def count(self, records: Iterable[Record]) -> None:
         for record in records:
             self.outcomes[record.outcome] += 1

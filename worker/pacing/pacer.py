@@ -77,13 +77,18 @@ class Pacer:
         self._granted = 0
         self._stopped = False
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     async def permit(self) -> Permit | None:
         """Wait until a request may leave; None after `stop`.
 
-        One task at a time may call this. It does not suspend where a request may leave at once.
+        Whoever waits is served in turn. It does not suspend where a request may leave at once.
         Raises UnavailableError when patience has ended.
         """
+        async with self._turn:
+            return await self._next_permit()
+
+    async def _next_permit(self) -> Permit | None:
         while not self._stopped:
             now = self._clock.now()
             due = self._due(now)

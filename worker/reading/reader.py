@@ -60,24 +60,40 @@ class Backoff(Protocol):
     def throttle_max(self) -> float: ...
 
 
+class ReadingStoppedError(Exception):
+    """Nothing more is to be sent."""
+
+
 class Reader:
     """Reads the list and single sessions. `requests` counts what left, retries included.
 
-    Every method raises RefusedError where the API refuses the key or the account, or is not the
-    API, and UnavailableError when patience has ended.
+    `on_reply` is told what came back for each request, and after how many milliseconds. Every
+    method raises RefusedError where the API refuses the key or the account, or is not the API,
+    UnavailableError when patience has ended, and ReadingStoppedError after `stop`.
     """
 
     def __init__(
-        self, client: ReadingClient, pacer: Pacer, clock: Clock, backoff: Backoff, random: Random
+        self,
+        client: ReadingClient,
+        pacer: Pacer,
+        clock: Clock,
+        backoff: Backoff,
+        random: Random,
+        on_reply: Callable[[Reply, float], None] = lambda reply, latency_ms: None,
     ) -> None:
         self.requests = 0
+        self._on_reply = on_reply
+        self._stopped = asyncio.Event()
         self._address_proven = False
         self._client = client
         self._pacer = pacer
         self._clock = clock
         self._backoff = backoff
         self._random = random
-        self._turn = asyncio.Lock()
+
+    def stop(self) -> None:
+        """Send nothing more; what is in flight is waited for."""
+        self._stopped.set()
 
     async def pages(self, span: Span) -> AsyncIterator[tuple[list[ListedSession], int]]:
         """Pages of the span, newest first: their sessions, each once, and how many are to come.
@@ -131,12 +147,14 @@ class Reader:
         no outage's."""
         failures = troubles = 0
         while True:
-            async with self._turn:
-                permit = await self._pacer.permit()
-            assert permit is not None
+            permit = None if self._stopped.is_set() else await self._pacer.permit()
+            if permit is None:
+                raise ReadingStoppedError
             self.requests += 1
+            reply = await send()
+            self._on_reply(reply, (self._clock.now() - permit.at) * 1000)
             try:
-                answer = judge(await send())
+                answer = judge(reply)
             except RefusedError:
                 self._pacer.answered(permit)
                 raise
@@ -169,7 +187,7 @@ class Reader:
                 random=self._random,
             )
         seconds = max(seconds, trouble.retry_after_s or 0.0)
-        await self._clock.wait(asyncio.Event(), self._clock.now() + seconds)
+        await self._clock.wait(self._stopped, self._clock.now() + seconds)
 
     def _trouble(self, verdict: Verdict, refusal: str) -> Trouble:
         """What an answer means that is not what was asked for; raises RefusedError.

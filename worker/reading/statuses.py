@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from worker.api.verdict import Settled, Transient, Unfinished, judge_status
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError, WorkerError
-from worker.reading.reader import Reader
+from worker.reading.reader import Reader, ReadingStoppedError
 from worker.reading.search import Search
-from worker.reading.sessions import ListedSession, milliseconds
+from worker.reading.sessions import milliseconds
 
 _AT_ONCE: Final = 32
 _BATCH: Final = 256
@@ -29,6 +29,37 @@ class ReadStatus(NamedTuple):
     is_listed: bool
 
 
+class ListSearch:
+    """One search of the list for many sessions: `next_page` until it gives None, then `rest`."""
+
+    def __init__(self, search: Search, owner: StatusReader) -> None:
+        self._search = search
+        self._owner = owner
+
+    async def next_page(self) -> list[tuple[str, Settled | Unfinished]] | None:
+        """What the next page tells of the sessions; None where no page is worth its request."""
+        search = self._search
+        query = search.query()
+        if query is None:
+            if search.pages_fail:
+                self._owner.on_useless_list("it shows hardly any of the sessions asked for")
+            return None
+        try:
+            found = search.take(await self._owner.reader.page(query))
+        except RefusedError as error:
+            self._owner.on_useless_list(error.message, is_refused=True)
+            search.give_up()
+            return []
+        except ReadingStoppedError:
+            search.give_up()
+            return None
+        return [(session.id, judge_status(session.status, 200)) for session in found]
+
+    def rest(self) -> list[str]:
+        """The sessions of which the pages have told nothing: absence from a list proves nothing."""
+        return self._search.rest()
+
+
 class StatusReader:
     """Reads statuses, by pages of the list where these take fewer requests than single sessions.
 
@@ -36,39 +67,28 @@ class StatusReader:
     """
 
     def __init__(self, reader: Reader, clock: Clock, tell: Callable[[str], None]) -> None:
-        self._reader = reader
+        self.reader = reader
         self._clock = clock
         self._tell = tell
         self._is_list_refused = False
         self._was_told = False
 
-    def search(self, ids: Iterable[str]) -> Search:
-        """A search of the list for these ids, for `next_page`."""
+    def stop(self) -> None:
+        """Send nothing more; a search that is under way ends."""
+        self.reader.stop()
+
+    def search(self, ids: Iterable[str]) -> ListSearch:
+        """Begin to look for these sessions in the list."""
         search = Search(ids, milliseconds(self._clock.utc()))
         if self._is_list_refused:
             search.give_up()
-        return search
-
-    async def next_page(self, search: Search) -> list[ListedSession] | None:
-        """What the next page shows of what is searched for; None where no page is worth it."""
-        query = search.query()
-        if query is None:
-            if search.pages_fail:
-                self._tell_once("it shows hardly any of the sessions that are asked for")
-            return None
-        try:
-            return search.take(await self._reader.page(query))
-        except RefusedError as error:
-            self._tell_once(error.message)
-            self._is_list_refused = True
-            search.give_up()
-            return []
+        return ListSearch(search, self)
 
     async def read(self, ids: Iterable[str]) -> AsyncIterator[list[ReadStatus]]:
         """The statuses of these sessions, each once, in any order, as they come to be known."""
         search = self.search(ids)
-        while (shown := await self.next_page(search)) is not None:
-            yield [listed_status(session) for session in shown]
+        while (page := await search.next_page()) is not None:
+            yield [ReadStatus(each, verdict, is_listed=True) for each, verdict in page]
         rest = iter(search.rest())
         while batch := list(islice(rest, _BATCH)):
             yield await self.read_singly(batch)
@@ -79,7 +99,7 @@ class StatusReader:
 
         async def read(session_id: str) -> ReadStatus:
             async with room:
-                verdict = await self._reader.session(session_id)
+                verdict = await self.reader.session(session_id)
                 return ReadStatus(session_id, verdict, is_listed=False)
 
         try:
@@ -89,15 +109,11 @@ class StatusReader:
             raise _first(errors) from None
         return [task.result() for task in tasks]
 
-    def _tell_once(self, why: str) -> None:
+    def on_useless_list(self, why: str, *, is_refused: bool = False) -> None:
+        self._is_list_refused = self._is_list_refused or is_refused
         if not self._was_told:
             self._was_told = True
             self._tell(f"the API's list is of no use here, so sessions are read one by one: {why}")
-
-
-def listed_status(session: ListedSession) -> ReadStatus:
-    """A session's status as the list shows it."""
-    return ReadStatus(session.id, judge_status(session.status, 200), is_listed=True)
 
 
 def _first(errors: BaseExceptionGroup[WorkerError]) -> WorkerError:

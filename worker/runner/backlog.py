@@ -82,7 +82,7 @@ class Backlog:
                     self._offer(job)
                 self._changed.set()
         finally:
-            self.intake.ended = True
+            self.intake.close()
             self._changed.set()
 
     def take(self, now: float) -> Job | None:
@@ -140,6 +140,7 @@ class Backlog:
     def interrupt(self) -> None:
         """Take nothing more in, and wake whoever waits."""
         self._interrupted = True
+        self.intake.interrupt()
         self._changed.set()
         self._room.set()
 

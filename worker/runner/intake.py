@@ -10,6 +10,7 @@ from worker.core.outcomes import Item
 from worker.core.tally import Tally
 from worker.ledger import Standing
 from worker.runner.job import Job, Policy
+from worker.runner.look_ahead import LookAhead
 from worker.runner.ports import Ledger, Source
 
 _CHUNK = 1024
@@ -20,7 +21,8 @@ class Intake:
     """The way from the source into the schedule.
 
     An id is in the journal, on disk, before `admit` returns it: its request may leave from then on.
-    `limit` bounds how many ids are admitted; the first beyond it sets `limit_reached`.
+    `limit` bounds how many ids are admitted; the first beyond it sets `limit_reached`. With a
+    `look_ahead` the status of up to `ahead` ids is read before they are returned.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Intake:
         *,
         limit: int | None,
         on_invalid: Callable[[Item], None],
+        look_ahead: LookAhead | None = None,
+        ahead: int = 0,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -39,9 +43,11 @@ class Intake:
         self._policy = policy
         self._limit = limit
         self._on_invalid = on_invalid
+        self._look_ahead = look_ahead
+        self._ahead = ahead
         self._unsorted: deque[Item] = deque()
         self.admitted = 0
-        self.ended = False
+        self._is_closed = False
         self.limit_reached = False
         self.failure: WorkerError | None = None
 
@@ -51,26 +57,40 @@ class Intake:
         return self._source.exhausted and not self._unsorted and self.failure is None
 
     @property
+    def ended(self) -> bool:
+        """Whether no more jobs come."""
+        return self._is_closed and not self._look_ahead
+
+    @property
     def limit_used_up(self) -> bool:
+        return self._is_limit_used_up and not self._look_ahead
+
+    @property
+    def _is_limit_used_up(self) -> bool:
         return self._limit is not None and self.admitted >= self._limit
 
     async def admit(self, room: int) -> list[Job]:
         """Up to `room` jobs; waits for the source. An empty list where no job came of what was
         read, or at the end (`ended`)."""
-        if not self._unsorted:
-            await self._read()
-        jobs: list[Job] = []
-        while self._unsorted and len(jobs) < room and not self.ended:
-            job = self._sort(self._unsorted.popleft())
-            if job is not None:
-                jobs.append(job)
+        jobs = await self._sort_next(room) if self._look_ahead is None else await self._known(room)
         if jobs:
             await self._enter(jobs)
         return jobs
 
+    def interrupt(self) -> None:
+        """End what `admit` waits for, as far as it is the status of what is ahead."""
+        if self._look_ahead is not None:
+            self._look_ahead.stop()
+
+    def close(self) -> None:
+        """Admit nothing more; what is ahead is not attempted."""
+        self._is_closed = True
+        if self._look_ahead is not None:
+            self._tally.not_attempted += self._look_ahead.clear()
+
     async def count_rest(self, until: Callable[[], bool]) -> None:
         """Sort what is left without admitting any of it, till the end or till `until()`."""
-        self.ended = True
+        self.close()
         while not until():
             while self._unsorted:
                 self._sort(self._unsorted.popleft())
@@ -79,6 +99,23 @@ class Intake:
                 return
             self._unsorted.extend(items)
 
+    async def _known(self, room: int) -> list[Job]:
+        assert self._look_ahead is not None
+        if not self._look_ahead:
+            self._look_ahead.add(await self._sort_next(self._ahead))
+        return await self._look_ahead.take(room)
+
+    async def _sort_next(self, most: int) -> list[Job]:
+        """Up to `most` of what has come from the source; waits where nothing has."""
+        if not self._unsorted:
+            await self._read(max(_CHUNK, most))
+        jobs: list[Job] = []
+        while self._unsorted and len(jobs) < most and not self._is_closed:
+            job = self._sort(self._unsorted.popleft())
+            if job is not None:
+                jobs.append(job)
+        return jobs
+
     async def _enter(self, jobs: list[Job]) -> None:
         try:
             await self._ledger.enter([job.id for job in jobs])
@@ -86,15 +123,15 @@ class Intake:
             self._tally.not_attempted += len(jobs)
             raise
 
-    async def _read(self) -> None:
+    async def _read(self, most: int) -> None:
         try:
-            items = await self._source.take(_CHUNK)
+            items = await self._source.take(most)
         except WorkerError as error:
             # What was read so far is still completed; the run says afterwards that there is more.
             self.failure = error
             items = []
         self._unsorted.extend(items)
-        self.ended = self.ended or not items
+        self._is_closed = self._is_closed or not items
 
     async def _take_rest(self) -> list[Item]:
         try:
@@ -114,9 +151,9 @@ class Intake:
             tally.settled += 1
         elif standing is Standing.DUPLICATE:
             tally.duplicates += 1
-        elif self.ended or self.limit_used_up:
-            self.limit_reached = self.limit_reached or not self.ended
-            self.ended = True
+        elif self._is_closed or self._is_limit_used_up:
+            self.limit_reached = self.limit_reached or not self._is_closed
+            self._is_closed = True
             tally.not_attempted += 1
         else:
             self.admitted += 1
@@ -130,7 +167,7 @@ class Intake:
         return None
 
     def _sort_invalid(self, item: Item) -> None:
-        if self.ended:
+        if self._is_closed:
             self._tally.not_attempted += 1
         else:
             self._on_invalid(item)

@@ -35,6 +35,8 @@ class Policy(msgspec.Struct, frozen=True):
     settle_s: float = 30.0
     on_ambiguous: str = "check"
     check_first: bool = False
+    check_valid_s: float = 300.0
+    check_ahead: int = 100_000
 
 
 class Job:
@@ -43,6 +45,7 @@ class Job:
     `attempts` counts the POSTs sent, `charged` those that count against `max_attempts`;
     `unresolved` says that a POST may have arrived and that no GET has told yet. The backend may be
     at work on it until `settled_at`; `was_ambiguous` says that there was such a POST at all.
+    A session that was read as started is sent as such till `valid_until`, and then read again.
     `last_reached`: the API itself gave the last error; `is_silent`: nothing at all was answered
     since the id's first failure.
     """
@@ -71,6 +74,7 @@ class Job:
         "throttled_since",
         "throttles",
         "unresolved",
+        "valid_until",
         "via",
         "was_ambiguous",
     )
@@ -91,6 +95,7 @@ class Job:
         self.via = Via.COMPLETE
         self.attempts = 0
         self.charged = 0
+        self.valid_until = math.inf
         self.charged_after = -1
         self.silent_since = 0
         self.is_silent = False
@@ -108,6 +113,11 @@ class Job:
         self.latency_ms = 0.0
         self.last_error: Error | None = None
         self.last_http_status: int | None = None
+
+    def know_started(self, valid_until: float) -> None:
+        """The session was read, and is to be completed; it is read again after `valid_until`."""
+        self.check_next = False
+        self.valid_until = valid_until
 
     def charge(self) -> None:
         """Count a failure of the request at hand against the id."""
@@ -127,9 +137,12 @@ class Job:
             self.charged -= 1
 
     def begin(self, permit: Permit) -> None:
-        """Count the request that leaves with this permit."""
+        """Count the request that leaves with this permit; what is known of the session may be too
+        old for it."""
         now = permit.at
         self.permit = permit
+        if now > self.valid_until:
+            self.check_next = True
         self.sent_at = now
         if self.first_sent_at is None:
             self.first_sent_at = now
@@ -234,7 +247,8 @@ def _complete_or_give_up(job: Job, policy: Policy, now: float) -> Step:
     if job.sent_at < job.settled_at:
         # It is read once more when that time has come, and so right before it is sent.
         return Again(max(job.settled_at - now, 0.0), job.last_error, settling=True)
-    job.unresolved = job.check_next = False
+    job.unresolved = False
+    job.know_started(now + policy.check_valid_s if policy.check_first else math.inf)
     if job.charged >= policy.max_attempts:
         return give_up(job)
     return Again(0.0, None)

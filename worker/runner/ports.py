@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from worker.api.verdict import Reply
+from worker.api.verdict import Reply, Settled, Unfinished
 from worker.core.outcomes import Item, Record
 from worker.ledger import Standing
 
@@ -42,6 +42,28 @@ class Client(Protocol):
     async def complete(self, id: str) -> Reply: ...
 
     async def check(self, id: str) -> Reply: ...
+
+
+class StatusSearch(Protocol):
+    """Looks for the statuses of many sessions at once."""
+
+    async def next_page(self) -> Sequence[tuple[str, Settled | Unfinished]] | None:
+        """What one more request tells of them; None where no other is worth it, or may be sent."""
+        ...
+
+    def rest(self) -> Sequence[str]:
+        """The sessions of which nothing was told."""
+        ...
+
+
+class Statuses(Protocol):
+    """Reads the statuses of many sessions with few requests."""
+
+    def search(self, ids: Collection[str]) -> StatusSearch: ...
+
+    def stop(self) -> None:
+        """Send nothing more; a search that is under way ends."""
+        ...
 
 
 class Ledger(Protocol):

@@ -8,7 +8,6 @@ from collections.abc import Coroutine, Sequence
 from random import Random
 
 from worker.api.verdict import (
-    Reply,
     Settled,
     Throttled,
     Verdict,
@@ -26,7 +25,7 @@ from worker.core.events import (
     StopRequested,
     Ticked,
 )
-from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record
+from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record, Via
 from worker.core.rate_window import RateWindow
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
@@ -38,7 +37,8 @@ from worker.runner.failures import FailureAttribution
 from worker.runner.intake import Intake
 from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
 from worker.runner.limits import Limits
-from worker.runner.ports import Client, Ledger, Source
+from worker.runner.look_ahead import LookAhead
+from worker.runner.ports import Client, Ledger, Source, Statuses
 from worker.runner.suspicion import Suspicion
 
 _COUNT_REST_S = 5.0
@@ -70,6 +70,7 @@ class Runner:
         limits: Limits,
         random: Random,
         tally: Tally | None = None,
+        statuses: Statuses | None = None,
     ) -> None:
         self._run = run
         self._results = results
@@ -91,6 +92,8 @@ class Runner:
             policy,
             limit=limits.limit,
             on_invalid=self._record_invalid,
+            look_ahead=None if statuses is None else self._look_ahead(statuses),
+            ahead=policy.check_ahead,
         )
         self._backlog = Backlog(
             intake,
@@ -111,7 +114,6 @@ class Runner:
         self._given_up = False
         self._tasks: list[asyncio.Task[None]] = []
         self._departures = RateWindow(_RATE_SPAN_S)
-        self._sent = 0
         self._started_at = 0.0
 
     def _doubt_since(self) -> float | None:
@@ -119,6 +121,14 @@ class Runner:
         if since is None:
             return None
         return self._clock.now() - max(self._clock.utc().timestamp() - since, 0.0)
+
+    def _look_ahead(self, statuses: Statuses) -> LookAhead:
+        return LookAhead(
+            statuses,
+            self._clock,
+            valid_s=self._policy.check_valid_s,
+            on_settled=self._record_known,
+        )
 
     # --- from outside -------------------------------------------------------------------------
 
@@ -264,15 +274,9 @@ class Runner:
         now = self._clock.now()
         del self._in_flight[job.id]
         job.latency_ms = (now - job.sent_at) * 1000
-        self._count(reply, checking, job.latency_ms)
+        self.tally.count_request(reply.label, job.latency_ms, is_check=checking)
         judge = judge_check if checking else judge_completion
         self._follow(job, judge(reply, job.id), now)
-
-    def _count(self, reply: Reply, checking: bool, latency_ms: float) -> None:
-        self._sent += 1
-        self.tally.requests[reply.label] += 1
-        self.tally.checks += checking
-        self.tally.latency_ms.add(latency_ms)
 
     def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
         cause = self._failures.heed(job, verdict, now)
@@ -321,6 +325,13 @@ class Runner:
         self._backlog.in_hand += 1
         error = Error(ErrorType.INVALID_ID.value, item.problem or "")
         self._record(Job(item), Settled(Outcome.FAILED, None, None, error), self._clock.now())
+
+    def _record_known(self, job: Job, settled: Settled) -> None:
+        """Record what was read of a session, with others, before anything was sent for it."""
+        job.via = Via.CHECK
+        self._backlog.in_hand += 1
+        self._record(job, settled, self._clock.now())
+        self._suspect(settled)
 
     def _on_durable(self, records: Sequence[Record]) -> None:
         self.tally.count(records)
@@ -427,7 +438,7 @@ class Runner:
         now = self._clock.now()
         intake = self._backlog.intake
         self.tally.paused_s = self._pacer.paused_s
-        self._departures.read(now, self._sent)
+        self._departures.read(now, self.tally.requests.total())
         return Snapshot(
             tally=self.tally,
             elapsed_s=now - self._started_at,

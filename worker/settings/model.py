@@ -49,6 +49,8 @@ class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     settle: float = 30.0
     on_ambiguous: OnAmbiguous = "check"
     check_first: bool = False
+    check_ahead: int = 100_000
+    check_valid: float = 300.0
 
 
 class StopSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -177,6 +177,18 @@ OPTIONS: Final = (
         "Read every session before completing it; complete only those still started.",
     ),
     Option(
+        "retry.check_ahead",
+        None,
+        syntax.whole(1, 1_000_000),
+        "With check_first: ids whose status is read ahead, at most; a request may tell 1,000.",
+    ),
+    Option(
+        "retry.check_valid",
+        None,
+        syntax.duration("0s", "24h"),
+        "With check_first: how old a status may be when the session is completed.",
+    ),
+    Option(
         "stop.patience",
         "--patience",
         syntax.duration("0s", "720h"),

@@ -16,12 +16,14 @@ _BATCH = 1024
 class AsyncSource:
     """A source whose waits do not stop the loop. One `take` or `take_rest` at a time.
 
-    What the thread reads comes into `_kept` first, so that a cancelled `take` loses nothing. The
+    What the thread reads comes into `_kept` first, so that a cancelled `take` loses nothing. It
+    reads on while fewer than `ahead` items are there, whether somebody waits for them or not. The
     thread is a daemon: the interpreter's exit must not wait for one that waits for its input.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, ahead: int = 0) -> None:
         self.name = source.name
+        self._ahead = ahead
         self._source = source
         self._kept: deque[Item] = deque()
         self._failure: Exception | None = None
@@ -55,7 +57,9 @@ class AsyncSource:
                 return []
             self._ask()
             await self._answered.wait()
-        return [self._kept.popleft() for _ in range(min(most, len(self._kept)))]
+        items = [self._kept.popleft() for _ in range(min(most, len(self._kept)))]
+        self._read_ahead()
+        return items
 
     async def take_rest(self, most: int) -> list[Item]:
         """As `take`, but never waits for a writer, from now on."""
@@ -103,3 +107,8 @@ class AsyncSource:
         self._over = not items
         self._asked = False
         self._answered.set()
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        if len(self._kept) < self._ahead and not self._over and self._failure is None:
+            self._ask()
