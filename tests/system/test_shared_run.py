@@ -51,6 +51,21 @@ class Harness:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
+    def started(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+        given = {"COMPLYCUBE_API_KEY": KEY, "WORKER_SHARED_URL": self.redis.url}
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=self.directory,
+            env=os.environ | given,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def text_of(self, name: str) -> str:
+        path = self.directory / name
+        return path.read_text() if path.exists() else ""
+
     def work(self, *more: str, **environ: str) -> Ended:
         command = ("run", "--queue", "june", "--results", "june.jsonl", "--rate", "500")
         return self(*command, "--base-url", self.url, *more, **environ)
@@ -97,6 +112,22 @@ def test_a_queue_is_filled_worked_off_read_and_dropped(harness: Harness) -> None
     assert harness("queue", "status", "--queue", "june").code == ExitCode.USAGE
 
 
+def test_a_run_goes_on_while_a_pipe_brings_more_ids(harness: Harness) -> None:
+    with harness.started("enqueue", "-", "--queue", "live", stdin=subprocess.PIPE) as adding:
+        assert adding.stdin is not None
+        while harness("queue", "status", "--queue", "live").code != ExitCode.OK:
+            pass
+        command = ("run", "--queue", "live", "--results", "live.jsonl", "--rate", "500")
+        with harness.started(*command, "--base-url", harness.url) as working:
+            for number in range(3):
+                adding.stdin.write(f"late{number}\n".encode())
+                adding.stdin.flush()
+                while f"late{number}" not in harness.text_of("live.jsonl"):
+                    assert working.poll() is None
+            adding.stdin.close()
+            assert (adding.wait(), working.wait()) == (0, 0)
+
+
 def test_what_a_queue_has_lost_is_told_and_put_back(harness: Harness) -> None:
     queue, ids = ("--queue", "lossy"), "a\nb\n"
     harness("enqueue", "-", *queue, text=ids)
@@ -138,6 +169,7 @@ def test_ids_kept_back_by_the_limit_are_with_no_run(harness: Harness) -> None:
         (["--dry-run"], "--dry-run does not go with --queue"),
         (["--lease", "30s"], "another host could begin before it has ended"),
         (["--queue", "no name"], "--queue is 'no name'; it must be made of letters"),
+        (["--wait"], "there is no queue 'nowhere'"),
         ([], "there is no queue 'nowhere'"),
     ],
 )
@@ -154,6 +186,11 @@ def test_what_does_not_go_with_a_queue_is_told(
     given = ["--queue", "nowhere", "--results", "nowhere.jsonl", *arguments]
     with pytest.raises(UsageError, match=re.escape(said)):
         run.main(given, standalone_mode=False)
+
+
+def test_a_run_that_waits_needs_a_queue(harness: Harness) -> None:
+    ended = harness("run", "-", "--wait", "--results", "june.jsonl")
+    assert (ended.code, "--wait goes with --queue only" in ended.err) == (ExitCode.USAGE, True)
 
 
 def test_a_queue_needs_a_redis_and_a_results_log(harness: Harness) -> None:

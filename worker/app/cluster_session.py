@@ -43,7 +43,9 @@ class ClusterSession:
         self.pacer = partial(shared_pacer, Budget(connection, account, member, clock))
         """What makes the run's pacer, from the arguments of any pacer."""
 
-    async def work_on(self, name: str, log: Ledger) -> tuple[Consumer, SharedLedger]:
+    async def work_on(
+        self, name: str, log: Ledger, *, stays: bool = False
+    ) -> tuple[Consumer, SharedLedger]:
         """The run's source and ledger over a queue. Raises UsageError where there is none."""
         from worker.cluster.consumer import Consumer, SharedLedger  # noqa: PLC0415 - Redis
         from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
@@ -55,6 +57,7 @@ class ClusterSession:
             slots=self._settings.pace.concurrency,
             lease_s=self._settings.shared.lease,
             request_s=request_s,
+            stays=stays,
         )
         self.pacer = partial(self.pacer, is_sure=consumer.is_sure)
         return consumer, SharedLedger(log, consumer)
@@ -110,7 +113,8 @@ def longest_request_s(settings: Settings) -> float:
         raise UsageError(
             f"--lease is {format_duration(settings.shared.lease)}, and a request may take"
             f" {format_duration(request_s)}: another host could begin before it has ended",
-            f"Make it longer than {format_duration(needed_s)}, or shorten api.timeout",
+            f"It must be longer than {RENEWALS / (RENEWALS - 1):g} times api.connect_timeout and"
+            f" api.timeout together: more than {format_duration(needed_s)}, or shorten those",
         )
     return request_s
 

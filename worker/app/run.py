@@ -49,12 +49,15 @@ if TYPE_CHECKING:
 class Plan(msgspec.Struct, frozen=True):
     """What a run was asked to do: `files.source` or `queue` says where its ids are.
 
+    One that `stays` waits for more ids where the queue is worked off.
+
     `progress` is None where the terminal decides.
     """
 
     files: RunFiles
     key: ApiKey
     queue: str | None = None
+    stays: bool = False
     force: bool = False
     progress: bool | None = None
     warnings: tuple[str, ...] = ()
@@ -232,7 +235,7 @@ async def _meet(
     if plan.queue is None:
         assert work.source is not None
         return work.source, work.ledger, met.pacer
-    consumer, ledger = await met.work_on(plan.queue, work.ledger)
+    consumer, ledger = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
     for warning in await met.shortcomings():
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
     stack.callback(_note_on_shift, consumer, screen)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,13 +17,15 @@ from worker.cli.queue_options import ask_queue, queue_option
 from worker.core.errors import ExitCode
 from worker.core.text import count, visible
 from worker.settings import Settings
-from worker.sources import Source, open_source
+from worker.sources import AsyncSource, open_source
 
 if TYPE_CHECKING:
     from worker.cluster.queue import Mode, Queue
 
 _AT_ONCE: Final = 1000
 _SHOWN: Final = 5
+_HELD_OPEN_S: Final = 15.0
+"""How long the queue stays open after a writer that died."""
 
 
 @click.command()
@@ -45,7 +51,8 @@ def enqueue(source: str, queue: str, mode: Mode | None, config: Path | None, **v
 
     An id that was ever added is not added again, whatever has become of it. What cannot be an id is
     named, and makes the exit code 1; so do ids that the queue has lost, until --repair puts them
-    back. An id may stand in several queues: each of them has it completed, the later by a read.
+    back. No run ends on the queue while ids are added. Queues know nothing of each other: where ids
+    may stand in two, run the second with --check-first.
 
     \b
     Examples:
@@ -56,15 +63,39 @@ def enqueue(source: str, queue: str, mode: Mode | None, config: Path | None, **v
 
     async def add(into: Queue, settings: Settings) -> int:
         written = settings.source
-        with closing(open_source(source, format=written.format, field=written.field)) as opened:
-            return await _add_all(opened, into, mode or "new")
+        opened = open_source(source, format=written.format, field=written.field)
+        with closing(AsyncSource(opened)) as ids:
+            # Made at once, so that runs on it may begin before the first id has come.
+            await into.add([])
+            async with _held_open(into):
+                return await _add_all(ids, into, mode or "new")
 
     return ask_queue(values, config, queue, add, must_exist=False)
 
 
-async def _add_all(source: Source, queue: Queue, mode: Mode) -> int:
+@asynccontextmanager
+async def _held_open(queue: Queue) -> AsyncIterator[None]:
+    """Meanwhile no run takes the queue for worked off: a pipe may bring more at any time."""
+    writer = f"{socket.gethostname()}.{os.getpid()}"
+    await queue.hold_open(writer, _HELD_OPEN_S)
+    holding = asyncio.create_task(_hold_open(queue, writer))
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+    await queue.hold_open(writer, 0)
+
+
+async def _hold_open(queue: Queue, writer: str) -> None:
+    while True:
+        await asyncio.sleep(_HELD_OPEN_S / 3)
+        await queue.hold_open(writer, _HELD_OPEN_S)
+
+
+async def _add_all(source: AsyncSource, queue: Queue, mode: Mode) -> int:
     read = added = invalid = 0
-    while items := source.take(_AT_ONCE):
+    while items := await source.take(_AT_ONCE):
         ids = [item for item in items if item.problem is None]
         read += len(items)
         added += await queue.add(ids, mode)
@@ -76,7 +107,7 @@ async def _add_all(source: Source, queue: Queue, mode: Mode) -> int:
         f"{count(read, 'line')} read: {count(added, 'id')} added to the queue {queue.name},"
         f" {read - added - invalid:,} there already, {invalid:,} cannot be ids"
     )
-    is_whole = await _is_whole(queue) if read else True
+    is_whole = await _is_whole(queue)
     return ExitCode.OK if is_whole and not invalid else ExitCode.SOME_FAILED
 
 

@@ -20,7 +20,7 @@ _SECTIONS: Final = {
     "Pace": ("pace",),
     "Retries": ("retry",),
     "When to stop": ("stop",),
-    "More than one machine": ("shared", "queue", "shard"),
+    "More than one machine": ("shared", "queue", "wait", "shard"),
     "What is shown": ("log", "progress", "verbose", "quiet", "metrics_file"),
 }
 """By the first word of a setting's path, or by the name of an option that is no setting."""

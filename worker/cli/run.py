@@ -34,6 +34,7 @@ of the YAML settings and an environment variable; these have some more: see --pr
 @settings_options()
 @config_option
 @queue_option(required=False)
+@click.option("--wait", is_flag=True, help="Stay when the queue is worked off, for late ids.")
 @shard_option
 @click.option("--force", is_flag=True, help="Send settled ids again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent; send nothing.")
@@ -76,6 +77,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
     source: str | None
     queue: str | None
+    wait: bool
     shard: Shard | None
     force: bool
     dry_run: bool
@@ -114,6 +116,7 @@ def _begin(asked: _Asked, loaded: Loaded) -> int:
             files,
             key,
             queue=asked.queue,
+            stays=asked.wait,
             force=asked.force,
             progress=asked.progress,
             warnings=(*key.warnings, *warnings(loaded)),
@@ -126,6 +129,8 @@ def _check_usage(asked: _Asked, settings: Settings) -> None:
     if asked.queue is None:
         if asked.source is None:
             raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
+        if asked.wait:
+            raise UsageError("--wait goes with --queue only", "A SOURCE that is a pipe is")
         return
     if asked.source is not None:
         raise UsageError(

@@ -25,6 +25,8 @@ def check_tls_files(url: str) -> None:
     Raises:
         UsageError: one of them cannot be read, or is none.
     """
+    if urlsplit(url).scheme != "rediss":
+        return
     given = {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
     named = {name: given[name] for name in _TLS_FILES if name in given}
     for name, path in named.items():

@@ -35,11 +35,19 @@ class Consumer:
     """What a run holds of a queue: a source of ids, whose leases it renews until they are settled.
 
     `slots` is how many ids it holds at most, `request_s` how long a request may take. An id whose
-    lease was lost may belong to another run; `handed_over` counts those.
+    lease was lost may belong to another run; `handed_over` counts those. Where the queue is worked
+    off it ends, once nobody adds to it any more; one that `stays` waits for more.
     """
 
     def __init__(
-        self, queue: Queue, consumer: str, *, slots: int, lease_s: float, request_s: float
+        self,
+        queue: Queue,
+        consumer: str,
+        *,
+        slots: int,
+        lease_s: float,
+        request_s: float,
+        stays: bool = False,
     ) -> None:
         self.name = f"queue {queue.name}"
         self.handed_over = 0
@@ -49,6 +57,7 @@ class Consumer:
         self._slots = slots
         self._lease_s = lease_s
         self._request_s = request_s
+        self._stays = stays
         self._clock = LeaseClock()
         self._places: dict[str, str] = {}
         self._lost: set[str] = set()
@@ -69,7 +78,8 @@ class Consumer:
     async def take(self, most: int) -> list[Item]:
         """Ids as soon as there are any, and slots for them; [] when the queue is worked off.
 
-        While others hold the last ids it waits: they may yet have to be taken over.
+        While others hold the last ids it waits: they may yet have to be taken over. So it does
+        while somebody adds ids.
         """
         while not (self.stopped or self._ended):
             self._wake.clear()
@@ -137,14 +147,14 @@ class Consumer:
     async def _fetch(self, room: int) -> list[Item]:
         began_at = self._clock.now()
         held_nothing = not self._places
-        entries, left = await self._unless_gone(
+        entries, is_open = await self._unless_gone(
             self._queue.fetch(self._consumer, self._lease_s, room)
         )
         # An answer that was long on its way, past a renewal, tells of leases that began before it.
         sure_until = began_at + self._lease_s
         self._sure_until = sure_until if held_nothing else min(self._sure_until, sure_until)
         items = [entry.item for entry in entries if self._is_new(entry)]
-        self._ended = not left
+        self._ended = not (is_open or self._stays)
         return self._unpark() + items
 
     def _is_new(self, entry: Entry) -> bool:

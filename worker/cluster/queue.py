@@ -114,17 +114,22 @@ class Queue:
         """Whether there is anything of it."""
         return bool(await self._connection.ask(lambda redis: redis.exists(*self._keys)))
 
-    async def fetch(self, consumer: str, lease_s: float, most: int) -> tuple[list[Entry], int]:
-        """Up to `most` entries that nobody works on, and how many the queue still holds.
+    async def hold_open(self, writer: str, for_s: float) -> None:
+        """Have no run end on the queue for `for_s` seconds more, for `writer` adds to it; 0: it
+        does so no longer."""
+        await self._call(scripts.HOLD_OPEN, writer, round(for_s * 1000))
+
+    async def fetch(self, consumer: str, lease_s: float, most: int) -> tuple[list[Entry], bool]:
+        """Up to `most` entries that nobody works on, and whether there is or will be more.
 
         Those of a consumer whose lease is over come first, this one's own among them. Raises
         IdsLostError where nothing is left and not everything is settled.
         """
         lease_ms = round(lease_s * 1000)
-        left, lost, found = await self._call(scripts.FETCH, consumer, lease_ms, most)
+        left, lost, is_open, found = await self._call(scripts.FETCH, consumer, lease_ms, most)
         if lost:
             raise IdsLostError(self.name, lost)
-        return [_entry(*one) for one in found], left
+        return [_entry(*one) for one in found], bool(left or is_open)
 
     async def renew(self, consumer: str, places: Sequence[str]) -> list[str]:
         """Begin the lease of these anew; returns those that are the consumer's no more."""

@@ -12,13 +12,14 @@ from typing import Final
 
 GROUP: Final = "workers"
 
-PARTS: Final = ("ids", "queued", "outcomes", "failed", "settled")
+PARTS: Final = ("ids", "queued", "outcomes", "failed", "settled", "writers")
 """The keys of a queue, in the order that the scripts have them.
 
 `ids` is a stream with one consumer group: an entry goes when it is settled, so its length is what
 is left. `queued` is a hash of ids to the places of their entries, `settled` the set of ids that
-have an outcome, `failed` those of them whose last outcome is failed. `queued` and `settled` hold
-one member that is no id from the beginning to the end of the queue: a key that is missing is lost.
+have an outcome, `failed` those of them whose last outcome is failed; `writers` is a hash of those
+that add ids at the moment to when they are taken for dead. `queued` and `settled` hold one member
+that is no id from the beginning to the end of the queue: a key that is missing is lost.
 """
 
 _MARK: Final = "."
@@ -128,10 +129,27 @@ return added
 """KEYS: a queue's. ARGV: 'new', 'again' (failed ids too) or 'repair' (lost ids too), then id and
 line of each. Returns how many were added."""
 
-FETCH: Final = f"""{_WHOLE}
+HOLD_OPEN: Final = """
+if ARGV[2] == '0' then return redis.call('HDEL', KEYS[6], ARGV[1]) end
+local time = redis.call('TIME')
+return redis.call('HSET', KEYS[6], ARGV[1], time[1] * 1000 + ARGV[2])
+"""
+"""KEYS: a queue's. ARGV: who adds ids, and for how many milliseconds it does so at least."""
+
+_IS_OPEN: Final = """
+local function is_open()
+  local time = redis.call('TIME')
+  for _, ends_at in ipairs(redis.call('HVALS', KEYS[6])) do
+    if tonumber(ends_at) > time[1] * 1000 then return 1 end
+  end
+  return 0
+end
+"""
+
+FETCH: Final = f"""{_WHOLE}{_IS_OPEN}
 local me, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local left = redis.call('XLEN', KEYS[1])
-if left == 0 then return {{0, redis.call('HLEN', KEYS[2]) - 1, {{}}}} end
+if left == 0 then return {{0, redis.call('HLEN', KEYS[2]) - 1, is_open(), {{}}}} end
 local found, cursor = {{}}, '0-0'
 repeat
   local claimed = redis.call('XAUTOCLAIM', KEYS[1], '{GROUP}', me, lease, cursor,
@@ -153,11 +171,11 @@ if #found < most then
     end
   end
 end
-return {{left, 0, found}}
+return {{left, 0, 1, found}}
 """
 """KEYS: a queue's. ARGV: consumer, lease in milliseconds, entries at most. Returns what is left in
-the queue, how many ids are lost where nothing is left, and entries: id, fields, and 1 where it was
-delivered before."""
+the queue; where that is nothing, how many ids are lost, and 1 where more are to come or 0; and
+entries: id, fields, and 1 where it was delivered before."""
 
 RENEW: Final = f"""{_WHOLE}{_IS_MINE}
 redis.call('XPENDING', KEYS[1], '{GROUP}', '-', '+', 1)

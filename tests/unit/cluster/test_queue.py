@@ -122,9 +122,9 @@ async def test_a_run_that_renews_keeps_its_ids(queue: Queue) -> None:
     await keeper.take(8)
     renewing = asyncio.create_task(keeper.renew_for_ever())
     await lease_over()
-    entries, left = await queue.fetch("other", LEASE_S, 8)
+    entries, is_open = await queue.fetch("other", LEASE_S, 8)
     renewing.cancel()
-    assert (entries, left) == ([], 1)
+    assert (entries, is_open) == ([], True)
     assert keeper.owns("a")
 
 
@@ -214,6 +214,32 @@ async def test_a_run_waits_for_what_others_hold_and_ends_when_they_have_settled_
     assert not waiting.done()
     await holder.settle([record("a")])
     assert await waiting == []
+
+
+async def test_a_run_stays_while_somebody_adds_ids(queue: Queue) -> None:
+    await queue.add([])
+    await queue.hold_open("writer", 60)
+    await queue.hold_open("dead", -1)
+    consumer = shift_on(queue, lease_s=0.4)
+    waiting = asyncio.create_task(consumer.take(8))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await queue.add(items("late"))
+    assert await waiting == items("late")
+    await consumer.settle([record("late")])
+    await queue.hold_open("writer", 0)
+    assert await consumer.take(8) == []
+
+
+async def test_a_run_that_stays_waits_for_more_until_it_is_told_to_stop(queue: Queue) -> None:
+    await queue.add([])
+    consumer = Consumer(queue, "me", slots=8, lease_s=0.4, request_s=0.1, stays=True)
+    waiting = asyncio.create_task(consumer.take(8))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    consumer.interrupt()
+    assert await waiting == []
+    assert not consumer.exhausted
 
 
 async def test_what_is_handed_back_can_be_taken_at_once(queue: Queue) -> None:

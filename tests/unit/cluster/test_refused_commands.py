@@ -103,6 +103,14 @@ async def release(queue: Queue) -> None:
     await queue.release("tried")
 
 
+async def hold_open(queue: Queue) -> None:
+    await queue.hold_open("writer", 60.0)
+
+
+async def no_longer_open(queue: Queue) -> None:
+    await queue.hold_open("writer", 0.0)
+
+
 async def status(queue: Queue) -> None:
     await queue.status()
 
@@ -155,6 +163,8 @@ STEPS: dict[
     "enqueue more": (queue_scripts.ENQUEUE, one_stale, enqueue),
     "enqueue again": (queue_scripts.ENQUEUE, one_failed, enqueue_again),
     "repair": (queue_scripts.ENQUEUE, one_missing, repair),
+    "hold open": (queue_scripts.HOLD_OPEN, queued, hold_open),
+    "no longer open": (queue_scripts.HOLD_OPEN, queued, no_longer_open),
     "fetch": (queue_scripts.FETCH, queued, fetch),
     "fetch what was handed back": (queue_scripts.FETCH, one_stale, fetch),
     "renew": (queue_scripts.RENEW, given, renew),
@@ -210,8 +220,8 @@ async def assert_nothing_is_lost(scene: Scene, *, again: bool = False) -> None:
     await scene.queue.add(ITEMS)
     for consumer in ("tried", "dead", "other"):
         await scene.queue.release(consumer)
-    entries, left = await scene.queue.fetch("last", LEASE_S, 10)
-    assert len(entries) == left
+    entries, _ = await scene.queue.fetch("last", LEASE_S, 10)
+    assert len(entries) == (await scene.queue.status()).left
     await scene.queue.settle("last", [(one.place, record(one.item.id)) for one in entries])
     told = Counter(json.loads(text)["id"] for _, text in await scene.queue.outcomes())
     assert told == Counter("aabc" if again else "abc")

@@ -1,0 +1,163 @@
+"""What ends a run that shares, and what does not: Redis away in part, gone queues, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.support.program import Finished, Process, environment, started
+from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from tests.support.sandbox_caller import until
+from worker.core.errors import ExitCode
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.server import Sandbox
+
+pytestmark = needs_redis
+QUEUE = "complete-sessions:{queue:june}:"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), *SAFE, "appendfsync no") as one:
+        yield one
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Any]:
+    with Redis.from_url(server.url) as one:
+        one.flushall()
+        yield one
+        one.replicaof("no", "one")
+        one.config_set("maxmemory", "0")
+
+
+class Scene:
+    """Runs at work on a queue of more ids than they get done."""
+
+    def __init__(self, directory: Path, server: RedisServer, sandbox: Sandbox) -> None:
+        self.directory = directory
+        self.server = server
+        self.sandbox = sandbox
+
+    def environ(self, **given: str) -> dict[str, str]:
+        fast = {"API_CONNECT_TIMEOUT": "300ms", "API_TIMEOUT": "500ms", "SHARED_LEASE": "1800ms"}
+        return environment(**(fast | {"SHARED_URL": self.server.url, "PACE_RATE": "20"} | given))
+
+    async def enqueue(self, count: int) -> None:
+        source = self.directory / "ids.txt"
+        source.write_text("".join(f"id{number}\n" for number in range(count)))
+        async with started("enqueue", source, "--queue", "june", env=self.environ()) as adding:
+            assert (await adding.ends()).code == 0
+
+    @asynccontextmanager
+    async def at_work(self, name: str = "one", **given: str) -> AsyncIterator[Process]:
+        """A run that has begun to send."""
+        results = self.directory / f"{name}.jsonl"
+        command = ("run", "--queue", "june", "--results", results)
+        async with started(
+            *command, "--base-url", self.sandbox.url, env=self.environ(**given)
+        ) as one:
+            await until(lambda: results.exists() and results.read_text())
+            yield one
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, server: RedisServer, redis: Any) -> AsyncIterator[Scene]:
+    async with Sandbox(SandboxConfig(any_id=True, limit=0)) as sandbox:
+        one = Scene(tmp_path, server, sandbox)
+        await one.enqueue(1000)
+        yield one
+
+
+def named(done: Finished) -> list[str]:
+    return [event["event"] for event in done.events]
+
+
+def make_a_replica(redis: Any) -> None:
+    """Of a server that is not there: reads are answered, writes refused."""
+    redis.replicaof("127.0.0.1", "1")
+
+
+def fill_the_memory(redis: Any) -> None:
+    redis.config_set("maxmemory", "1")
+
+
+@pytest.mark.parametrize("trouble", [make_a_replica, fill_the_memory])
+async def test_a_redis_that_only_reads_ends_the_run_when_patience_has_ended(
+    scene: Scene, redis: Any, trouble: Any
+) -> None:
+    async with scene.at_work(STOP_PATIENCE="1s") as run:
+        trouble(redis)
+        done = await run.ends()
+    assert done.code == ExitCode.UNAVAILABLE
+    assert named(done).count("outage_began") == 1
+    assert "outage_ended" not in named(done)
+    assert "Redis stayed unavailable" in done.last["reason"]
+
+
+@pytest.mark.parametrize("trouble", [make_a_replica, fill_the_memory])
+async def test_a_redis_that_only_reads_is_waited_for(
+    scene: Scene, redis: Any, trouble: Any
+) -> None:
+    async with scene.at_work() as run:
+        trouble(redis)
+        await run.says("outage_began")
+        redis.replicaof("no", "one")
+        redis.config_set("maxmemory", "0")
+        await run.says("outage_ended")
+        run.signal(signal.SIGTERM)
+        assert (await run.ends()).code == ExitCode.TERMINATED
+    assert not scene.sandbox.stats()["triggered_twice"]
+
+
+@pytest.mark.parametrize("trouble", [make_a_replica, fill_the_memory])
+async def test_a_run_can_be_ended_while_redis_only_reads(
+    scene: Scene, redis: Any, trouble: Any
+) -> None:
+    async with scene.at_work(STOP_PATIENCE="15m") as run:
+        trouble(redis)
+        await run.says("outage_began")
+        run.signal(signal.SIGTERM)
+        done = await asyncio.wait_for(run.ends(), 60)
+    assert done.code == ExitCode.TERMINATED
+
+
+async def test_a_queue_that_is_dropped_ends_every_run_on_it(scene: Scene, redis: Any) -> None:
+    async with scene.at_work("one") as one, scene.at_work("other") as other:
+        redis.delete(*redis.keys(f"{QUEUE}*"))
+        ended = [await one.ends(), await other.ends()]
+    assert [done.code for done in ended] == [ExitCode.UNAVAILABLE] * 2
+    for done in ended:
+        (finished,) = [event for event in done.events if event["event"] == "run_finished"]
+        assert "is gone, or part of it" in finished["reason"]
+    assert not scene.sandbox.stats()["triggered_twice"]
+
+
+async def test_a_run_that_waits_notices_that_its_queue_is_gone(scene: Scene, redis: Any) -> None:
+    """It holds nothing: other runs hold all that is left."""
+    redis.xtrim(f"{QUEUE}ids", maxlen=0)
+    redis.delete(f"{QUEUE}queued")
+    redis.hset(f"{QUEUE}queued", ".", "")
+    command = ("run", "--queue", "june", "--wait", "--results", scene.directory / "one.jsonl")
+    async with started(*command, "--base-url", scene.sandbox.url, env=scene.environ()) as run:
+        await run.says("run_started")
+        redis.delete(*redis.keys(f"{QUEUE}*"))
+        assert (await run.ends()).code == ExitCode.UNAVAILABLE
+
+
+async def test_a_lease_that_does_not_fit_the_timeouts_is_told_with_the_rule(
+    tmp_path: Path, server: RedisServer, redis: Any
+) -> None:
+    command = ("run", "--queue", "june", "--results", tmp_path / "one.jsonl", "--lease", "73s")
+    environ = environment(SHARED_URL=server.url, API_CONNECT_TIMEOUT="10s", API_TIMEOUT="60s")
+    async with started(*command, env=environ) as run:
+        done = await run.ends()
+    assert done.code == ExitCode.USAGE
+    assert "must be longer than 1.2 times api.connect_timeout and api.timeout together" in done.err
