@@ -27,6 +27,7 @@ from worker.core.events import (
     StopRequested,
 )
 from worker.core.outcomes import Error
+from worker.runner.causes import deadline_reached
 from worker.sources import AsyncSource, open_source
 
 BUSY = Answer(429, b'{"type": "rate_limit_exceeded", "message": "slow down"}')
@@ -245,9 +246,10 @@ async def test_a_deadline_that_passes_while_the_last_ids_are_in_flight_stops_not
     tmp_path: Path, answer: Reply, code: ExitCode
 ) -> None:
     client = Held(answer)
-    here = RunHarness(tmp_path, stop_max_duration="50ms")
+    here = RunHarness(tmp_path)
     run = asyncio.create_task(here.run([*ids(3), ids(1)[0]], client=client))
-    await until(lambda: len(client.sent) == 3 and here.runner.stopping)
+    await until(lambda: len(client.sent) == 3)
+    here.runner.stop(deadline_reached("--max-duration"))
     client.let_go.set()
     ended = await run
     assert (ended.code, ended.finished.reason, ended.finished.advice) == (code, "", "")
@@ -256,9 +258,10 @@ async def test_a_deadline_that_passes_while_the_last_ids_are_in_flight_stops_not
 
 async def test_a_deadline_that_keeps_an_id_back_is_told(tmp_path: Path) -> None:
     client = Held()
-    here = RunHarness(tmp_path, stop_max_duration="50ms", pace_concurrency=3)
+    here = RunHarness(tmp_path, pace_concurrency=3)
     run = asyncio.create_task(here.run(ids(4), client=client))
-    await until(lambda: len(client.sent) == 3 and here.runner.stopping)
+    await until(lambda: len(client.sent) == 3)
+    here.runner.stop(deadline_reached("--max-duration"))
     client.let_go.set()
     ended = await run
     assert (ended.code, ended.outcomes) == (ExitCode.STOPPED, {"processing": 3})

@@ -41,7 +41,9 @@ of the YAML settings and an environment variable; these have some more: see --pr
 @click.option(
     "--progress/--no-progress", default=None, help="The bar.  [where stderr is a terminal]"
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log every outcome.")
+@click.option(
+    "-v", "--verbose", count=True, help="Log every outcome; twice: why nothing is sent, too."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Log only what needs somebody to act.")
 @click.option(
     "--print-settings",
@@ -50,7 +52,7 @@ of the YAML settings and an environment variable; these have some more: see --pr
     help="Show every setting and where it came from.",
 )
 def run(
-    *, config: Path | None, verbose: bool, quiet: bool, wants_settings: bool, **values: Any
+    *, config: Path | None, verbose: int, quiet: bool, wants_settings: bool, **values: Any
 ) -> int:
     """Complete every id in SOURCE, a file or `-` for standard input.
 
@@ -84,12 +86,12 @@ class _Asked(msgspec.Struct, frozen=True):
     progress: bool | None
 
 
-def _log_level(verbose: bool, quiet: bool) -> dict[str, str]:
+def _log_level(verbose: int, quiet: bool) -> dict[str, str]:
     if verbose and quiet:
         raise UsageError("-v and -q do not go together", "Leave one of them out")
-    if verbose or quiet:
-        return {"log.level": "debug" if verbose else "warning"}
-    return {}
+    if quiet:
+        return {"log.level": "warning"}
+    return {"log.level": "debug" if verbose == 1 else "trace"} if verbose else {}
 
 
 def _show_settings(loaded: Loaded) -> int:

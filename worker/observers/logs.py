@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]
 
+_TRACE = "trace"
+
 _NO_BREAKDOWN = frozenset(
     {ExitCode.SOME_FAILED, ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
 )
@@ -48,6 +50,7 @@ def configure(
 ) -> FilteringBoundLogger:
     """A logger that writes lines of `format` from `level` ("debug", "info", "warning") up.
 
+    At the level "trace" the modules of this program say what they do, as `step`.
     They go to `stream`, or through `console` where one is given, so that they scroll above its
     bar. No secret appears in them. Warnings that libraries log through `logging` come as `library`.
     A stream that breaks ends the log, never the run; where nobody reads it for long, lines are left
@@ -64,10 +67,11 @@ def configure(
     logger = structlog.wrap_logger(
         _Lines(write_next),
         processors=processors(format, styled=console is not None),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger("debug" if level == _TRACE else level),
     )
     bound = cast("FilteringBoundLogger", logger.bind())
     _take_over_logging(bound)
+    logging.getLogger("worker").setLevel(logging.DEBUG if level == _TRACE else logging.NOTSET)
     return bound
 
 
@@ -91,15 +95,18 @@ def _writer(stream: QuietStream, console: Console | None) -> Callable[[Any], Non
 
 class _FromLogging(logging.Handler):
     def __init__(self, logger: FilteringBoundLogger) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._log = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        method = self._log.error if record.levelno >= logging.ERROR else self._log.warning
         try:
             message = self.format(record)
         except (TypeError, ValueError, KeyError):
             message = f"{record.msg} {record.args}"
+        if record.levelno < logging.WARNING:
+            self._log.debug("step", logger=record.name, message=message)
+            return
+        method = self._log.error if record.levelno >= logging.ERROR else self._log.warning
         method("library", logger=record.name, message=message)
 
 

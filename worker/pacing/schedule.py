@@ -19,7 +19,6 @@ class Schedule(Generic[T]):
         self._fresh: deque[T] = deque()
         self._retries: list[tuple[float, int, T]] = []
         self._order = 0
-        self._taken: tuple[float, int, T] | None = None
 
     @property
     def waiting(self) -> int:
@@ -30,6 +29,10 @@ class Schedule(Generic[T]):
     def next_due(self) -> float | None:
         """When the first retry comes due (it may be in the past); None where none waits."""
         return self._retries[0][0] if self._retries else None
+
+    def is_any_due(self, now: float) -> bool:
+        """Whether `take` gives a job."""
+        return bool(self._fresh) or bool(self._retries and self._retries[0][0] <= now)
 
     def add(self, job: T) -> None:
         """Take in a job that has not been tried yet."""
@@ -43,20 +46,8 @@ class Schedule(Generic[T]):
     def take(self, now: float) -> T | None:
         """The next job, or None where there is nothing fresh and no retry is due."""
         if self._retries and self._retries[0][0] <= now:
-            self._taken = heapq.heappop(self._retries)
-            return self._taken[2]
-        self._taken = None
+            return heapq.heappop(self._retries)[2]
         return self._fresh.popleft() if self._fresh else None
-
-    def put_back(self, job: T) -> None:
-        """Undo the last `take`: `job` stands where it stood, and is as fresh as it was."""
-        if self._taken is None:
-            self._fresh.appendleft(job)
-            return
-        if self._taken[2] is not job:
-            raise ValueError("only the job that was taken last can be put back")
-        heapq.heappush(self._retries, self._taken)
-        self._taken = None
 
     def clear(self) -> list[T]:
         """Give up all jobs; those that waited for a retry, by due time."""

@@ -6,6 +6,8 @@ import asyncio
 import math
 from typing import Final
 
+from msgspec.structs import replace
+
 from worker.core.clock import Clock
 from worker.pacing.schedule import Schedule
 from worker.runner.intake import Intake
@@ -85,16 +87,16 @@ class Backlog:
             self.intake.close()
             self._changed.set()
 
+    def is_any_due(self, now: float) -> bool:
+        """Whether `take` gives a job."""
+        return self._schedule.is_any_due(now)
+
     def take(self, now: float) -> Job | None:
         """A due retry, or else a fresh job; None where there is neither."""
         job = self._schedule.take(now)
         if job is not None:
             self._settling.discard(job.id)
         return job
-
-    def put_back(self, job: Job) -> None:
-        """Undo the last `take`."""
-        self._schedule.put_back(job)
 
     def retry(self, job: Job, due: float, *, settling: bool = False) -> None:
         """Keep a job until `due`; while it is `settling` it takes no place of the window."""
@@ -155,8 +157,8 @@ class Backlog:
         if job.unresolved:
             now = self._clock.now()
             since = now if self._doubt_since is None else min(self._doubt_since, now)
-            job.settled_at = since + self._settle_s
-            self._schedule.retry(job, now)
+            in_doubt = replace(job, settled_at=since + self._settle_s)
+            self._schedule.retry(in_doubt, now)
         else:
             self._schedule.add(job)
 

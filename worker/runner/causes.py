@@ -85,6 +85,14 @@ def defect(error: Exception) -> WorkerError:
     return cause
 
 
+def reason(cause: WorkerError | None, cut_off: int) -> str:
+    """Why the run ended, in a sentence, and how many requests were cut off by that."""
+    if cause is None or not cut_off:
+        return cause.message if cause is not None else ""
+    requests = f"{cut_off} request{'s were' if cut_off > 1 else ' was'} cut off"
+    return f"{cause.message}; {requests}, and the next run reads those sessions first"
+
+
 def exit_code(causes: Mapping[ExitCode, WorkerError], tally: Tally) -> ExitCode:
     """The first cause in the order of precedence; a sum that does not add up is a defect."""
     codes = {ExitCode.OK, *causes}

@@ -158,7 +158,7 @@ class Intake:
         else:
             self.admitted += 1
             recovered = standing is Standing.CHECK or item.check_first
-            return Job(
+            return Job.of(
                 item,
                 check_first=self._policy.check_first,
                 unresolved=recovered and self._policy.on_ambiguous != "resend",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from worker.api.verdict import (
     Foreign,
@@ -21,6 +22,9 @@ from worker.api.verdict import (
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
 from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
 from worker.pacing.permits import Permit
+from worker.runner.answers import Answers
+
+_NOT_SENT: Final = Permit(0, -math.inf)
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -39,125 +43,105 @@ class Policy(msgspec.Struct, frozen=True):
     check_ahead: int = 100_000
 
 
-class Job:
+class Job(msgspec.Struct, frozen=True, gc=False):
     """What a run remembers of an id until its outcome is known.
 
-    `attempts` counts the POSTs sent, `charged` those that count against `max_attempts`;
-    `unresolved` says that a POST may have arrived and that no GET has told yet. The backend may be
-    at work on it until `settled_at`; `was_ambiguous` says that there was such a POST at all.
-    A session that was read as started is sent as such till `valid_until`, and then read again.
-    `last_reached`: the API itself gave the last error; `is_silent`: nothing at all was answered
-    since the id's first failure.
+    `attempts` counts the POSTs sent; `failures` and `check_failures` are the moments (see
+    `Answers`) of the POSTs and of the GETs that failed. `unresolved` says that a POST may have
+    arrived and that no GET has told yet; the backend may be at work on it until `settled_at`;
+    `was_ambiguous` says that there was such a POST at all. `throttled_since` is when the first 429
+    came, `throttled_moment` the moment of the last. A session that was read as started is sent as
+    such till `valid_until`, and then read again. `last_reached`: the API itself gave the last
+    error. `permit` is that of the last request.
     """
 
-    __slots__ = (
-        "attempts",
-        "charged",
-        "charged_after",
-        "check_failures",
-        "check_next",
-        "first_sent_at",
-        "id",
-        "is_silent",
-        "last_error",
-        "last_http_status",
-        "last_reached",
-        "latency_ms",
-        "line",
-        "pardons",
-        "permit",
-        "posted_at",
-        "sent_at",
-        "settled_at",
-        "silent_since",
-        "throttled_after",
-        "throttled_since",
-        "throttles",
-        "unresolved",
-        "valid_until",
-        "via",
-        "was_ambiguous",
-    )
+    id: str
+    line: int
+    check_next: bool = False
+    unresolved: bool = False
+    was_ambiguous: bool = False
+    via: Via = Via.COMPLETE
+    attempts: int = 0
+    failures: tuple[int, ...] = ()
+    check_failures: tuple[int, ...] = ()
+    throttles: int = 0
+    throttled_since: float | None = None
+    throttled_moment: int = 0
+    first_sent_at: float | None = None
+    posted_at: float = -math.inf
+    settled_at: float = -math.inf
+    valid_until: float = math.inf
+    permit: Permit = _NOT_SENT
+    latency_ms: float = 0.0
+    last_error: Error | None = None
+    last_http_status: int | None = None
+    last_reached: bool = False
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         item: Item,
         *,
         check_first: bool = False,
         unresolved: bool = False,
         was_ambiguous: bool = False,
-    ) -> None:
-        self.id = item.id
-        self.line = item.line
-        self.check_next = check_first or unresolved
-        self.unresolved = unresolved
-        self.was_ambiguous = unresolved or was_ambiguous
-        self.via = Via.COMPLETE
-        self.attempts = 0
-        self.charged = 0
-        self.valid_until = math.inf
-        self.charged_after = -1
-        self.silent_since = 0
-        self.is_silent = False
-        self.throttled_after = 0
-        self.posted_at = -math.inf
-        self.settled_at = -math.inf
-        self.last_reached = False
-        self.check_failures = 0
-        self.pardons = 0
-        self.throttles = 0
-        self.throttled_since: float | None = None
-        self.first_sent_at: float | None = None
-        self.sent_at = 0.0
-        self.permit = Permit(0, 0.0)
-        self.latency_ms = 0.0
-        self.last_error: Error | None = None
-        self.last_http_status: int | None = None
+    ) -> Job:
+        return cls(
+            item.id,
+            item.line,
+            check_next=check_first or unresolved,
+            unresolved=unresolved,
+            was_ambiguous=unresolved or was_ambiguous,
+        )
 
-    def know_started(self, valid_until: float) -> None:
-        """The session was read, and is to be completed; it is read again after `valid_until`."""
-        self.check_next = False
-        self.valid_until = valid_until
-
-    def charge(self) -> None:
-        """Count a failure of the request at hand against the id."""
-        if self.check_next:
-            self.check_failures += 1
-        else:
-            self.charged += 1
-
-    def pardon(self, *, check: bool, most: int) -> None:
-        """Take one such failure back, as it was nobody's own; no more than `most` times."""
-        if self.pardons == most:
-            return
-        self.pardons += 1
-        if check:
-            self.check_failures -= 1
-        else:
-            self.charged -= 1
-
-    def begin(self, permit: Permit) -> None:
-        """Count the request that leaves with this permit; what is known of the session may be too
+    def begun(self, permit: Permit) -> Job:
+        """The job whose request leaves with this permit; what is known of the session may be too
         old for it."""
         now = permit.at
-        self.permit = permit
-        if now > self.valid_until:
-            self.check_next = True
-        self.sent_at = now
-        if self.first_sent_at is None:
-            self.first_sent_at = now
+        first_sent_at = now if self.first_sent_at is None else self.first_sent_at
+        if self.check_next or now > self.valid_until:
+            return replace(
+                self, permit=permit, first_sent_at=first_sent_at, via=Via.CHECK, check_next=True
+            )
+        return replace(
+            self,
+            permit=permit,
+            first_sent_at=first_sent_at,
+            via=Via.COMPLETE,
+            attempts=self.attempts + 1,
+            posted_at=now,
+        )
+
+    def known_started(self, valid_until: float) -> Job:
+        """The job whose session was read, and is to be completed; it is read again after
+        `valid_until`."""
+        return replace(self, check_next=False, valid_until=valid_until)
+
+    def answered(self, latency_ms: float) -> Job:
+        """The job whose request came to an end after so long."""
+        return replace(self, latency_ms=latency_ms)
+
+    def failed(self, moment: int) -> Job:
+        """The job whose request has failed; of a moment no more than one failure counts."""
+        if moment in self.failures or moment in self.check_failures:
+            return self
         if self.check_next:
-            self.via = Via.CHECK
-        else:
-            self.via = Via.COMPLETE
-            self.attempts += 1
-            self.posted_at = now
+            return replace(self, check_failures=(*self.check_failures, moment))
+        return replace(self, failures=(*self.failures, moment))
+
+    def throttled(self, now: float, moment: int) -> Job:
+        """The job whose request was answered 429."""
+        since = now if self.throttled_since is None else self.throttled_since
+        return replace(
+            self, throttles=self.throttles + 1, throttled_since=since, throttled_moment=moment
+        )
 
 
 class Again(msgspec.Struct, frozen=True, gc=False):
-    """The id is tried again, no sooner than `delay_s` from now. `settling`: the API may still be
+    """The `job` is tried again, no sooner than `delay_s` from now. `settling`: the API may still be
     at work on its last completion, and is left to it."""
 
+    job: Job
     delay_s: float
     error: Error | None
     settling: bool = False
@@ -166,22 +150,23 @@ class Again(msgspec.Struct, frozen=True, gc=False):
 Step = Settled | Again
 
 
-def next_step(job: Job, verdict: Verdict, policy: Policy, *, now: float, random: Random) -> Step:
-    """What comes after `verdict` on the job's last request, a failure being charged already."""
+def next_step(
+    job: Job, verdict: Verdict, policy: Policy, answers: Answers, *, now: float, random: Random
+) -> Step:
+    """What comes after `verdict` on the job's last request, which the job counts already."""
     match verdict:
         case Settled():
-            return _settle(job, verdict, policy)
+            return _settle(job, verdict, policy, answers)
         case Unfinished():
-            return _complete_or_give_up(job, policy, now)
+            return _complete_or_give_up(job, policy, answers, now)
         case Foreign() | Transient():
-            return _after_failure(job, verdict, policy, random)
+            return _after_failure(job, verdict, policy, answers, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, now, random)
         case StaleKey():
-            return Again(0.0, verdict.error)
+            return Again(job, 0.0, verdict.error)
         case Refused():
-            _remember(job, verdict, reached=True)
-            return give_up(job)
+            return give_up(_remembering(job, verdict, reached=True))
         case _:
             assert_never(verdict)
 
@@ -215,85 +200,102 @@ def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> R
     )
 
 
-def _remember(
-    job: Job, verdict: Settled | Transient | Throttled | Refused, *, reached: bool
-) -> None:
-    job.last_error, job.last_http_status = verdict.error, verdict.http_status
-    job.last_reached = reached
+def _remembering(
+    job: Job, verdict: Settled | Transient | Throttled | Refused | Foreign, *, reached: bool
+) -> Job:
+    return replace(
+        job,
+        last_error=verdict.error,
+        last_http_status=verdict.http_status,
+        last_reached=reached,
+    )
 
 
-def _settle(job: Job, verdict: Settled, policy: Policy) -> Step:
+def _settle(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Step:
     if verdict.outcome is Outcome.PROCESSING:
         return verdict
     if not job.check_next and job.was_ambiguous:
-        return _read_what_was_rejected(job, verdict, policy)
+        return _read_what_was_rejected(job, verdict, policy, answers)
     if job.unresolved and verdict.session_status is None and verdict.outcome is Outcome.FAILED:
-        _remember(job, verdict, reached=True)
-        return give_up(job)
+        return give_up(_remembering(job, verdict, reached=True))
     return verdict
 
 
-def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy) -> Step:
+def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Again:
     """An earlier completion may be what this one was rejected for: "already completed"."""
-    _remember(job, verdict, reached=True)
-    job.charged += 1
-    job.unresolved = job.check_next = True
-    job.settled_at = max(job.settled_at, job.posted_at + policy.settle_s)
-    return Again(0.0, verdict.error)
+    read = replace(
+        _remembering(job, verdict, reached=True),
+        failures=(*job.failures, answers.moment),
+        unresolved=True,
+        check_next=True,
+        settled_at=max(job.settled_at, job.posted_at + policy.settle_s),
+    )
+    return Again(read, 0.0, verdict.error)
 
 
-def _complete_or_give_up(job: Job, policy: Policy, now: float) -> Step:
-    job.check_failures = 0
-    if job.sent_at < job.settled_at:
+def _complete_or_give_up(job: Job, policy: Policy, answers: Answers, now: float) -> Step:
+    read = replace(job, check_failures=())
+    if read.permit.at < read.settled_at:
         # It is read once more when that time has come, and so right before it is sent.
-        return Again(max(job.settled_at - now, 0.0), job.last_error, settling=True)
-    job.unresolved = False
-    job.know_started(now + policy.check_valid_s if policy.check_first else math.inf)
-    if job.charged >= policy.max_attempts:
-        return give_up(job)
-    return Again(0.0, None)
+        return Again(read, max(read.settled_at - now, 0.0), read.last_error, settling=True)
+    valid_until = now + policy.check_valid_s if policy.check_first else math.inf
+    known = replace(read, unresolved=False).known_started(valid_until)
+    if answers.own(known.failures) >= policy.max_attempts:
+        return give_up(known)
+    return Again(known, 0.0, None)
 
 
-def _after_failure(job: Job, verdict: Transient | Foreign, policy: Policy, random: Random) -> Step:
-    is_own = isinstance(verdict, Transient)
-    if not isinstance(verdict, Transient):
-        # Whatever answered may have passed the request on before.
-        verdict = Transient(verdict.error, ambiguous=True, http_status=verdict.http_status)
-    _remember(job, verdict, reached=is_own and verdict.ambiguous)
-    failures = job.check_failures if job.check_next else job.charged
-    exhausted = failures >= policy.max_attempts and not job.is_silent
-    if not job.check_next and verdict.ambiguous:
-        job.was_ambiguous = True
-        if policy.on_ambiguous != "resend":
-            job.unresolved = job.check_next = True
-            if not verdict.is_final:
-                job.settled_at = job.posted_at + policy.settle_s
-            exhausted = policy.on_ambiguous == "fail"
-    if exhausted:
-        return give_up(job)
-    delay_s = _backoff(max(failures, 1), policy, random)
-    return Again(max(delay_s, verdict.retry_after_s or 0.0), verdict.error)
+def _after_failure(
+    job: Job, verdict: Transient | Foreign, policy: Policy, answers: Answers, random: Random
+) -> Step:
+    # Where something else answered in the API's place, it may have passed the request on before.
+    is_ambiguous = isinstance(verdict, Foreign) or verdict.ambiguous
+    after = _remembering(job, verdict, reached=isinstance(verdict, Transient) and is_ambiguous)
+    failures = answers.own(job.check_failures if job.check_next else job.failures)
+    is_last = failures >= policy.max_attempts and answers.are_earlier(
+        job.failures + job.check_failures
+    )
+    if is_ambiguous and not job.check_next:
+        after = _in_doubt(after, verdict, policy)
+        is_last = policy.on_ambiguous == "fail" or (is_last and not after.check_next)
+    if is_last:
+        return give_up(after)
+    asked_s = verdict.retry_after_s if isinstance(verdict, Transient) else None
+    delay_s = max(_backoff(max(failures, 1), policy, random), asked_s or 0.0)
+    return Again(after, delay_s, verdict.error)
+
+
+def _in_doubt(job: Job, verdict: Transient | Foreign, policy: Policy) -> Job:
+    """The job whose completion may have reached the API."""
+    if policy.on_ambiguous == "resend":
+        return replace(job, was_ambiguous=True)
+    is_final = isinstance(verdict, Transient) and verdict.is_final
+    return replace(
+        job,
+        was_ambiguous=True,
+        unresolved=True,
+        check_next=True,
+        settled_at=job.settled_at if is_final else job.posted_at + policy.settle_s,
+    )
 
 
 def _after_throttle(
     job: Job, verdict: Throttled, policy: Policy, now: float, random: Random
 ) -> Step:
-    _remember(job, verdict, reached=True)
-    job.throttles += 1
-    if job.throttled_since is None:
-        job.throttled_since = now
-    if now - job.throttled_since > policy.patience_s:
-        return give_up(job)
+    after = _remembering(job, verdict, reached=True)
+    since = now if job.throttled_since is None else job.throttled_since
+    if now - since > policy.patience_s:
+        return give_up(after)
     if verdict.retry_after_s is not None:
         delay_s = max(verdict.retry_after_s, _backoff(job.throttles, policy, random))
-        return Again(with_jitter(delay_s, random), verdict.error)
+        return Again(after, with_jitter(delay_s, random), verdict.error)
     delay_s = throttle_delay(
         job.throttles,
         initial=policy.throttle_initial_s,
         maximum=policy.throttle_max_s,
         random=random,
     )
-    return Again(delay_s, verdict.error)
+    return Again(after, delay_s, verdict.error)
 
 
 def _backoff(failures: int, policy: Policy, random: Random) -> float:

@@ -83,8 +83,7 @@ class LookAhead:
         if isinstance(verdict, Settled):
             self._on_settled(job, verdict)
         else:
-            job.know_started(valid_until)
-            self._ready.append(job)
+            self._ready.append(job.known_started(valid_until))
 
     def _read_anew_what_is_old(self) -> None:
         too_old_at = self._clock.now() + self._valid_s * _FRESH_SHARE

@@ -1,51 +1,37 @@
-"""The run itself: slots that take a job, wait for a permit, send, and settle or retry it."""
+"""The run itself: put together, carried out, accounted for."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Coroutine, Sequence
 from random import Random
+from typing import Final
 
-from worker.api.verdict import (
-    Settled,
-    Throttled,
-    Verdict,
-    judge_check,
-    judge_completion,
-)
+from msgspec.structs import replace
+
+from worker.api.verdict import Settled
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
-from worker.core.events import (
-    OutcomesRecorded,
-    RetryScheduled,
-    RunFinished,
-    RunStarted,
-    Snapshot,
-    StopRequested,
-    Ticked,
-)
-from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record, Via
+from worker.core.events import RunFinished, RunStarted, Snapshot, StopRequested, Ticked
+from worker.core.outcomes import Item, Via
 from worker.core.rate_window import RateWindow
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
-from worker.pacing.permits import Permit
 from worker.runner import causes
 from worker.runner.backlog import Backlog
+from worker.runner.dispatcher import Dispatcher
+from worker.runner.ending import Ending
 from worker.runner.event_dispatcher import EventDispatcher
-from worker.runner.failures import FailureAttribution
 from worker.runner.intake import Intake
-from worker.runner.job import Again, Job, Policy, give_up, next_step, record_of
+from worker.runner.job import Job, Policy, give_up
 from worker.runner.limits import Limits
 from worker.runner.look_ahead import LookAhead
 from worker.runner.ports import Client, Ledger, Source, Statuses
+from worker.runner.recorder import Recorder
+from worker.runner.requests import Requests
 from worker.runner.suspicion import Suspicion
 
-_COUNT_REST_S = 5.0
-_RATE_SPAN_S = 5.0
-_PARDONS = 4
-"""How often an id is pardoned the beginning of an outage, for each of its attempts: an API that
-comes and goes makes such a beginning every few seconds."""
+_COUNT_REST_S: Final = 5.0
+_RATE_SPAN_S: Final = 5.0
 
 
 class Runner:
@@ -75,16 +61,14 @@ class Runner:
         self._run = run
         self._results = results
         self._source = source
-        self._client = client
         self._pacer = pacer
         self._ledger = ledger
-        self._dispatcher = dispatcher
+        self._events = dispatcher
         self._notify = dispatcher.notice
         self._clock = clock
-        self._policy = policy
         self._limits = limits
-        self._random = random
         self.tally = tally or Tally()
+        self._ending = Ending(self._on_stop)
         intake = Intake(
             source,
             ledger,
@@ -92,7 +76,7 @@ class Runner:
             policy,
             limit=limits.limit,
             on_invalid=self._record_invalid,
-            look_ahead=None if statuses is None else self._look_ahead(statuses),
+            look_ahead=None if statuses is None else self._look_ahead(statuses, policy),
             ahead=policy.check_ahead,
         )
         self._backlog = Backlog(
@@ -102,243 +86,101 @@ class Runner:
             settle_s=policy.settle_s,
             doubt_since=self._doubt_since(),
         )
-        pardons = _PARDONS * policy.max_attempts
-        self._failures = FailureAttribution(pacer, self.tally, self._notify, pardons=pardons)
-        self._suspicion = Suspicion(limits.suspicious_after, limits.max_failures)
-        self._turn = asyncio.Lock()
+        self._recorder = Recorder(run, ledger, self._backlog, self.tally, clock, self._notify)
+        self._requests = Requests(
+            client,
+            pacer,
+            self._backlog,
+            self._recorder,
+            self._ending,
+            Suspicion(limits.suspicious_after, limits.max_failures),
+            policy=policy,
+            tally=self.tally,
+            clock=clock,
+            random=random,
+            notify=self._notify,
+        )
+        self._dispatcher = Dispatcher(
+            self._requests,
+            self._backlog,
+            pacer,
+            ledger,
+            self._ending,
+            limits=limits,
+            tally=self.tally,
+            clock=clock,
+        )
         self._over = asyncio.Event()
-        self._in_flight: dict[str, Job] = {}
-        self._causes: dict[ExitCode, WorkerError] = {}
-        self._defects: list[Exception] = []
-        self._aborted = False
         self._given_up = False
-        self._tasks: list[asyncio.Task[None]] = []
         self._departures = RateWindow(_RATE_SPAN_S)
         self._started_at = 0.0
 
-    def _doubt_since(self) -> float | None:
-        since = self._ledger.doubt_since
-        if since is None:
-            return None
-        return self._clock.now() - max(self._clock.utc().timestamp() - since, 0.0)
+    def _look_ahead(self, statuses: Statuses, policy: Policy) -> LookAhead:
+        valid_s, on_settled = policy.check_valid_s, self._record_known
+        return LookAhead(statuses, self._clock, valid_s=valid_s, on_settled=on_settled)
 
-    def _look_ahead(self, statuses: Statuses) -> LookAhead:
-        return LookAhead(
-            statuses,
-            self._clock,
-            valid_s=self._policy.check_valid_s,
-            on_settled=self._record_known,
-        )
+    def _record_invalid(self, item: Item) -> None:
+        self._recorder.record_invalid(item)
+
+    def _record_known(self, job: Job, settled: Settled) -> None:
+        """Record what was read of a session, with others, before anything was sent for it."""
+        self._backlog.in_hand += 1
+        self._requests.settle(replace(job, via=Via.CHECK), settled, self._clock.now())
 
     # --- from outside -------------------------------------------------------------------------
 
     @property
     def stopping(self) -> bool:
-        return bool(self._causes)
+        return self._ending.is_near
 
     @property
     def in_flight(self) -> int:
-        return len(self._in_flight)
+        return len(self._requests.in_flight)
 
     @property
     def defects(self) -> list[Exception]:
         """The exceptions that nobody foresaw."""
-        return [*self._defects, *self._dispatcher.defects]
+        return [*self._ending.defects, *self._events.defects]
 
     def stop(self, cause: WorkerError) -> None:
         """Send nothing new, finish what is in flight, and end with the cause's exit code."""
-        if cause.exit_code in self._causes:
-            return
-        first = not self._causes
-        self._causes[cause.exit_code] = cause
-        if not first:
-            return
+        self._ending.stop(cause)
+
+    def abort(self, cause: WorkerError) -> None:
+        """End at once: what is in flight stays in the journal, for the next run to read first."""
+        self._ending.abort(cause)
+
+    async def run(self) -> RunFinished:
+        self._started_at = self._clock.now()
+        self._announce()
+        guard = self._ending.guard
+        serving = asyncio.create_task(guard(self._ledger.serve(self._recorder.on_durable)))
+        background = [
+            asyncio.create_task(guard(work)) for work in (self._tick(), self._watch_deadline())
+        ]
+        await self._ending.complete(self._backlog.fill(), self._dispatcher.run())
+        self._over.set()
+        await guard(self._wind_up())
+        serving.cancel()
+        await asyncio.gather(serving, *background, return_exceptions=True)
+        return self._finish()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _on_stop(self, cause: WorkerError) -> None:
         self._notify(StopRequested(cause.exit_code, str(cause), self.in_flight))
         self._source.interrupt()
         self._pacer.stop()
         self._backlog.interrupt()
 
-    def abort(self, cause: WorkerError) -> None:
-        """End at once: what is in flight stays in the journal, for the next run to read first."""
-        self._aborted = True
-        self.stop(cause)
-        for task in self._tasks:
-            task.cancel()
-
-    async def run(self) -> RunFinished:
-        self._started_at = self._clock.now()
-        self._announce()
-        serving = asyncio.create_task(self._guard(self._ledger.serve(self._on_durable)))
-        slots = [self._work() for _ in range(self._limits.concurrency)]
-        background = [
-            asyncio.create_task(self._guard(work))
-            for work in (self._tick(), self._watch_deadline())
-        ]
-        self._tasks = [
-            asyncio.create_task(self._guard(work)) for work in (self._backlog.fill(), *slots)
-        ]
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._over.set()
-        await self._guard(self._wind_up())
-        serving.cancel()
-        await asyncio.gather(serving, *background, return_exceptions=True)
-        return self._finish()
-
-    # --- tasks --------------------------------------------------------------------------------
-
-    async def _guard(self, work: Coroutine[None, None, None]) -> None:
-        """Turn an error that ends the run into its cause, so that the others end in good order."""
-        try:
-            await work
-        except WorkerError as error:
-            self._end(error)
-        except Exception as error:  # noqa: BLE001 - a defect must not cost the account of the run
-            self._defects.append(error)
-            self._end(causes.defect(error))
-
-    def _end(self, error: WorkerError) -> None:
-        self.stop(error)
-        if error.exit_code is ExitCode.LOG_UNWRITABLE:
-            self.abort(error)
-
-    async def _work(self) -> None:
-        """One slot."""
-        while True:
-            async with self._turn:
-                job = await self._next_job()
-            if job is None:
-                return
-            await self._attempt(job)
-
-    async def _next_job(self) -> Job | None:
-        """The next job with its permit; None when there is nothing more to do."""
-        while not self.stopping:
-            now = self._clock.now()
-            job = self._backlog.take(now)
-            if job is not None:
-                if await self._permitted(job):
-                    return job
-            elif self._backlog.in_hand:
-                await self._wait_for_due(now)
-            elif await self._backlog.is_used_up():
-                self._judge_end()
-                return None
-        return None
-
-    def _judge_end(self) -> None:
-        """Everything that was admitted is settled: was that all?"""
-        intake = self._backlog.intake
-        if intake.failure is not None:
-            self.stop(intake.failure)
-        if intake.limit_reached or not intake.ended:
-            self.stop(causes.limit_reached(intake.admitted))
-
-    async def _permitted(self, job: Job) -> bool:
-        try:
-            permit = await self._pacer.permit()
-        except BaseException:
-            self._backlog.put_back(job)
-            raise
-        return self._begin(job, permit)
-
-    def _begin(self, job: Job, permit: Permit | None) -> bool:
-        """Whether the job leaves now: with a permit, and unless another run has taken it over."""
-        if permit is None:
-            self._backlog.put_back(job)
-            return False
-        if not self._ledger.owns(job.id):
-            # An id that another run has taken over is no input of this one any more.
-            self._pacer.release(permit)
-            self.tally.input -= 1
-            self._backlog.let_go()
-            return False
-        job.begin(permit)
-        self._in_flight[job.id] = job
-        return True
-
-    async def _wait_for_due(self, now: float) -> None:
-        self._pacer.check_patience(now)
-        due, deadline = self._backlog.next_due, self._limits.deadline
-        if deadline is not None and deadline < due < math.inf and self._backlog.only_retries_left:
+    async def _watch_deadline(self) -> None:
+        if self._limits.deadline is None:
+            return
+        if not await self._clock.wait(self._over, self._limits.deadline):
             self._end_at_deadline()
-            return
-        patience_s = self._pacer.patience_s
-        if now + patience_s < due < math.inf and self._backlog.only_told_to_wait:
-            self.stop(causes.too_long_a_wait(due - now, patience_s))
-            return
-        await self._backlog.wait(min(due, self._pacer.gives_up_at))
 
-    async def _attempt(self, job: Job) -> None:
-        checking = job.check_next
-        reply = await (self._client.check(job.id) if checking else self._client.complete(job.id))
-        now = self._clock.now()
-        del self._in_flight[job.id]
-        job.latency_ms = (now - job.sent_at) * 1000
-        self.tally.count_request(reply.label, job.latency_ms, is_check=checking)
-        judge = judge_check if checking else judge_completion
-        self._follow(job, judge(reply, job.id), now)
-
-    def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
-        cause = self._failures.heed(job, verdict, now)
-        if cause is not None:
-            self.stop(cause)
-            if cause.exit_code is ExitCode.UNAVAILABLE:
-                self._backlog.retry(job, now)
-                return
-        step = next_step(job, verdict, self._policy, now=now, random=self._random)
-        if isinstance(step, Settled):
-            self._record(job, step, now)
-            self._suspect(step)
-        else:
-            self._schedule_again(job, step, verdict, now)
-
-    # --- what follows from an answer ------------------------------------------------------------
-
-    def _schedule_again(self, job: Job, step: Again, verdict: Verdict, now: float) -> None:
-        due = now + step.delay_s
-        is_told = isinstance(verdict, Throttled) and verdict.retry_after_s is not None
-        if not step.settling and not is_told:
-            due = self._not_past_patience(due, now)
-        self._backlog.retry(job, due, settling=step.settling)
-        if step.error is None:
-            return
-        self.tally.retries += 1
-        request = "check" if job.check_next else "complete"
-        self._notify(RetryScheduled(job.id, job.line, job.attempts, request, due - now, step.error))
-
-    def _not_past_patience(self, due: float, now: float) -> float:
-        """While nothing is answered the last probe goes when patience ends, and not after it."""
-        due, last_at = min(due, now + self._pacer.patience_s), self._pacer.last_probe_at
-        return min(due, last_at) if now < last_at else due
-
-    def _suspect(self, settled: Settled) -> None:
-        cause = self._suspicion.judge(settled)
-        if cause is not None:
-            self.stop(cause)
-
-    def _record(self, job: Job, settled: Settled, now: float) -> None:
-        at = self._clock.timestamp()
-        self._ledger.append(record_of(job, settled, now=now, at=at, run=self._run))
-        self._backlog.now_written()
-
-    def _record_invalid(self, item: Item) -> None:
-        self._backlog.in_hand += 1
-        error = Error(ErrorType.INVALID_ID.value, item.problem or "")
-        self._record(Job(item), Settled(Outcome.FAILED, None, None, error), self._clock.now())
-
-    def _record_known(self, job: Job, settled: Settled) -> None:
-        """Record what was read of a session, with others, before anything was sent for it."""
-        job.via = Via.CHECK
-        self._backlog.in_hand += 1
-        self._record(job, settled, self._clock.now())
-        self._suspect(settled)
-
-    def _on_durable(self, records: Sequence[Record]) -> None:
-        self.tally.count(records)
-        self._notify(OutcomesRecorded(records))
-        self._backlog.now_durable(len(records))
-
-    # --- the end --------------------------------------------------------------------------------
+    def _end_at_deadline(self) -> None:
+        self.stop(causes.deadline_reached(self._limits.deadline_name))
 
     async def _wind_up(self) -> None:
         """Account for everything that is left, and make it durable."""
@@ -346,11 +188,11 @@ class Runner:
         for job in self._backlog.clear():
             self._given_up = True
             if self._is_to_be_recorded(job):
-                self._record(job, give_up(job), now)
+                self._recorder.record(job, give_up(job), now)
         try:
             await self._count_rest()
             # After a defect nobody can tell what left: the next run reads all that might have.
-            in_good_order = not self._in_flight and not self._defects
+            in_good_order = not self._requests.in_flight and not self._ending.defects
             await self._ledger.finish(good_order=in_good_order)
         finally:
             self.tally.not_attempted += self._backlog.in_hand
@@ -361,38 +203,31 @@ class Runner:
         arrived, or the API has said something of it. One that an outage kept is not attempted."""
         if job.first_sent_at is None or job.unresolved:
             return job.first_sent_at is not None
-        is_outage = ExitCode.UNAVAILABLE in self._causes
+        is_outage = ExitCode.UNAVAILABLE in self._ending.causes
         return job.attempts > 0 and job.last_reached and not is_outage
 
     async def _count_rest(self) -> None:
         """Count what was never taken from the source; a long one not to its end."""
-        if self._aborted:
-            return
-        enough = self._clock.now() + _COUNT_REST_S
-        await self._backlog.intake.count_rest(lambda: self._aborted or self._clock.now() > enough)
-
-    def _end_at_deadline(self) -> None:
-        self.stop(causes.deadline_reached(self._limits.deadline_name))
-
-    async def _watch_deadline(self) -> None:
-        if self._limits.deadline is None:
-            return
-        if not await self._clock.wait(self._over, self._limits.deadline):
-            self._end_at_deadline()
+        ending, enough = self._ending, self._clock.now() + _COUNT_REST_S
+        if not ending.is_aborted:
+            await self._backlog.intake.count_rest(
+                lambda: ending.is_aborted or self._clock.now() > enough
+            )
 
     def _finish(self) -> RunFinished:
-        tally = self.tally
-        for error in self._dispatcher.defects[:1]:
-            self._causes.setdefault(ExitCode.DEFECT, causes.defect(error))
+        found, tally = self._ending.causes, self.tally
+        for error in self._events.defects[:1]:
+            found.setdefault(ExitCode.DEFECT, causes.defect(error))
         if self._is_all_settled():
             # A deadline or a limit that came with the last ids has kept nothing back.
-            self._causes.pop(ExitCode.STOPPED, None)
-        code = causes.exit_code(self._causes, tally)
-        cause = self._causes.get(code)
+            found.pop(ExitCode.STOPPED, None)
+        code = causes.exit_code(found, tally)
+        cause = found.get(code)
+        cut_off = self.in_flight if self._ending.is_aborted else 0
         finished = RunFinished(
             run=self._run,
             exit_code=code,
-            reason=self._reason(cause),
+            reason=causes.reason(cause, cut_off),
             advice=cause.advice if cause else "",
             tally=tally,
             elapsed_s=self._clock.now() - self._started_at,
@@ -402,18 +237,16 @@ class Runner:
         self._notify(finished)
         return finished
 
-    def _reason(self, cause: WorkerError | None) -> str:
-        if cause is None:
-            return ""
-        if not self._aborted or not self._in_flight:
-            return cause.message
-        count = self.in_flight
-        cut_off = f"{count} request{'s were' if count > 1 else ' was'} cut off"
-        return f"{cause.message}; {cut_off}, and the next run reads those sessions first"
-
     def _is_all_settled(self) -> bool:
         is_rest = self.tally.not_attempted or self._given_up
         return self._backlog.intake.complete and not is_rest
+
+    def _doubt_since(self) -> float | None:
+        """When an earlier run may have sent its last request, on this run's clock."""
+        since = self._ledger.doubt_since
+        if since is None:
+            return None
+        return self._clock.now() - max(self._clock.utc().timestamp() - since, 0.0)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -435,6 +268,7 @@ class Runner:
             self._notify(Ticked(self.snapshot()))
 
     def snapshot(self) -> Snapshot:
+        """The run at this moment."""
         now = self._clock.now()
         intake = self._backlog.intake
         self.tally.paused_s = self._pacer.paused_s

@@ -11,7 +11,7 @@ import msgspec
 InputFormat = Literal["auto", "lines", "csv", "jsonl"]
 OnAmbiguous = Literal["check", "resend", "fail"]
 LogFormat = Literal["auto", "console", "json"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["trace", "debug", "info", "warning", "error"]
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ _RESULTS: Final = "worker/ledger/results.py"
 _LEDGER: Final = "worker/ledger/ledger.py"
 _MEMORY: Final = "worker/ledger/memory.py"
 _RUNNER: Final = "worker/runner/runner.py"
+_DISPATCHER: Final = "worker/runner/dispatcher.py"
 _FAILURES: Final = "worker/runner/failures.py"
 _JOB: Final = "worker/runner/job.py"
 _VERDICT: Final = "worker/api/verdict.py"
@@ -100,16 +101,24 @@ MUTANTS: Final = (
         "in-flight requests are ignored at the end",
         "the journal stays where a request may still be under way",
         _RUNNER,
-        "in_good_order = not self._in_flight and not self._defects",
-        "in_good_order = not self._defects",
+        "in_good_order = not self._requests.in_flight and not self._ending.defects",
+        "in_good_order = not self._ending.defects",
         _OF_RUNNER,
     ),
     Mutant(
-        "a job without a permit is not put back",
-        "no id is lost",
-        _RUNNER,
-        "        if permit is None:\n            self._backlog.put_back(job)\n",
-        "        if permit is None:\n",
+        "a request that has ended keeps its slot",
+        "a run ends: whatever is due is sent",
+        _DISPATCHER,
+        "        finally:\n            self._slots.release()\n",
+        "        finally:\n            pass\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "an id that another run has taken over is sent",
+        "no two runs send one id",
+        _DISPATCHER,
+        "            if self._ledger.owns(job.id):\n",
+        "            if self._ledger.owns(job.id) or job.id:\n",
         _OF_RUNNER,
     ),
     Mutant(
@@ -124,23 +133,25 @@ MUTANTS: Final = (
         "a success that makes no sense counts as not acted upon",
         "a session that may have been completed is read before it is sent again",
         _VERDICT,
-        "return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)",
-        "return Transient(_unexpected(reply), ambiguous=False, http_status=reply.status)",
+        "            return Settled(Outcome.PROCESSING, reply.status, status)\n"
+        "        return Transient(_unexpected(reply), ambiguous=True,",
+        "            return Settled(Outcome.PROCESSING, reply.status, status)\n"
+        "        return Transient(_unexpected(reply), ambiguous=False,",
         "tests/unit/api",
     ),
     Mutant(
         "what was ambiguous is not read",
         "a session that may have been completed is read before it is sent again",
         _JOB,
-        "        job.unresolved = job.check_next = job.was_ambiguous = True\n",
-        "        job.unresolved = job.was_ambiguous = True\n",
+        "        was_ambiguous=True,\n        unresolved=True,\n        check_next=True,\n",
+        "        was_ambiguous=True,\n        unresolved=True,\n",
         _OF_RUNNER,
     ),
     Mutant(
         "a 429 uses up no time of patience",
         "an outage or nothing but 429 ends with 4",
         _JOB,
-        "    if now - job.throttled_since > policy.patience_s:\n        return give_up(job)\n",
+        "    if now - since > policy.patience_s:\n        return give_up(after)\n",
         "",
         _OF_RUNNER,
     ),
@@ -148,8 +159,8 @@ MUTANTS: Final = (
         "failures of an outage are charged to ids",
         "an outage costs time, not sessions",
         _FAILURES,
-        "        if was_open:\n            return\n        if job.charged_after",
-        "        if job.charged_after",
+        "            self.answers.begin_outage()\n",
+        "            pass\n",
         _OF_RUNNER,
     ),
     Mutant(
@@ -181,8 +192,8 @@ MUTANTS: Final = (
         "a session is sent again at once while its backend may still act",
         "nothing is done twice by a backend that acts within retry.settle",
         _JOB,
-        "            job.settled_at = job.posted_at + policy.settle_s\n",
-        "            job.settled_at = job.posted_at\n",
+        "settled_at=job.settled_at if is_final else job.posted_at + policy.settle_s,",
+        "settled_at=job.settled_at if is_final else job.posted_at,",
         _OF_RUNNER,
     ),
     Mutant(

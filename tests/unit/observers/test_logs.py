@@ -291,6 +291,18 @@ def test_warning_of_a_library_is_a_line_like_any_other_and_hides_the_key() -> No
     assert fields["message"] == "slow callback\n[secret]"
 
 
+@pytest.mark.parametrize(("level", "shows"), [("trace", True), ("debug", False)])
+def test_the_programs_own_steps_are_shown_where_they_are_asked_for(level: str, shows: bool) -> None:
+    stream = io.StringIO()
+    configure("json", level, stream)
+    logging.getLogger("worker.pacing.pacer").debug("nothing leaves for %.3f s", 1.5)
+    logging.getLogger("aiohttp").debug("not this")
+    configure("json", "info", io.StringIO())
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [(line["event"], line["message"]) for line in lines]
+    assert told == ([("step", "nothing leaves for 1.500 s")] if shows else [])
+
+
 def test_traceback_of_a_library_is_one_line_and_hides_the_key() -> None:
     stream = io.StringIO()
     learn(KEY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,29 +49,6 @@ def test_retries_go_by_due_time_and_then_in_the_order_they_came_in() -> None:
     assert [schedule.take(9.0) for _ in range(3)] == [first, second, late]
 
 
-@pytest.mark.parametrize("is_retry", [True, False])
-def test_a_job_that_is_put_back_goes_first_again_and_is_as_fresh_as_it_was(is_retry: bool) -> None:
-    schedule = Schedule[str]()
-    for name in ("a", "b"):
-        if is_retry:
-            schedule.retry(name, 1.0)
-        else:
-            schedule.add(name)
-    waiting = schedule.waiting
-    assert schedule.take(1.0) == "a"
-    schedule.put_back("a")
-    assert schedule.waiting == waiting
-    assert [schedule.take(1.0) for _ in range(3)] == ["a", "b", None]
-
-
-def test_only_the_retry_that_was_taken_last_can_be_put_back() -> None:
-    schedule = Schedule[str]()
-    schedule.retry("a", 1.0)
-    schedule.take(1.0)
-    with pytest.raises(ValueError, match="taken last"):
-        schedule.put_back("b")
-
-
 def test_clearing_gives_up_all_and_tells_which_waited_for_a_retry() -> None:
     schedule = Schedule[str]()
     schedule.add("fresh")
@@ -88,7 +64,6 @@ _steps = st.lists(
         st.just(("add", 0.0)),
         st.tuples(st.just("retry"), st.floats(0.0, 20.0)),
         st.tuples(st.just("take"), st.floats(0.0, 5.0)),
-        st.tuples(st.just("undo"), st.floats(0.0, 5.0)),
     ),
     max_size=60,
 )
@@ -110,11 +85,9 @@ def test_whatever_the_order_of_events_every_job_comes_out_once_and_none_too_earl
             now += value
             due = min(retries, default=(float("inf"), -1))
             expected = due[1] if due[0] <= now else (fresh[0] if fresh else None)
+            assert schedule.is_any_due(now) == (expected is not None)
             taken = schedule.take(now)
             assert taken == expected
-            if step == "undo" and taken is not None:
-                schedule.put_back(taken)
-                assert schedule.take(now) == taken
             retries = [retry for retry in retries if retry[1] != taken]
             fresh = [job for job in fresh if job != taken]
         assert schedule.waiting == len(retries)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from worker.api.verdict import Settled, Transient
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome
@@ -16,34 +14,53 @@ DOWN = Transient(Error("http_503", "down"), ambiguous=False, http_status=503)
 DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
 
-def health(*, pardons: int) -> FailureAttribution:
+def attribution(*, max_attempts: int = 5) -> FailureAttribution:
     pacer = Pacer(10.0, clock=Clock(), outage_after=3, notify=lambda _: None)
-    return FailureAttribution(pacer, Tally(), lambda _: None, pardons=pardons)
+    return FailureAttribution(pacer, Tally(), lambda _: None, max_attempts=max_attempts)
 
 
 def jobs(count: int) -> list[Job]:
-    return [Job(Item(f"id{number}", number)) for number in range(1, count + 1)]
+    return [Job.of(Item(f"id{number}", number)) for number in range(1, count + 1)]
 
 
-def test_a_failure_between_answers_is_charged_to_its_id() -> None:
-    here, (first, second) = health(pardons=5), jobs(2)
-    for job in (first, second):
-        here.heed(job, DOWN, 0.0)
-        here.heed(job, DONE, 0.0)
-    assert (first.charged, second.charged) == (1, 1)
+def fail(here: FailureAttribution, job: Job) -> Job:
+    failed, cause = here.learn(job, DOWN, 0.0)
+    assert cause is None
+    return failed
 
 
-@pytest.mark.parametrize(("pardons", "charged"), [(5, 0), (0, 1)])
-def test_the_row_that_an_outage_begins_with_is_taken_back(pardons: int, charged: int) -> None:
-    here, row = health(pardons=pardons), jobs(3)
-    for job in row:
-        here.heed(job, DOWN, 0.0)
-    assert [job.charged for job in row] == [charged] * 3
+def test_a_failure_between_answers_is_its_ids_own() -> None:
+    here = attribution()
+    for job in jobs(2):
+        failed = fail(here, job)
+        here.learn(failed, DONE, 0.0)
+        assert here.answers.own(failed.failures) == 1
 
 
-def test_nobody_is_charged_while_an_outage_lasts() -> None:
-    here = health(pardons=0)
-    *row, later = jobs(4)
-    for job in (*row, later):
-        here.heed(job, DOWN, 0.0)
-    assert later.charged == 0
+def test_while_nothing_is_answered_an_id_pays_no_more_than_once() -> None:
+    here, [job] = attribution(), jobs(1)
+    failed = fail(here, fail(here, job))
+    assert here.answers.own(failed.failures) == 1
+    assert not here.answers.are_earlier(failed.failures)
+
+
+def test_the_row_that_an_outage_begins_with_is_nobodys() -> None:
+    here = attribution()
+    row = [fail(here, job) for job in jobs(3)]
+    assert [here.answers.own(job.failures) for job in row] == [0, 0, 0]
+
+
+def test_the_beginnings_of_many_outages_are_an_ids_own_in_the_end() -> None:
+    here, [job] = attribution(max_attempts=1), jobs(1)
+    for _ in range(6):
+        job = fail(here, job)
+        for other in jobs(2):
+            fail(here, other)
+        here.learn(job, DONE, 0.0)
+    assert here.answers.own(job.failures) == 2
+
+
+def test_nobody_pays_while_an_outage_lasts() -> None:
+    here = attribution()
+    failed = [fail(here, job) for job in jobs(4)]
+    assert here.answers.own(failed[-1].failures) == 0

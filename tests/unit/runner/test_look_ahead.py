@@ -79,7 +79,7 @@ def look_ahead(pages: Pages, clock: HandClock) -> tuple[LookAhead, list[str]]:
 
 
 def jobs(*ids: str, unresolved: bool = False) -> list[Job]:
-    return [Job(Item(each, 1), check_first=True, unresolved=unresolved) for each in ids]
+    return [Job.of(Item(each, 1), check_first=True, unresolved=unresolved) for each in ids]
 
 
 async def test_what_has_ended_is_settled_and_what_is_started_is_sent_without_a_check() -> None:
@@ -130,11 +130,11 @@ async def test_what_is_known_for_too_long_is_read_again_with_others() -> None:
 
 def test_a_job_whose_knowledge_is_too_old_when_it_leaves_is_read_instead() -> None:
     (job,) = jobs("a")
-    job.know_started(valid_until=100.0)
-    job.begin(Permit(1, 100.0))
-    assert (job.check_next, job.attempts) == (False, 1)
-    job.begin(Permit(2, 100.1))
-    assert (job.check_next, job.attempts) == (True, 1)
+    known = job.known_started(valid_until=100.0)
+    sent = known.begun(Permit(1, 100.0))
+    assert (sent.check_next, sent.attempts) == (False, 1)
+    read = known.begun(Permit(2, 100.1))
+    assert (read.check_next, read.attempts) == (True, 0)
 
 
 # --- whole runs ----------------------------------------------------------------------------------

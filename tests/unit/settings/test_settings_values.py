@@ -37,7 +37,7 @@ RANGES = [
     ("retry.on_ambiguous", "resend", "fail", ["skip"]),
     ("retry.check_first", "0", "YES", ["2", "maybe", "truee"]),
     ("log.format", "console", "JSON", ["text"]),
-    ("log.level", "Warning", "error", ["warn", "trace"]),
+    ("log.level", "Warning", "error", ["warn", "loud"]),
     ("results", "a", "./-", ["-"]),
     ("metrics_file", "a", "b", ["-", "~nobody-of-this-name/x"]),
 ]
@@ -97,8 +97,8 @@ class TestValues:
         assert harness.error(flags={"pace.rate": "fast"}) == (
             "--rate is 'fast'; it must be a number from 0.001 to 10000 (requests a second), or auto"
         )
-        assert harness.error(environ={"WORKER_LOG_LEVEL": "trace"}) == (
-            "WORKER_LOG_LEVEL is 'trace'; it must be one of debug, info, warning, error"
+        assert harness.error(environ={"WORKER_LOG_LEVEL": "loud"}) == (
+            "WORKER_LOG_LEVEL is 'loud'; it must be one of trace, debug, info, warning, error"
         )
         assert harness.error(flags={"stop.limit": "0"}) == (
             "--limit is '0'; it must be a whole number from 1 to 1000000000, or none"

@@ -1,0 +1,41 @@
+"""Whether anything was answered since: how an outage is told from an id's own failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Answers:
+    """Counts answers, so that a failure can be remembered by the `moment` it fell into.
+
+    Failures of one moment have no answer between them. Those of a moment in which an outage began
+    are nobody's own, but for an id that has more than `pardons` of them: an API that answers some
+    requests and never others must not keep a run going for ever.
+    """
+
+    def __init__(self, pardons: int = 0) -> None:
+        self.moment = 0
+        self._pardons = pardons
+        self._outages: set[int] = set()
+
+    def add(self) -> None:
+        """Something was answered: another moment begins."""
+        self.moment += 1
+
+    def is_any_since(self, moment: int) -> bool:
+        """Whether anything was answered since a failure of that moment."""
+        return self.moment != moment
+
+    def begin_outage(self) -> None:
+        """The failures of this moment are an outage's."""
+        self._outages.add(self.moment)
+
+    def own(self, moments: Iterable[int]) -> int:
+        """How many of these failures are an id's own."""
+        failures = list(moments)
+        pardoned = sum(moment in self._outages for moment in failures)
+        return len(failures) - min(pardoned, self._pardons)
+
+    def are_earlier(self, moments: Iterable[int]) -> bool:
+        """Whether anything was answered since the first of an id's own failures."""
+        return self.own(moment for moment in moments if moment != self.moment) > 0

@@ -1,0 +1,111 @@
+"""The requests of a run: each is sent, judged, and followed by what its answer asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from worker.api.verdict import (
+    Settled,
+    Throttled,
+    Verdict,
+    judge_check,
+    judge_completion,
+)
+from worker.core.clock import Clock
+from worker.core.errors import ExitCode
+from worker.core.events import Event, RetryScheduled
+from worker.core.tally import Tally
+from worker.pacing.pacer import Pacer
+from worker.runner.backlog import Backlog
+from worker.runner.ending import Ending
+from worker.runner.failures import FailureAttribution
+from worker.runner.job import Again, Job, Policy, next_step
+from worker.runner.ports import Client
+from worker.runner.recorder import Recorder
+from worker.runner.suspicion import Suspicion
+
+
+class Requests:
+    """`in_flight` holds the jobs whose requests may have left and are not answered, by id."""
+
+    def __init__(
+        self,
+        client: Client,
+        pacer: Pacer,
+        backlog: Backlog,
+        recorder: Recorder,
+        ending: Ending,
+        suspicion: Suspicion,
+        *,
+        policy: Policy,
+        tally: Tally,
+        clock: Clock,
+        random: Random,
+        notify: Callable[[Event], None],
+    ) -> None:
+        self.in_flight: dict[str, Job] = {}
+        self._client = client
+        self._pacer = pacer
+        self._backlog = backlog
+        self._recorder = recorder
+        self._ending = ending
+        self._failures = FailureAttribution(pacer, tally, notify, max_attempts=policy.max_attempts)
+        self._suspicion = suspicion
+        self._policy = policy
+        self._tally = tally
+        self._clock = clock
+        self._random = random
+        self._notify = notify
+
+    async def send(self, job: Job) -> None:
+        """Send the request that the job has begun, and do what follows from its answer.
+
+        `in_flight` must hold the job already. Where this raises, it stays there.
+        """
+        client, is_check = self._client, job.check_next
+        reply = await (client.check(job.id) if is_check else client.complete(job.id))
+        now = self._clock.now()
+        del self.in_flight[job.id]
+        latency_ms = (now - job.permit.at) * 1000
+        self._tally.count_request(reply.label, latency_ms, is_check=is_check)
+        judge = judge_check if is_check else judge_completion
+        self._follow(job.answered(latency_ms), judge(reply, job.id), now)
+
+    def settle(self, job: Job, settled: Settled, now: float) -> None:
+        """Record an outcome, and look at what all of them say of the run."""
+        self._recorder.record(job, settled, now)
+        cause = self._suspicion.judge(settled)
+        if cause is not None:
+            self._ending.stop(cause)
+
+    def _follow(self, job: Job, verdict: Verdict, now: float) -> None:
+        job, cause = self._failures.learn(job, verdict, now)
+        if cause is not None:
+            self._ending.stop(cause)
+            if cause.exit_code is ExitCode.UNAVAILABLE:
+                self._backlog.retry(job, now)
+                return
+        answers = self._failures.answers
+        step = next_step(job, verdict, self._policy, answers, now=now, random=self._random)
+        if isinstance(step, Settled):
+            self.settle(job, step, now)
+        else:
+            self._schedule_again(step, verdict, now)
+
+    def _schedule_again(self, step: Again, verdict: Verdict, now: float) -> None:
+        job, due = step.job, now + step.delay_s
+        is_told = isinstance(verdict, Throttled) and verdict.retry_after_s is not None
+        if not step.settling and not is_told:
+            due = self._not_past_patience(due, now)
+        self._backlog.retry(job, due, settling=step.settling)
+        if step.error is None:
+            return
+        self._tally.retries += 1
+        request = "check" if job.check_next else "complete"
+        self._notify(RetryScheduled(job.id, job.line, job.attempts, request, due - now, step.error))
+
+    def _not_past_patience(self, due: float, now: float) -> float:
+        """While nothing is answered the last probe goes when patience ends, and not after it."""
+        due, last_at = min(due, now + self._pacer.patience_s), self._pacer.last_probe_at
+        return min(due, last_at) if now < last_at else due
