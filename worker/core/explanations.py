@@ -37,16 +37,18 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         "value and where it came from.",
     ),
     ExitCode.REFUSED: Explanation(
-        "Stopped: the API refuses the key or the account (401, 402, 403), the proxy refuses (407), "
-        "the TLS certificate is not valid, another server answers at the base URL, or too many ids "
-        "fail alike.",
+        "Stopped: the API refuses the key or the account (401, 402, 403), a proxy (407) or Redis "
+        "refuses, the TLS certificate is not valid, another server answers at the base URL, or too "
+        "many ids fail alike.",
         "Mend the key, the plan, the proxy or the address; `complete-sessions check` tells when it "
         "is right. Then run the same command again: it goes on where this run stopped.",
     ),
     ExitCode.UNAVAILABLE: Explanation(
         "Stopped: the API stayed down, or throttled everything, for longer than the run's "
-        "patience. No session was given up for it.",
-        "Look at the API's status page and at the account's monthly quota. "
+        "patience; or Redis stayed down, or the queue is gone. No session was given up for it.",
+        "Look at the API's status page and at the account's monthly quota, or where the message "
+        "speaks of Redis or a queue, ask `complete-sessions explain redis_unavailable` or "
+        "`queue_gone`. "
         f"{_SAME_COMMAND} later, or with a longer `--patience`: it goes on where this run stopped.",
     ),
     ExitCode.STOPPED: Explanation(
@@ -140,6 +142,21 @@ ERROR_TYPES: Final[dict[str, Explanation]] = {
         "The Redis that several runs share does not answer; nothing is sent meanwhile.",
         "Look at Redis, the network and the address in `--shared`. The run goes on by itself when "
         "it is back, and stops with 4 when that takes longer than `--patience`.",
+    ),
+    "redis_refused": Explanation(
+        "The Redis that several runs share refuses the password, the user or a command, or its "
+        "certificate is not valid.",
+        "Correct the address in `--shared`, or give the user the rights that config/redis.conf "
+        f"names; `complete-sessions check` tells when it is right. {_SAME_COMMAND} then: what was "
+        "refused half way is made good.",
+    ),
+    "queue_gone": Explanation(
+        "Somebody dropped the queue, or Redis has lost it, all or a part: a restart without its "
+        "append-only file, a failover, an eviction from a full memory.",
+        "What was settled stands in the results logs. Where `complete-sessions queue status` still "
+        "knows the queue, `enqueue SOURCE --repair` puts back what is missing. Else drop what is "
+        "left of it, enqueue the source again, and run with `--check-first`, because Redis no "
+        "longer knows what was sent.",
     ),
     "invalid_request": Explanation(
         "The API took the request for malformed or incomplete; `param` names the part where known.",

@@ -85,6 +85,9 @@ class Store:
     def hlen(self, key: str) -> int:
         return len(self._hashes.get(key, {}))
 
+    def hvals(self, key: str) -> list[str]:
+        return list(self._hashes.get(key, {}).values())
+
     def hincrby(self, key: str, field: str, by: str) -> int:
         value = int(self.hget(key, field) or 0) + int(by)
         self.hset(key, field, str(value))
@@ -204,6 +207,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "HLEN": Store.hlen,
     "HMGET": Store.hmget,
     "HSET": Store.hset,
+    "HVALS": Store.hvals,
     "SADD": Store.sadd,
     "SCARD": Store.scard,
     "SISMEMBER": Store.sismember,

@@ -91,7 +91,7 @@ def _is_place(text: str) -> bool:
 def _call_on_queue(random: Random, both: Both) -> tuple[Any, Any]:
     consumer, places = random.choice(_CONSUMERS), both.places()
     some = random.sample(places, random.randint(0, min(3, len(places))))
-    match random.randrange(7):
+    match random.randrange(8):
         case 0:
             pairs = [text for one in random.sample(_IDS, 3) for text in (one, "1")]
             mode = random.choice(("new", "again", "repair"))
@@ -108,6 +108,9 @@ def _call_on_queue(random: Random, both: Both) -> tuple[Any, Any]:
             return both.call(queue_scripts.SETTLE, _KEYS, consumer, *settled)
         case 5:
             return both.call(queue_scripts.RELEASE, _KEYS, consumer)
+        case 6:
+            for_ms = random.choice(("0", str(10**14)))
+            return both.call(queue_scripts.HOLD_OPEN, _KEYS, consumer, for_ms)
         case _:
             modelled, real = both.call(queue_scripts.STATUS, _KEYS)
             # Redis does not always know how many entries nobody was given.
