@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+import msgspec
+
 from worker.cluster.queue import Entry, Queue, QueueGoneError
 from worker.core.clock import Clock
 from worker.core.outcomes import Item, Outcome, Record
@@ -29,6 +31,27 @@ class LeaseClock(Clock):
 
     def now(self) -> float:
         return time.clock_gettime(self._ID)
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """The run works on the id, or is about to."""
+
+    place: str
+
+
+class _Lost(msgspec.Struct, frozen=True):
+    """The run works on the id, and another may do so, too: the lease was over."""
+
+
+class _Back(msgspec.Struct, frozen=True):
+    """An id that was lost was given to this run anew; once `is_free` it no longer works on it."""
+
+    place: str
+    item: Item
+    is_free: bool = False
+
+
+_State = _Held | _Lost | _Back
 
 
 class Consumer:
@@ -59,9 +82,7 @@ class Consumer:
         self._request_s = request_s
         self._stays = stays
         self._clock = LeaseClock()
-        self._places: dict[str, str] = {}
-        self._lost: set[str] = set()
-        self._parked: dict[str, Item] = {}
+        self._states: dict[str, _State] = {}
         self._sure_until = -math.inf
         self._ended = False
         self._wake = asyncio.Event()
@@ -83,8 +104,8 @@ class Consumer:
         """
         while not (self.stopped or self._ended):
             self._wake.clear()
-            room = min(most, self._slots - len(self._places))
-            items = await self._fetch(room) if room > 0 else self._unpark()
+            room = min(most, self._slots - len(self._places()))
+            items = await self._fetch(room) if room > 0 else self._take_free()
             if items or self._ended:
                 return items
             await self._clock.wait(self._wake, self._clock.now() + min(_POLL_S, self._lease_s / 4))
@@ -102,11 +123,16 @@ class Consumer:
     def owns(self, id: str) -> bool:
         """Whether the id is this run's to send. A False is said once: the runner forgets it then,
         and may be given it anew."""
-        if id in self._lost:
-            self._lost.discard(id)
-            self.handed_over += 1
-            return False
-        return id in self._places
+        match self._states.get(id):
+            case _Held():
+                return True
+            case _Lost():
+                del self._states[id]
+                self.handed_over += 1
+            case _Back(place, item):
+                self._states[id] = _Back(place, item, is_free=True)
+                self.handed_over += 1
+        return False
 
     async def is_sure(self) -> bool:
         """Whether a request that leaves now ends before its lease does, so that it cannot meet
@@ -119,7 +145,7 @@ class Consumer:
     async def renew(self) -> None:
         """Begin the leases anew, and learn which ids others have taken over."""
         began_at = self._clock.now()
-        ids = dict(zip(self._places.values(), self._places, strict=True))
+        ids = {place: session_id for session_id, place in self._places().items()}
         for place in await self._unless_gone(self._queue.renew(self._consumer, list(ids))):
             self._lose(ids[place])
         self._sure_until = max(self._sure_until, began_at + self._lease_s)
@@ -131,13 +157,12 @@ class Consumer:
 
     async def settle(self, records: Sequence[Record]) -> None:
         """Tell the queue of outcomes that are on disk here; may be repeated."""
-        held = [(self._places[one.id], one) for one in records if one.id in self._places]
+        places = self._places()
+        held = [(places[one.id], one) for one in records if one.id in places]
         if held:
             await self._unless_gone(self._queue.settle(self._consumer, held))
         for record in records:
-            self._places.pop(record.id, None)
-            self._parked.pop(record.id, None)
-            self._lost.discard(record.id)
+            self._states.pop(record.id, None)
         self._wake.set()
 
     async def hand_back(self) -> None:
@@ -146,7 +171,7 @@ class Consumer:
 
     async def _fetch(self, room: int) -> list[Item]:
         began_at = self._clock.now()
-        held_nothing = not self._places
+        held_nothing = not self._places()
         entries, is_open = await self._unless_gone(
             self._queue.fetch(self._consumer, self._lease_s, room)
         )
@@ -155,33 +180,49 @@ class Consumer:
         self._sure_until = sure_until if held_nothing else min(self._sure_until, sure_until)
         items = [entry.item for entry in entries if self._is_new(entry)]
         self._ended = not (is_open or self._stays)
-        return self._unpark() + items
+        return self._take_free() + items
 
     def _is_new(self, entry: Entry) -> bool:
         """Whether to work on it. A lease that was over may also give back what is in hand, even at
-        its old place: others may have sent it meanwhile. What the runner still works on is parked
-        until the runner has let it go."""
-        session_id = entry.item.id
-        self._lose(session_id)
-        self._places[session_id] = entry.place
-        if session_id in self._lost:
-            self._parked[session_id] = Item(session_id, entry.item.line, check_first=True)
-        return session_id not in self._lost
+        its old place: others may have sent it meanwhile. That waits until the runner has let it
+        go."""
+        session_id, place = entry.item.id, entry.place
+        state = self._states.get(session_id)
+        if state is None:
+            self._states[session_id] = _Held(place)
+            return True
+        is_free = isinstance(state, _Back) and state.is_free
+        item = Item(session_id, entry.item.line, check_first=True)
+        self._states[session_id] = _Back(place, item, is_free)
+        return False
 
-    def _unpark(self) -> list[Item]:
-        free = self._parked.keys() - self._lost
-        return [self._parked.pop(session_id) for session_id in free]
+    def _take_free(self) -> list[Item]:
+        """What has come back and nobody works on any more, to be worked on now."""
+        free = [one for one in self._states.values() if isinstance(one, _Back) and one.is_free]
+        for one in free:
+            self._states[one.item.id] = _Held(one.place)
+        return [one.item for one in free]
 
     def _lose(self, session_id: str) -> None:
-        held = self._places.pop(session_id, None) is not None
-        if held and self._parked.pop(session_id, None) is None:
-            self._lost.add(session_id)
+        state = self._states[session_id]
+        if isinstance(state, _Back) and state.is_free:
+            del self._states[session_id]
+        else:
+            self._states[session_id] = _Lost()
+
+    def _places(self) -> dict[str, str]:
+        """Where the ids that this run has stand in the queue."""
+        return {
+            session_id: state.place
+            for session_id, state in self._states.items()
+            if not isinstance(state, _Lost)
+        }
 
     async def _unless_gone(self, answer: Awaitable[_T]) -> _T:
         try:
             return await answer
         except QueueGoneError:
-            for session_id in list(self._places):
+            for session_id in self._places():
                 self._lose(session_id)
             raise
 
