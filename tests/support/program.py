@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -126,8 +127,13 @@ def in_this_process(
 ) -> Finished:
     """The program's `main`, called: for what ends before a run begins."""
     monkeypatch.setattr("sys.argv", ["complete-sessions", *map(str, args)])
-    with pytest.raises(SystemExit) as caught:
-        main()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     code = caught.value.code
     assert isinstance(code, int)
     return Finished(code, *capfd.readouterr())

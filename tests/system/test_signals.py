@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support.namespaces import PROCESSES, child_of, is_granted
 from tests.support.program import PROGRAM, Finished, environment, in_this_process, started
 from tests.support.run_harness import (
     Held,
@@ -78,6 +80,10 @@ async def test_the_second_signal_ends_at_once_and_the_next_run_reads_first(tmp_p
             it.signal(signal.SIGINT)
             done = await it.ends()
         assert stopped(done) == ("terminated", 130)
+        assert re.search(
+            r"[1-4] requests? w(as|ere) cut off, and the next run reads those sessions first",
+            done.last["reason"],
+        )
         assert done.last["not_attempted"] == 20 - len(records_in(results(tmp_path)))
         assert journal_of(results(tmp_path)).exists()
         sandbox.service.latency_s = (0, 0)
@@ -173,19 +179,53 @@ async def test_a_signal_at_the_very_start_is_not_lost(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_hang_up_before_the_run_has_its_code(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_before_the_run_has_its_code(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    before = signal.getsignal(signal.SIGHUP)
-    monkeypatch.setattr("worker.cli.run.load", lambda **_: os.kill(os.getpid(), signal.SIGHUP))
-    try:
-        done = in_this_process("run", "x", monkeypatch=monkeypatch, capfd=capfd)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    monkeypatch.setattr("worker.cli.run.load", lambda **_: os.kill(os.getpid(), number))
+    done = in_this_process("run", "x", monkeypatch=monkeypatch, capfd=capfd)
     assert done.code == 143
     assert done.err == (
-        "complete-sessions: SIGHUP was received. Run the same command again to go on\n"
+        f"complete-sessions: {number.name} was received. Run the same command again to go on\n"
     )
+
+
+def slow_to_import(directory: Path) -> tuple[dict[str, str], Path]:
+    """An environment in which the program waits in the midst of its imports, and the pipe whose
+    opening shows that it does so."""
+    pipe = directory / "pipe"
+    os.mkfifo(pipe)
+    modules = directory / "modules"
+    modules.mkdir()
+    (modules / "click.py").write_text(f"open({str(pipe)!r}, 'rb').read()\n")
+    return environment() | {"PYTHONPATH": str(modules)}, pipe
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_amid_the_imports_is_not_lost(
+    tmp_path: Path, number: int, code: int
+) -> None:
+    env, pipe = slow_to_import(tmp_path)
+    async with started("run", "-", env=env) as it:
+        writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+        it.signal(number)
+        done = await it.ends()
+        os.close(writer)
+    assert (done.code, done.err) == (code, "")
+
+
+async def test_nor_is_it_by_process_1_of_a_container(tmp_path: Path) -> None:
+    """The kernel keeps from process 1 whatever it does not listen for."""
+    is_first = is_granted(PROCESSES)
+    env, pipe = slow_to_import(tmp_path)
+    program = (*PROCESSES, *PROGRAM) if is_first else PROGRAM
+    async with started("run", "-", env=env, program=program) as it:
+        writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+        os.kill(child_of(it.pid) if is_first else it.pid, signal.SIGTERM)
+        done = await it.ends()
+        os.close(writer)
+    assert (done.code, done.err) == (143, "")
 
 
 async def test_after_the_run_signals_do_what_they_did_before() -> None:

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from worker import __version__
-from worker.app.process.environment import heed_hang_up, hold_time_zone, learn_secrets
+from worker.app.process.environment import heed_signals, hold_time_zone, learn_secrets
 from worker.app.process.streams import hold_standard_streams, tell, tell_all
 from worker.core.errors import ExitCode, WorkerError
 
@@ -82,11 +82,11 @@ def group() -> None:
 
 def main() -> None:
     """Run a command; every error that was foreseen says what to do, and has its exit code."""
-    hold_standard_streams()
-    hold_time_zone()
-    heed_hang_up()
-    learn_secrets(os.environ)
     try:
+        heed_signals()
+        hold_standard_streams()
+        hold_time_zone()
+        learn_secrets(os.environ)
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         tell_all(error.format_message())

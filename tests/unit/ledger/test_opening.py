@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ledgers import A, B, C, Durable, die, record, records_in, run, serving
+from tests.support.namespaces import MOUNTS, is_granted
 from tests.support.program import PROGRAM, environment
 from worker.core.errors import LedgerError, UsageError
 from worker.core.outcomes import Record
@@ -147,7 +147,7 @@ def test_a_log_that_is_mounted_alone_is_refused(log: Path) -> None:
 
 @pytest.mark.parametrize("mounted", ["log.jsonl", "."])
 def test_a_real_mount_is_told_from_its_directory(tmp_path: Path, mounted: str) -> None:
-    if not may_mount():  # As in a container, where such files are mounted already.
+    if not is_granted(MOUNTS):  # As in a container, where such files are mounted already.
         assert is_mounted_alone(Path("/etc/hosts"))
         return
     kept, data = tmp_path / "kept", tmp_path / "data"
@@ -169,17 +169,13 @@ def test_a_real_mount_is_told_from_its_directory(tmp_path: Path, mounted: str) -
 def in_namespace(*command: str) -> subprocess.CompletedProcess[str]:
     """What a command does that may mount, where nobody else sees it."""
     return subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", *command],
+        [*MOUNTS, *command],
         env=environment(API_BASE_URL="http://127.0.0.1:9/v1"),
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-
-
-def may_mount() -> bool:
-    return shutil.which("unshare") is not None and in_namespace("true").returncode == 0
 
 
 def is_mounted_alone(path: Path) -> bool:

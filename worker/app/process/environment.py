@@ -1,4 +1,4 @@
-"""What a process is given by whoever starts it: its time zone, and what a hang-up does to it."""
+"""What a process is given by whoever starts it: its time zone, secrets, and signals."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ def learn_secrets(environ: Mapping[str, str]) -> None:
             learn_address(text)
 
 
-def heed_hang_up() -> None:
-    """Let SIGHUP end a command as SIGTERM ends a run, unless it is being ignored (nohup)."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _hang_up)
+def heed_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command with their code, unless they are being ignored (nohup).
+
+    A run has its own way to end. Without a handler process 1 of a container would miss them.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
-def _hang_up(number: int, frame: FrameType | None) -> NoReturn:
+def _end(number: int, frame: FrameType | None) -> NoReturn:
     from worker.app.process.signals import SignalledError  # noqa: PLC0415 - asyncio, and rarely needed
 
     raise SignalledError(signal.Signals(number))
