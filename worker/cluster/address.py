@@ -29,6 +29,8 @@ def check_tls_files(url: str) -> None:
         return
     given = {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
     named = {name: given[name] for name in _TLS_FILES if name in given}
+    if not named:
+        return
     for name, path in named.items():
         try:
             Path(path).read_bytes()

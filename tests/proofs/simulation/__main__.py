@@ -5,28 +5,49 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from tests.proofs.simulation.night import Figures, simulate
 from tests.proofs.simulation.scenario import Scenario, draw
-from tests.proofs.simulation.shrink import shrink
+from tests.proofs.simulation.shrink import shrink, smaller
 
-_COMMAND = "python -m tests.proofs.simulation"
+_ENOUGH: Final = 10
+"""Violations after which there is enough to do."""
 
 
-def main() -> int:
-    arguments = _parse()
+class Simulation(NamedTuple):
+    """What is simulated: the module to call, what a night is, how it is drawn, carried out, and
+    made smaller."""
+
+    module: str
+    scenario: type
+    draw: Callable[[int], Any]
+    simulate: Callable[..., None]
+    smaller: Callable[[Any], Iterator[Any]]
+
+    def failure(self, scenario: Any, figures: Figures | None = None) -> Exception | None:
+        try:
+            self.simulate(scenario, figures)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
+            return error
+        return None
+
+
+def main(simulation: Simulation) -> int:
+    arguments = _parse(simulation.module)
     if arguments.replay is not None:
-        simulate(msgspec.json.decode(arguments.replay, type=Scenario))
+        simulation.simulate(msgspec.json.decode(arguments.replay, type=simulation.scenario))
         return 0
     if arguments.seed is not None:
-        return _try(arguments.seed, Figures())
-    return _go_on_for(arguments.seconds, arguments.first_seed)
+        return _try(simulation, arguments.seed, Figures())
+    return _go_on_for(simulation, arguments.seconds, arguments.first_seed)
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
+def _parse(module: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on")
     parser.add_argument("--first-seed", type=int, default=0, help="where to begin")
     parser.add_argument("--seed", type=int, help="carry out this one only")
@@ -34,10 +55,10 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _go_on_for(seconds: float, seed: int) -> int:
+def _go_on_for(simulation: Simulation, seconds: float, seed: int) -> int:
     figures, began, failed = Figures(), time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        failed += _try(seed, figures)
+    while time.monotonic() - began < seconds and failed < _ENOUGH:
+        failed += _try(simulation, seed, figures)
         seed += 1
     took = time.monotonic() - began
     _say(
@@ -49,17 +70,19 @@ def _go_on_for(seconds: float, seed: int) -> int:
     return min(failed, 1)
 
 
-def _try(seed: int, figures: Figures) -> int:
-    scenario = draw(seed)
-    error = _failure(scenario, figures)
+def _try(simulation: Simulation, seed: int, figures: Figures) -> int:
+    scenario = simulation.draw(seed)
+    error = simulation.failure(scenario, figures)
     if error is None:
         return 0
     kind = type(error)
-    smallest = shrink(scenario, lambda smaller: isinstance(_failure(smaller), kind))
+    smallest = shrink(
+        scenario, lambda one: isinstance(simulation.failure(one), kind), simulation.smaller
+    )
     told = msgspec.json.encode(smallest).decode()
-    _say(f"seed {seed}: {kind.__name__}: {_failure(smallest)}")
-    _say(f"  again: {_COMMAND} --seed {seed}")
-    _say(f"  made smaller: {_COMMAND} --replay '{told}'")
+    _say(f"seed {seed}: {kind.__name__}: {simulation.failure(smallest)}")
+    _say(f"  again: python -m {simulation.module} --seed {seed}")
+    _say(f"  made smaller: python -m {simulation.module} --replay '{told}'")
     return 1
 
 
@@ -68,13 +91,5 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _failure(scenario: Scenario, figures: Figures | None = None) -> Exception | None:
-    try:
-        simulate(scenario, figures)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
-        return error
-    return None
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Simulation("tests.proofs.simulation", Scenario, draw, simulate, smaller)))

@@ -88,14 +88,14 @@ def after_the_night(last: Facts, world: World, log: Path) -> None:
         record = records.get(session.id)
         if record is None:
             raise Violation(f"{session.id} has no outcome: {last.finished}")
-        wanted = _outcomes(session, last.key, world.scenario)
+        wanted = outcomes_of(session, last.key, world.scenario)
         told = f"{session.id} is {session.status}, and its outcome {record.outcome}: {record.error}"
         expect(record.outcome in wanted, told)
         target = Target.parse(record.target or "")
         expect(target is not None, f"the record of {session.id} names no target")
 
 
-def _outcomes(session: Session, key: int, scenario: Scenario) -> set[Outcome]:
+def outcomes_of(session: Session, key: int, scenario: Scenario) -> set[Outcome]:
     if session.status == "missing" or (session.is_of_second_key and key == 0):
         return {Outcome.NOT_FOUND}
     if session.status not in ("complete", "processing"):

@@ -78,7 +78,9 @@ class SimulatedClient:
         kind, lasts_until = self._api.treatment(self._api.sessions[id], began_at)
         sent = Sent(began_at, "POST" if post else "GET", id)
         self._witness.sent.append(sent)
-        if kind == "refused" or not await self._connect(kind, lasts_until - began_at):
+        is_open = kind != "refused" and await self._connect(kind, lasts_until - began_at)
+        sent.is_waiting = False
+        if not is_open:
             reply = await self._refused(kind)
         else:
             sent.left_at = asyncio.get_running_loop().time()

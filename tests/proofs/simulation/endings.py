@@ -69,6 +69,11 @@ _ENDINGS: Final = (
         lambda facts: facts.witness.longest_wait_s > facts.settings.stop.patience,
     ),
     _Ending(
+        ExitCode.UNAVAILABLE,
+        "Redis stayed unavailable",
+        lambda facts: facts.may_miss_redis,
+    ),
+    _Ending(
         ExitCode.STOPPED,
         "ids were taken, as --limit says",
         lambda facts: facts.plan.limit is not None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -20,7 +21,7 @@ Args = TypeVarTuple("Args")
 
 _STEPS_IN_ONE_INSTANT: Final = 20_000
 _LONGEST_JOB_S: Final = 0.02
-_JITTER_S: Final = 0.0005
+JITTER_S: Final = 0.0005
 
 
 class DeadlockError(Exception):
@@ -70,25 +71,36 @@ class _Job:
         self.future = future
 
 
+class Timeline:
+    """The seconds since all began; loops that share one live in one time."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """Runs one process, from `start` seconds on, until its main coroutine ends or it dies.
+    """Runs one process until its main coroutine ends or it dies.
 
     Of the callbacks that are ready the random generator picks the next, in no order. Executors
     work one job at a time, in the loop's own thread, each job at a later step of its own. Time
     passes only while nothing is ready; what falls due together fires in any order.
+
+    `run` is for a process that is alone in the world. Where several are, `start` begins, and then
+    somebody calls `step` and `wake` in turn, until `is_over`.
     """
 
-    def __init__(self, process: Process, random: Random, start: float) -> None:
+    def __init__(self, process: Process, random: Random, timeline: Timeline) -> None:
         self.steps = 0
         self.errors: list[dict[str, Any]] = []
-        self._process = process
+        self.process = process
         self._random = random
-        self._now = start
+        self._timeline = timeline
         self._ready: list[Call] = []
         self._timers: list[tuple[float, int, Call]] = []
         self._jobs: deque[_Job] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
         self._signal_handlers: dict[int, Callable[[], object]] = {}
+        self._main: asyncio.Task[object] | None = None
         self._order = 0
         self._steps_since_jump = 0
 
@@ -98,21 +110,75 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         try:
             main = self.create_task(work)
             while not main.done():
-                self._step()
+                if self._ready:
+                    self._step()
+                else:
+                    self._jump()
             return main.result()
         finally:
             asyncio._set_running_loop(None)
-            if not self._process.is_alive:
+            if not self.process.is_alive:
+                self._bury()
+
+    def start(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin `work`, which `step` goes on with."""
+        with self._running():
+            self._main = self.create_task(work)
+
+    def step(self) -> None:
+        """Run one callback. Raises Died where the process dies of it."""
+        with self._running():
+            self._step()
+        if self.is_over:
+            self._bury()
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._ready)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what was started has ended, or the process is dead."""
+        return not self.process.is_alive or (self._main is not None and self._main.done())
+
+    @property
+    def next_due(self) -> float:
+        """When the next timer fires; inf where none is set."""
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:
+            heapq.heappop(timers)
+        return timers[0][0] if timers else math.inf
+
+    def wake(self) -> None:
+        """Let the timers fire that are due."""
+        self._steps_since_jump = 0
+        self._fire()
+
+    def result(self) -> object:
+        """What came of the work that was started; raises what it raised."""
+        assert self._main is not None
+        return self._main.result()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        asyncio._set_running_loop(self)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(None)
+            if not self.process.is_alive:
                 self._bury()
 
     def skip(self, seconds: float) -> None:
         """Let time pass in which nothing of the process runs."""
-        self._now += seconds
+        self._timeline.now += seconds
 
     def send_signal(self, number: int) -> None:
-        """What the kernel does: the handler runs between two callbacks, if there is one."""
+        """What the kernel does: the handler runs between two callbacks; without one it kills."""
         handler = self._signal_handlers.get(number)
-        if handler is not None:
+        if handler is None:
+            self.process.die()
+        else:
             self.call_soon(handler)
 
     def unfinished_tasks(self) -> list[asyncio.Task[Any]]:
@@ -127,9 +193,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _step(self) -> None:
         ready = self._ready
-        if not ready:
-            self._jump()
-            return
         index = int(self._random.random() * len(ready))
         call = ready[index]
         last = ready.pop()
@@ -138,25 +201,26 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if call.is_cancelled:
             return
         self.steps += 1
-        self._process.before_step(self.steps)
+        self.process.before_step(self.steps)
         call.context.run(call.callback, *call.args)
-        self._process.check()
+        self.process.check()
         self._steps_since_jump += 1
         if self._steps_since_jump > _STEPS_IN_ONE_INSTANT:
-            raise LivelockError(f"{_STEPS_IN_ONE_INSTANT} steps at {self._now} s")
+            raise LivelockError(f"{_STEPS_IN_ONE_INSTANT} steps at {self.time()} s")
 
     def _jump(self) -> None:
-        timers = self._timers
-        while timers and timers[0][2].is_cancelled:
-            heapq.heappop(timers)
-        if not timers:
-            raise DeadlockError(f"nothing is ready at {self._now} s, and no timer is set")
-        due = timers[0][0]
-        if due > self._now:
+        due, now = self.next_due, self.time()
+        if due == math.inf:
+            raise DeadlockError(f"nothing is ready at {now} s, and no timer is set")
+        if due > now:
             # As on a real machine, timers fire a little late.
-            self._now = due + self._random.random() * _JITTER_S
+            self._timeline.now = due + self._random.random() * JITTER_S
             self._steps_since_jump = 0
-        while timers and timers[0][0] <= self._now:
+        self._fire()
+
+    def _fire(self) -> None:
+        timers, now = self._timers, self.time()
+        while timers and timers[0][0] <= now:
             self._ready.append(heapq.heappop(timers)[2])
 
     def _bury(self) -> None:
@@ -212,7 +276,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     # --- what asyncio asks of a loop ------------------------------------------------------------
 
     def time(self) -> float:
-        return self._now
+        return self._timeline.now
 
     def call_soon(  # type: ignore[override]
         self,
@@ -220,7 +284,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Call:
-        call = Call(callback, args, context, self._now)
+        call = Call(callback, args, context, self._timeline.now)
         self._ready.append(call)
         return call
 
@@ -233,7 +297,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Call:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.call_at(self._timeline.now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self,
@@ -261,6 +325,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._tasks.append(task)
         return task
 
+    async def create_connection(self, *args: object, **options: object) -> Any:
+        """There is no network beyond what is simulated."""
+        raise ConnectionRefusedError
+
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., object], *args: Any
     ) -> None:
@@ -270,7 +338,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self._signal_handlers.pop(sig, None) is not None
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self._process.is_alive:
+        if self.process.is_alive:
             self.errors.append(context)
 
     def get_debug(self) -> bool:

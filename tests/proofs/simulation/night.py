@@ -14,7 +14,7 @@ from unittest.mock import patch
 from tests.proofs.simulation import checks, endings
 from tests.proofs.simulation.api import Api
 from tests.proofs.simulation.disk import Platter
-from tests.proofs.simulation.loop import SimulatedLoop
+from tests.proofs.simulation.loop import SimulatedLoop, Timeline
 from tests.proofs.simulation.process import Died
 from tests.proofs.simulation.run import LOG, Facts, SimulatedRun, World
 from tests.proofs.simulation.scenario import RunPlan, Scenario
@@ -46,8 +46,8 @@ class Night:
         random = Random(scenario.seed)
         self._scenario = scenario
         self._figures = figures
-        self._world = World(scenario, random, Platter(random), Api(scenario, random))
-        self._now = 0.0
+        self._time = Timeline()
+        self._world = World(scenario, random, self._time, Platter(random), Api(scenario, random))
         self._number = 0
         self._may_leave_journal = False
 
@@ -66,14 +66,14 @@ class Night:
         api.settle()
         checks.after_the_night(facts, self._world, LOG)
         self._figures.faults += api.faults
-        self._figures.virtual_s += self._now
+        self._figures.virtual_s += self._time.now
 
     def _run(self, plan: RunPlan) -> Facts:
         self._number += 1
         self._figures.runs += 1
         if plan.force:
             self._excuse_settled()
-        run = SimulatedRun(self._world, f"run-{self._number}", plan, self._now)
+        run = SimulatedRun(self._world, f"run-{self._number}", plan)
         with _throttler_on(run.loop):
             try:
                 run.carry_out()
@@ -84,7 +84,7 @@ class Night:
         facts = run.facts
         facts.ended_at = run.loop.time()
         facts.witness.measure(facts.ended_at)
-        self._now = facts.ended_at + _RESTART_S
+        self._time.now += _RESTART_S
         self._figures.requests += len(facts.witness.sent)
         checks.after_a_run(facts, run.loop)
         endings.check(facts)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +21,7 @@ from tests.proofs.simulation import checks
 from tests.proofs.simulation.api import Api
 from tests.proofs.simulation.client import SimulatedClient
 from tests.proofs.simulation.disk import Platter, SimulatedDisk
-from tests.proofs.simulation.loop import SimulatedLoop
+from tests.proofs.simulation.loop import SimulatedLoop, Timeline
 from tests.proofs.simulation.process import Process
 from tests.proofs.simulation.scenario import RunPlan, Scenario
 from tests.proofs.simulation.source import SimulatedSource
@@ -33,20 +35,23 @@ from worker.core.target import Target
 from worker.ledger import Ledger
 from worker.pacing.pacer import Pacer
 from worker.runner import EventDispatcher, Limits, Runner
+from worker.runner.ports import Ledger as LedgerPort
+from worker.runner.ports import Source as SourcePort
 from worker.settings import ApiKey, Settings
 
 LOG: Final = Path("/logs/results.jsonl")
 _EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
-_KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
+KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
 _TICK_S: Final = 30.0
 
 
 @dataclass
 class World:
-    """What runs share: the disk, the API, and how far the wall clock is off."""
+    """What runs share: time, the disk, the API, and how far the wall clock is off."""
 
     scenario: Scenario
     random: Random
+    timeline: Timeline
     platter: Platter
     api: Api
     clock_off_s: float = 0.0
@@ -70,6 +75,7 @@ class Facts:
     signalled_at: float | None = None
     disk_failed: bool = False
     source_failed: bool = False
+    may_miss_redis: bool = False
 
 
 class SimulatedClock(Clock):
@@ -95,11 +101,14 @@ class SimulatedClock(Clock):
 class SimulatedRun:
     """One process. `carry_out` raises Died where it dies, and Violation where a promise breaks."""
 
-    def __init__(self, world: World, name: str, plan: RunPlan, now: float) -> None:
-        self._world = world
-        self._name = name
+    def __init__(self, world: World, name: str, plan: RunPlan) -> None:
+        now = world.timeline.now
+        self.name = name
+        self.world = world
         self.process = Process()
-        self.loop = SimulatedLoop(self.process, world.random, now)  # type: ignore[abstract]
+        self.loop = SimulatedLoop(  # type: ignore[abstract]
+            self.process, world.random, world.timeline
+        )
         self.clock = SimulatedClock(self.loop, world)
         settings = _settings(world.scenario, plan, self.clock)
         self.facts = Facts(plan, settings, now, world.api.key_on_file(now))
@@ -110,10 +119,21 @@ class SimulatedRun:
             self.process.at_step[plan.dies_at_step] = self.process.die
 
     def carry_out(self) -> None:
+        ledger = self.open()
+        if ledger is None:
+            return
         try:
-            ledger = Ledger.open(
+            self.loop.run(self.main(ledger))
+        finally:
+            if self.process.is_alive:
+                ledger.close()
+
+    def open(self) -> Ledger | None:
+        """The ledger; None where the disk keeps it from being opened."""
+        try:
+            return Ledger.open(
                 LOG,
-                self._name,
+                self.name,
                 force=self.facts.plan.force,
                 target=_target(self.facts.key),
                 disk=self.disk,
@@ -122,45 +142,53 @@ class SimulatedRun:
         except LedgerError as error:
             told = f"the ledger cannot be opened: {error}"
             checks.expect(self.facts.disk_failed, told)
-            return
-        try:
-            self.loop.run(self._main(ledger))
-        finally:
-            if self.process.is_alive:
-                ledger.close()
+            return None
 
-    async def _main(self, ledger: Ledger) -> None:
-        plan, settings, world = self.facts.plan, self.facts.settings, self._world
+    async def main(self, log: Ledger) -> None:
+        """What the command does within its loop."""
+        world, settings = self.world, self.facts.settings
         dispatcher = EventDispatcher([_DiskWatch(world.platter)])
-        source = SimulatedSource(world.scenario, world.random, plan.source_fails_after)
         self.facts.limits = limits_of(settings, self.clock, tick_s=_TICK_S)
-        make = partial(Pacer, first_probe=world.scenario.first_probe)
-        runner = Runner(
-            run=self._name,
-            results=str(LOG),
-            source=source,
-            client=SimulatedClient(
-                world.api,
-                self.process,
-                self.facts.witness,
-                key=self.facts.key,
-                on_key_renewed=lambda renewed: ledger.name_target(_target(renewed)),
-                connect_timeout_s=settings.api.connect_timeout,
-                timeout_s=settings.api.timeout,
-            ),
-            pacer=make_pacer(settings, _KEY, self.clock, dispatcher.notice, make),
-            ledger=ledger,
-            dispatcher=dispatcher,
-            clock=self.clock,
-            policy=policy_of(settings),
-            limits=self.facts.limits,
-            random=world.random,
-        )
         self._plan_ahead()
-        with stop_on_signals(runner.stop, runner.abort):
-            self.facts.finished = await runner.run()
-        self.facts.source_failed = source.failed
+        async with self.meet(log, dispatcher.notice) as (source, ledger, make):
+            runner = Runner(
+                run=self.name,
+                results=str(LOG),
+                source=source,
+                client=self._client(log),
+                pacer=make_pacer(settings, KEY, self.clock, dispatcher.notice, make),
+                ledger=ledger,
+                dispatcher=dispatcher,
+                clock=self.clock,
+                policy=policy_of(settings),
+                limits=self.facts.limits,
+                random=world.random,
+            )
+            with stop_on_signals(runner.stop, runner.abort):
+                self.facts.finished = await runner.run()
+        self.facts.source_failed = isinstance(source, SimulatedSource) and source.failed
         checks.expect(not runner.defects, f"defects: {runner.defects}")
+
+    @asynccontextmanager
+    async def meet(
+        self, log: Ledger, notify: Callable[[Event], None]
+    ) -> AsyncIterator[tuple[SourcePort, LedgerPort, Callable[..., Pacer]]]:
+        """The run's source, ledger and kind of pacer."""
+        del notify
+        scenario = self.world.scenario
+        source = SimulatedSource(scenario, self.world.random, self.facts.plan.source_fails_after)
+        yield source, log, partial(Pacer, first_probe=scenario.first_probe)
+
+    def _client(self, log: Ledger) -> SimulatedClient:
+        return SimulatedClient(
+            self.world.api,
+            self.process,
+            self.facts.witness,
+            key=self.facts.key,
+            on_key_renewed=lambda renewed: log.name_target(_target(renewed)),
+            connect_timeout_s=self.facts.settings.api.connect_timeout,
+            timeout_s=self.facts.settings.api.timeout,
+        )
 
     def _plan_ahead(self) -> None:
         for delay in self.facts.plan.signals_s:
@@ -169,12 +197,12 @@ class SimulatedRun:
             self.loop.call_later(delay, self._set_clock, seconds)
 
     def _send_signal(self) -> None:
-        if self.facts.signalled_at is None and self.facts.finished is None:
-            self.facts.signalled_at = self.loop.time()
-        self.loop.send_signal(getattr(signal, self.facts.plan.signal))
+        if self.facts.finished is None:
+            self.loop.send_signal(getattr(signal, self.facts.plan.signal))
+            self.facts.signalled_at = self.facts.signalled_at or self.loop.time()
 
     def _set_clock(self, seconds: float) -> None:
-        self._world.clock_off_s += seconds
+        self.world.clock_off_s += seconds
 
     def _before(self, name: str) -> None:
         """What befalls an operation of the disk that changes something."""
@@ -186,7 +214,7 @@ class SimulatedRun:
         failing = plan.fails_at_operation
         if failing is not None and process.disk_operations >= failing:
             self.facts.disk_failed = True
-            number = self._world.random.choice((errno.ENOSPC, errno.EIO))
+            number = self.world.random.choice((errno.ENOSPC, errno.EIO))
             raise OSError(number, "the disk fails")
 
 

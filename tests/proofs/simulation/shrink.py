@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from tests.proofs.simulation.scenario import RunPlan, Scenario
 
+T = TypeVar("T")
+
 _MOST_TRIES: Final = 500
 _replace = msgspec.structs.replace
 
 
-def shrink(scenario: Scenario, fails: Callable[[Scenario], bool]) -> Scenario:
+def shrink(scenario: T, fails: Callable[[T], bool], candidates: Callable[[T], Iterator[T]]) -> T:
     """The smallest scenario found that still `fails`, each part of it being needed."""
     tries = 0
     is_smaller = True
     while is_smaller and tries < _MOST_TRIES:
         is_smaller = False
-        for candidate in _smaller(scenario):
+        for candidate in candidates(scenario):
             tries += 1
             if fails(candidate):
                 scenario, is_smaller = candidate, True
@@ -29,7 +31,8 @@ def shrink(scenario: Scenario, fails: Callable[[Scenario], bool]) -> Scenario:
     return scenario
 
 
-def _smaller(scenario: Scenario) -> Iterator[Scenario]:
+def smaller(scenario: Scenario) -> Iterator[Scenario]:
+    """Scenarios with a part less, or a simpler one."""
     half = len(scenario.sessions) // 2
     if half > 1:
         yield _replace(scenario, sessions=scenario.sessions[:half])

@@ -13,12 +13,14 @@ _NEVER: Final = float("inf")
 
 
 class Sent(msgspec.Struct):
-    """A request that was given its permit, and when it left: never, where nothing connected."""
+    """A request that was given its permit, and when it left: never, where nothing connected. Until
+    one of the two is known it `is_waiting`."""
 
     at: float
     method: str
     id: str
     left_at: float | None = None
+    is_waiting: bool = True
 
 
 @dataclass

@@ -10,16 +10,16 @@ from random import Random
 import pytest
 
 from tests.proofs.simulation.disk import Platter, SimulatedDisk
-from tests.proofs.simulation.loop import DeadlockError, LivelockError, SimulatedLoop
+from tests.proofs.simulation.loop import DeadlockError, LivelockError, SimulatedLoop, Timeline
 from tests.proofs.simulation.process import Died, Process
 from tests.proofs.simulation.scenario import RunPlan, Scenario, SessionPlan, draw
-from tests.proofs.simulation.shrink import shrink
+from tests.proofs.simulation.shrink import shrink, smaller
 
 LOG = Path("/logs/log")
 
 
 def loop_of(process: Process, seed: int = 1) -> SimulatedLoop:
-    return SimulatedLoop(process, Random(seed), 0.0)  # type: ignore[abstract]
+    return SimulatedLoop(process, Random(seed), Timeline())  # type: ignore[abstract]
 
 
 def disk_on(platter: Platter, process: Process) -> SimulatedDisk:
@@ -116,7 +116,7 @@ def test_a_failing_night_is_cut_down_to_what_it_needs() -> None:
         is_there = any(session.id.endswith("7") for session in scenario.sessions)
         return is_there and any(run.dies_at_step is not None for run in scenario.runs)
 
-    smallest = shrink(Scenario(0, sessions, runs), fails)
+    smallest = shrink(Scenario(0, sessions, runs), fails, smaller)
     assert [session.treatments for session in smallest.sessions] == [()]
     assert smallest.runs == (RunPlan(dies_at_step=1),)
 

@@ -23,8 +23,8 @@ def parse(text: str) -> Place:
         return NO_PLACE
     if text == "+":
         return (2**64, 0)
-    first, _, second = text.partition("-")
-    return int(first), int(second or 0)
+    first, _, second = text.removeprefix("(").partition("-")
+    return int(first), int(second or 0) + text.startswith("(")
 
 
 def show(place: Place) -> str:
