@@ -64,8 +64,9 @@ torture: $(INSTALLED_DEV) ## kill and restart whole runs, and count what was los
 SECONDS ?= 60
 
 .PHONY: simulate
-simulate: $(INSTALLED) ## simulate whole runs with crashes and faults for SECONDS (60)
-	$(BIN)/python -m tests.proofs.simulation --seconds $(SECONDS)
+simulate: $(INSTALLED_DEV) ## simulate whole runs, alone and several at once, for SECONDS (60)
+	$(BIN)/python -m tests.proofs.simulation --seconds $$(( $(SECONDS) / 2 ))
+	$(BIN)/python -m tests.proofs.simulation.cluster --seconds $$(( $(SECONDS) / 2 ))
 
 .PHONY: mutants
 mutants: $(INSTALLED) ## break promises one at a time in a copy; the tests must notice each (minutes)
