@@ -45,9 +45,11 @@ def moved_to(home: Path, text: str) -> str:
     key.chmod(0o600)
     places = {
         INSTALLED: program_in(home),
+        METRICS_FILE.replace(".prom", "-%i.prom"): home / "complete-sessions-%i.prom",
         METRICS_FILE: home / "complete-sessions.prom",
         STATE: home,
         "/etc/complete-sessions/api-key": key,
+        "/etc/complete-sessions/redis.env": home / "redis.env",
     }
     for path, place in places.items():
         text = text.replace(path, str(place))
