@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from worker.sandbox.sessions import SessionSnapshot
+from worker.sandbox.sessions import Sessions, SessionSnapshot
 
 MAX_PAGE_SIZE: Final = 1000
 _DEFAULT_PAGE_SIZE: Final = 100
@@ -34,11 +34,32 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
             and self.updated_after < session.updated_ms < self.updated_before
         )
 
+    @property
+    def filters_updates(self) -> bool:
+        """Whether it asks for when sessions were updated."""
+        return (self.updated_after, self.updated_before) != (float("-inf"), float("inf"))
+
+    @property
+    def place(self) -> slice:
+        """Where the page stands among all that are asked for."""
+        first = (self.page - 1) * self.page_size
+        return slice(first, first + self.page_size)
+
     def cut(self, sessions: Iterable[SessionSnapshot]) -> tuple[list[SessionSnapshot], int]:
         """The page of the sessions that the query asks for, and how many are on all pages."""
         held = [session for session in sessions if self.holds(session)]
-        first = (self.page - 1) * self.page_size
-        return held[first : first + self.page_size], len(held)
+        return held[self.place], len(held)
+
+
+def page_of(
+    sessions: Sessions, query: ListQuery, now: float, lag_s: float
+) -> tuple[list[SessionSnapshot], int]:
+    """As `ListQuery.cut`, of all sessions as they were `lag_s` ago; no more are looked at than must
+    be."""
+    created = sessions.created_between(query.created_after, query.created_before)
+    if query.filters_updates:
+        return query.cut(sessions.snapshots(created, now, lag_s))
+    return list(sessions.snapshots(created[query.place], now, lag_s)), len(created)
 
 
 def parse_query(text: str) -> ListQuery:

@@ -13,7 +13,7 @@ from worker.sandbox.answers import Response
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import FaultKind, Faults, fraction
 from worker.sandbox.limits import KeyLimits, is_key
-from worker.sandbox.listing import parse_query
+from worker.sandbox.listing import page_of, parse_query
 from worker.sandbox.sessions import COMPLETABLE, Sessions, Status
 from worker.sandbox.stats import RequestCounts
 
@@ -155,7 +155,7 @@ class Service:
             asked = parse_query(query)
         except ValueError as error:
             return answers.error(400, "invalid_request", str(error))
-        items, total = asked.cut(self.sessions.listed(now, self.list_lag_s))
+        items, total = page_of(self.sessions, asked, now, self.list_lag_s)
         return answers.page(items, asked.page, asked.page_size, total)
 
     def _draw_latency_s(self, target: Route, nth: int) -> float:

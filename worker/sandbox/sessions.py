@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -112,7 +113,7 @@ class Sessions:
         self.triggered_twice: dict[str, int] = {}
         self._any_id = any_id
         self._processing_s = processing_s
-        self._newest_first: list[Session] = []
+        self._oldest_first: list[Session] = []
         self._strangers: dict[str, Visits] = {}
 
     def __len__(self) -> int:
@@ -145,12 +146,19 @@ class Sessions:
         else:
             self.triggered_twice[session.id] = session.triggers
 
-    def listed(self, now: float, lag_s: float = 0.0) -> Iterator[SessionSnapshot]:
-        """All sessions as they were `lag_s` ago, newest first."""
-        if len(self._newest_first) != len(self.held):
-            oldest_first = sorted(self.held.values(), key=lambda session: session.created_ms)
-            self._newest_first = oldest_first[::-1]
-        for session in self._newest_first:
+    def created_between(self, after_ms: float, before_ms: float) -> list[Session]:
+        """The sessions that were created within, both times left out; newest first."""
+        if len(self._oldest_first) != len(self.held):
+            self._oldest_first = sorted(self.held.values(), key=_created_ms)
+        first = bisect_right(self._oldest_first, after_ms, key=_created_ms)
+        end = bisect_left(self._oldest_first, before_ms, key=_created_ms)
+        return self._oldest_first[first:end][::-1]
+
+    def snapshots(
+        self, sessions: Iterable[Session], now: float, lag_s: float
+    ) -> Iterator[SessionSnapshot]:
+        """The sessions as they were `lag_s` ago."""
+        for session in sessions:
             self._settle(session, now)
             yield session.snapshot(now - lag_s)
 
@@ -160,6 +168,10 @@ class Sessions:
         if now - session.changed_at >= self._processing_s:
             done_ms = session.updated_ms + round(self._processing_s * 1000)
             session.change(Status.COMPLETE, session.changed_at + self._processing_s, done_ms)
+
+
+def _created_ms(session: Session) -> int:
+    return session.created_ms
 
 
 class _Line(msgspec.Struct):

@@ -97,7 +97,7 @@ class AsyncSource:
 
     def _read(self) -> tuple[list[Item], Exception | None]:
         try:
-            return self._source.take(_BATCH), None
+            return self._source.take(max(_BATCH, self._ahead)), None
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             return [], error
 

@@ -63,10 +63,11 @@ class Source:
         return [] if self._parser is None else self._parser.notes
 
     def take(self, most: int) -> list[Item]:
-        """1 to `most` items as soon as there are any; [] at the end, and once interrupted where
-        there are none."""
+        """1 to `most` items as soon as there are any, `most` of a file while it has so many; [] at
+        the end, and once interrupted where there are none."""
+        wanted = most if self._input.is_regular else 1
         with self._lock:
-            while not (self._items or self._is_over()):
+            while len(self._items) - self._given < wanted and not self._is_over():
                 if not self._read():
                     # Nobody waits for more, so what came is to be accounted for unjudged.
                     self._items += self._screening.let_go()

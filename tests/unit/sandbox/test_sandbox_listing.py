@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.sandbox_caller import Caller, FrozenClock, serving
+from worker.reading.sessions import timestamp
 from worker.sandbox.config import SandboxConfig
-from worker.sandbox.listing import parse_query
+from worker.sandbox.listing import page_of, parse_query
 from worker.sandbox.sessions import Sessions, Status, created_ms
 
 SECOND = 0x5EB2B61E  # 2020-05-06T13:05:34Z
@@ -112,9 +113,31 @@ def test_pages_hold_every_session_once_and_in_order(seconds: list[int], size: in
     seen = []
     for number in range(1, len(ids) // size + 2):
         query = parse_query(f"page={number}&pageSize={size}")
-        page, total = query.cut(sessions.listed(now=0.0))
+        page, total = page_of(sessions, query, now=0.0, lag_s=0.0)
         assert total == len(ids)
         assert len(page) <= size
         seen += [session.id for session in page]
     assert sorted(seen) == sorted(ids)
     assert [created_ms(each) for each in seen] == sorted(map(created_ms, ids), reverse=True)
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=20),
+    st.one_of(st.none(), st.integers(0, 7)),
+    st.one_of(st.none(), st.integers(0, 7)),
+    st.integers(1, 4),
+)
+def test_the_quick_way_to_a_page_gives_what_looking_at_all_sessions_gives(
+    seconds: list[int], after: int | None, before: int | None, page: int
+) -> None:
+    ids = [f"{SECOND + second:08x}{number:016x}" for number, second in enumerate(seconds)]
+    sessions = Sessions(dict.fromkeys(ids, Status.STARTED))
+    times = {"createdAfter": after, "createdBefore": before}
+    given_times = {
+        name: timestamp((SECOND + second) * 1000)
+        for name, second in times.items()
+        if second is not None
+    }
+    query = parse_query(urlencode({"page": page, "pageSize": 3} | given_times))
+    everything = sessions.created_between(float("-inf"), float("inf"))
+    assert page_of(sessions, query, 0.0, 0.0) == query.cut(sessions.snapshots(everything, 0.0, 0.0))
