@@ -19,7 +19,7 @@ import msgspec
 from worker.api.client import Client, check_environment
 from worker.api.verdict import Reply
 from worker.app.paths import RunFiles
-from worker.app.process.limits import allow_connections
+from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import loop_factory
 from worker.app.process.signals import stop_on_signals
 from worker.app.renewal import renewal
@@ -69,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
+    allow_threads()
     plan.files.check_metrics()
     check_environment(plan.settings.api.base_url)
     clock = Clock()

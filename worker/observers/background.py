@@ -61,9 +61,19 @@ class Background(Generic[Item]):
         return True
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._work, name="background", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, name="background", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # The system grants no more threads: better held up than silent.
+            self._work_off()
+            return
+        self._thread = thread
         atexit.register(self.drain)
+
+    def _work_off(self) -> None:
+        while self._waiting:
+            for _ in range(self._consume(list(islice(self._waiting, _MOST_AT_ONCE)))):
+                self._waiting.popleft()
 
     def _work(self) -> None:
         while True:

@@ -81,8 +81,9 @@ class AsyncSource:
         if self._asked:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="source", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._serve, name="source", daemon=True)
+            thread.start()  # Where it cannot, nobody may wait for it.
+            self._thread = thread
         self._asked = True
         self._answered.clear()
         self._requests.put(asyncio.get_running_loop())

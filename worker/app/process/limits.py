@@ -1,14 +1,35 @@
-"""How many files and connections this process may have open at once."""
+"""How many files, connections and threads this process may have at once."""
 
 from __future__ import annotations
 
 import resource
+import threading
+from contextlib import ExitStack
 from typing import Final
 
-from worker.core.errors import UsageError
+from worker.core.errors import UsageError, WorkerError
 
 _FILES: Final = 64
 """What a run opens apart from its connections, with room to spare."""
+
+
+_THREADS: Final = 8
+"""For the source, the log, what is shown, the metrics, and the four that libuv aborts without."""
+
+
+def allow_threads() -> None:
+    """Raise WorkerError where the threads of a run cannot be started, before anything is begun."""
+    over = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(over.set)
+        for _ in range(_THREADS):
+            try:
+                threading.Thread(target=over.wait, name="trial", daemon=True).start()
+            except RuntimeError as error:
+                raise WorkerError(
+                    f"this user may start no more threads: {error}",
+                    "Raise the limit of processes (ulimit -u; TasksMax, pids.max of a container)",
+                ) from error
 
 
 def allow_connections(count: int) -> None:
