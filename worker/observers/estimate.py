@@ -30,12 +30,13 @@ class Estimate:
             self._recorded.clear()
             return None
         self._recorded.read(snapshot.elapsed_s, snapshot.tally.recorded)
-        if snapshot.total is None:
+        left = ids_left(snapshot)
+        if left is None:
             return None
         speed = self._speed(snapshot.rate_allowed)
         if speed <= 0:
             return snapshot.deadline_in_s
-        seconds = _ids_left(snapshot, snapshot.total) / speed
+        seconds = left / speed
         return seconds if snapshot.deadline_in_s is None else min(seconds, snapshot.deadline_in_s)
 
     def _speed(self, allowed: float) -> float:
@@ -44,8 +45,11 @@ class Estimate:
         return min(allowed, self._recorded.per_second)
 
 
-def _ids_left(snapshot: Snapshot, total: int) -> int:
-    left = max(total - snapshot.tally.done, 0)
+def ids_left(snapshot: Snapshot) -> int | None:
+    """How many more the run will have done at its end, by --limit if need be; None if unknown."""
+    if snapshot.total is None:
+        return None
+    left = max(snapshot.total - snapshot.tally.done, 0)
     if snapshot.limit is None:
         return left
     return min(left, max(snapshot.limit - snapshot.tally.recorded, 0))

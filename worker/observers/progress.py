@@ -25,7 +25,7 @@ from worker.core.events import (
 )
 from worker.core.outcomes import Outcome
 from worker.core.text import duration, rate, visible
-from worker.observers.estimate import Estimate, moment_in
+from worker.observers.estimate import Estimate, ids_left, moment_in
 from worker.observers.stream import guard
 
 _SEPARATOR = " · "
@@ -168,18 +168,25 @@ def _join(parts: Sequence[Part]) -> Text:
 def _with_bar(parts: Sequence[Part], snapshot: Snapshot, width: int, ascii_only: bool) -> Text:
     text = _join(parts)
     length = min(width - len(text) - 1, _LONGEST_BAR)
-    if not snapshot.total or length < _SHORTEST_BAR:
+    total = _total(snapshot)
+    if not total or length < _SHORTEST_BAR:
         return text
-    filled = int(length * min(snapshot.tally.done / snapshot.total, 1))
+    filled = int(length * min(snapshot.tally.done / total, 1))
     # Thick against thin, so that it can be read without colours.
     thick, thin = ("#", "-") if ascii_only else ("━", "─")
     bar = Text.assemble((thick * filled, "green"), (thin * (length - filled), "dim"), " ")
     return bar.append_text(text)
 
 
+def _total(snapshot: Snapshot) -> int | None:
+    """How many it will be, as far as can be told: with --limit not all that the source holds."""
+    left = ids_left(snapshot)
+    return None if left is None else snapshot.tally.done + left
+
+
 def _headway(view: View) -> list[Part]:
     snapshot = view.snapshot
-    done, total = snapshot.tally.done, snapshot.total
+    done, total = snapshot.tally.done, _total(snapshot)
     elapsed = Part(3, f"{duration(int(snapshot.elapsed_s))} so far", "dim")
     if not total:
         return [Part(0, f"{done:,} done"), elapsed]

@@ -8,6 +8,7 @@ import pytest
 from tests.support.sample_events import tally
 from worker.core.events import Snapshot
 from worker.observers.estimate import Estimate
+from worker.observers.progress import View, draw
 
 # At 8 a second.
 WHOLE = Snapshot(tally(), 0.0, 100_000, 12, 3, 8.0, 7.83, None, False)
@@ -26,3 +27,25 @@ WHOLE = Snapshot(tally(), 0.0, 100_000, 12, 3, 8.0, 7.83, None, False)
 )
 def test_a_run_lasts_until_its_first_bound(bounds: dict[str, float], expected: float) -> None:
     assert Estimate().update(msgspec.structs.replace(WHOLE, **bounds)) == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "total"),
+    [
+        (None, 100_000),
+        (WHOLE.tally.recorded + 200, WHOLE.tally.done + 200),
+        (10**9, 100_000),
+    ],
+)
+def test_the_bar_counts_up_to_the_limit(limit: int | None, total: int) -> None:
+    done = WHOLE.tally.done
+    text = draw(View(msgspec.structs.replace(WHOLE, limit=limit)), 200)[0].plain
+    assert f"{done:,} of {total:,}" in text
+    assert f"{100 * done // total} %" in text
+
+
+def test_a_limited_run_that_is_done_says_so() -> None:
+    at_end = msgspec.structs.replace(WHOLE, limit=WHOLE.tally.recorded)
+    text = draw(View(at_end), 200)[0].plain
+    assert "100 %" in text
+    assert "─" not in text
