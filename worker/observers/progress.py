@@ -181,7 +181,9 @@ def _with_bar(parts: Sequence[Part], snapshot: Snapshot, width: int, ascii_only:
 def _total(snapshot: Snapshot) -> int | None:
     """How many it will be, as far as can be told: with --limit not all that the source holds."""
     left = ids_left(snapshot)
-    return None if left is None else snapshot.tally.done + left
+    if left is None or snapshot.total is None:
+        return None
+    return min(snapshot.total, snapshot.tally.done + left)
 
 
 def _headway(view: View) -> list[Part]:

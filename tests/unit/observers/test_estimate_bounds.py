@@ -45,7 +45,9 @@ def test_the_bar_counts_up_to_the_limit(limit: int | None, total: int) -> None:
 
 
 def test_a_limited_run_that_is_done_says_so() -> None:
-    at_end = msgspec.structs.replace(WHOLE, limit=WHOLE.tally.recorded)
+    at_end = msgspec.structs.replace(
+        WHOLE, tally=tally(60), limit=tally(60).recorded, total=100_000
+    )
     text = draw(View(at_end), 200)[0].plain
+    assert f"{at_end.tally.done} of {at_end.tally.done}" in text
     assert "100 %" in text
-    assert "─" not in text
