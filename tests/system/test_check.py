@@ -262,3 +262,29 @@ def test_the_first_failure_gives_the_code_and_all_are_shown(check: Any) -> None:
         "API": "FAILED",
         "results": "FAILED",
     }
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer", "said"),
+    [
+        (
+            [f"68{number:06x}{number:016x}" for number in range(3000)],
+            response(b'{"page": 1, "pageSize": 1, "totalItems": 8000, "pages": 8000, "items": []}'),
+            "about 9 requests for 3,000 ids: the list holds 8,000 sessions of their time",
+        ),
+        (
+            [f"68{number:06x}{number:016x}" for number in range(30)],
+            response(b"{}", status="403 Forbidden"),
+            "up to 30 requests, one for each id: the API does not give its list",
+        ),
+        ([f"s-{number}" for number in range(7)], LIST, "will take 7 requests, one for each id"),
+    ],
+)
+def test_it_says_what_checking_first_will_cost(
+    check: Any, tmp_path: Path, lines: list[str], answer: bytes, said: str
+) -> None:
+    (tmp_path / "backlog.txt").write_text("\n".join(lines))
+    with Serving(always(answer)) as server:
+        checked = check("backlog.txt", "--check-first", "--base-url", server.url)
+    (row,) = [line for line in checked.out.splitlines() if "checks" in line]
+    assert said in row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -15,6 +15,8 @@ from worker.core.errors import UsageError
 from worker.core.outcomes import Item
 from worker.core.secrets import redact
 from worker.ledger import Ledger, Past, Standing
+from worker.reading.cost import ReadingCost
+from worker.reading.sessions import milliseconds
 from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source, sample_of
 
@@ -35,6 +37,7 @@ class Forecast:
         self.invalid = 0
         self.samples: list[str] = []
         self.standings: Counter[Standing] = Counter()
+        self.reading = ReadingCost(milliseconds(datetime.now(UTC)))
 
     def read(self, source: Source, past: Past | None) -> None:
         """Count all of a source; without a past nothing of it has settled. Raises what it does."""
@@ -50,8 +53,11 @@ class Forecast:
             self.invalid += 1
             if len(self.samples) < _SAMPLES:
                 self.samples.append(sample_of(item))
-        else:
-            self.standings[Standing.NEW if past is None else past.standing(item.id)] += 1
+            return
+        standing = Standing.NEW if past is None else past.standing(item.id)
+        self.standings[standing] += 1
+        if standing in (Standing.NEW, Standing.CHECK):
+            self.reading.add(item.id, must_be_single=standing is Standing.CHECK)
 
     @property
     def settled(self) -> int:
@@ -79,9 +85,20 @@ class Forecast:
             return self.to_send
         return min(self.standings[Standing.CHECK], self.to_send)
 
+    @property
+    def requests_to_read(self) -> tuple[int, int]:
+        """How many requests that takes: at least, as the list tells many with one, and at most."""
+        least = min(self.reading.least, self.to_read) if self._check_first else self.to_read
+        return least, self.to_read
+
     def lines(self, source: str, results: str, rate: float) -> list[str]:
-        seconds = round((self.to_send + self.to_read) / rate)
+        least, most = self.requests_to_read
         reason = "--check-first" if self._check_first else "they may have been sent"
+        if least < most:
+            reason += f", with {least} to {most} requests"
+        times = dict.fromkeys(
+            str(timedelta(seconds=round((self.to_send + reads) / rate))) for reads in (least, most)
+        )
         return [
             f"source           {source}: {self.input} ids",
             f"results log      {results}",
@@ -90,7 +107,7 @@ class Forecast:
             f"already settled  {self.settled}",
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
-            f"would take       about {timedelta(seconds=seconds)} at {rate:g} requests a second",
+            f"would take       about {' to '.join(times)} at {rate:g} requests a second",
             "Nothing was sent.",
         ]
 

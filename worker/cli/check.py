@@ -16,7 +16,7 @@ import msgspec
 
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
 from worker.app.paths import RunFiles
-from worker.app.preflight import try_metrics, try_results, try_source
+from worker.app.preflight import estimate_checks, try_metrics, try_results, try_source
 from worker.app.target import target_of
 from worker.cli.options import (
     SectionedCommand,
@@ -126,7 +126,7 @@ def _findings(
     files = RunFiles(settings, source, shard, loaded.file)
     target = None if key is None else target_of(settings, key)
     if source is not None:
-        yield _try_source(source, files, target)
+        yield from _try_source(source, files, target, key)
     yield _try("results", lambda: try_results(files, target))
     if (metrics := settings.metrics_file) is not None:
         yield _try("metrics", lambda: try_metrics(metrics, files))
@@ -134,12 +134,18 @@ def _findings(
         yield _try_shared(settings, queue)
 
 
-def _try_source(source: str, files: RunFiles, target: Target | None) -> Finding:
+def _try_source(
+    source: str, files: RunFiles, target: Target | None, key: ApiKey | None
+) -> Iterator[Finding]:
     try:
-        detail, notes = try_source(source, files, target)
+        trial = try_source(source, files, target)
     except WorkerError as error:
-        return Finding("source", "", error)
-    return Finding("source", detail, notes=notes)
+        yield Finding("source", "", error)
+        return
+    yield Finding("source", trial.detail, notes=trial.notes)
+    reading = trial.reading
+    if reading is not None and key is not None and files.settings.retry.check_first:
+        yield Finding("checks", asyncio.run(estimate_checks(files.settings, key, reading)))
 
 
 def _try_shared(settings: Settings, queue: str | None) -> Finding:
