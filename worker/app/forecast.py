@@ -7,13 +7,11 @@ from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-import click
-
 from worker.app.paths import STDIN, RunFiles
+from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
-from worker.core.secrets import redact
 from worker.ledger import Ledger, Past, Standing
 from worker.reading.cost import ReadingCost
 from worker.reading.sessions import milliseconds
@@ -126,9 +124,9 @@ def rehearse(files: RunFiles, *, force: bool) -> int:
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
     for note in (*past.notes, *source.notes, *forecast.warnings):
-        click.echo(redact(f"note: {note}"), err=True)
+        say(f"note: {note}", err=True)
     for line in forecast.lines(source.name, str(results), rate):
-        click.echo(redact(line))
+        say(line)
     return 0
 
 
@@ -136,5 +134,5 @@ def _key(settings: Settings) -> ApiKey | None:
     try:
         return load_key(settings, os.environ)
     except UsageError as error:
-        click.echo(redact(f"note: a run would stop with 2: {error}"), err=True)
+        say(f"note: a run would stop with 2: {error}", err=True)
         return None
