@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -206,6 +206,35 @@ async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(
     assert not one.owns("a")
     assert await waiting == [Item("a", 1, check_first=True)]
     assert one.owns("a")
+
+
+class LateRenewals(Queue):
+    """Renewals that reach Redis when they may."""
+
+    async def renew(self, consumer: str, places: Sequence[str]) -> list[str]:
+        await self.may_renew.wait()
+        return await super().renew(consumer, places)
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection, name)
+        self.may_renew = asyncio.Event()
+
+
+async def test_a_renewal_that_comes_after_an_id_was_settled_takes_no_harm(
+    connection: Connection,
+) -> None:
+    queue = LateRenewals(connection, "night")
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue)
+    await consumer.take(2)
+    renewing = asyncio.create_task(consumer.renew())
+    await asyncio.sleep(0)
+    await consumer.settle([record("a")])
+    queue.may_renew.set()
+    await renewing
+    assert not consumer.owns("a")
+    assert consumer.owns("b")
+    assert consumer.handed_over == 0
 
 
 async def test_only_as_many_ids_are_taken_as_there_are_free_slots(queue: Queue) -> None:
