@@ -14,6 +14,7 @@ from tests.support.virtual_time import VirtualClock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event
 from worker.core.outcomes import Error
+from worker.core.timetable import Timetable
 from worker.pacing.pacer import Pacer
 from worker.pacing.permits import Permit
 
@@ -33,12 +34,16 @@ class Harness:
     """A pacer on virtual time, and what it told."""
 
     def __init__(
-        self, rate: float = 10.0, *, patience_s: float = 900.0, first_probe: int | None = None
+        self,
+        rate: float | Timetable = 10.0,
+        *,
+        patience_s: float = 900.0,
+        first_probe: int | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.told: list[Event] = []
         self.pacer = Pacer(
-            rate,
+            rate if isinstance(rate, Timetable) else Timetable.constant(rate),
             clock=self.clock,
             patience_s=patience_s,
             first_probe=first_probe,

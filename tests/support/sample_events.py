@@ -23,8 +23,10 @@ from worker.core.events import (
 )
 from worker.core.outcomes import Error, Outcome, Record, Via
 from worker.core.tally import Tally
+from worker.core.timetable import Timetable
 
 START = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
+EIGHT = Timetable.constant(8.0)
 UNAVAILABLE = Error("http_503", "Service unavailable")
 
 
@@ -95,6 +97,8 @@ def ticked(
     pause: Pause | None = None,
     draining: bool = False,
     waiting: int = 0,
+    rates: Timetable = EIGHT,
+    utc_s: float = 0.0,
 ) -> Ticked:
     return Ticked(
         Snapshot(
@@ -107,6 +111,8 @@ def ticked(
             rate_now=7.83,
             pause=pause,
             draining=draining,
+            rates=rates,
+            utc_s=utc_s,
         )
     )
 

@@ -10,7 +10,7 @@ from typing import cast
 from tests.support.run_harness import ids
 from tests.support.virtual_time import VirtualClock, run_virtually
 from worker.app.run import limits_of, make_pacer, policy_of, statuses_of
-from worker.core.events import RunFinished
+from worker.core.events import Observer, RunFinished
 from worker.core.outcomes import Item
 from worker.core.tally import Tally
 from worker.ledger import Ledger
@@ -47,13 +47,16 @@ def run_by_default(
     api: Client,
     settings: Settings | None = None,
     before: Callable[[Runner], None] = lambda _: None,
+    *,
+    clock: VirtualClock | None = None,
+    observers: Sequence[Observer] = (),
 ) -> RunFinished:
     """Complete so many ids, or these, with the default settings, so at 8/s for a live key."""
-    settings = settings or Settings()
+    settings, clock = settings or Settings(), clock or VirtualClock()
     chosen = ids(some) if isinstance(some, int) else list(some)
 
     async def go() -> RunFinished:
-        clock, dispatcher, tally = VirtualClock(), EventDispatcher([]), Tally()
+        dispatcher, tally = EventDispatcher(observers), Tally()
         key = ApiKey("live_0123456789abcdef")
         pacer = make_pacer(settings, key, clock, dispatcher.notice)
         runner = Runner(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+import click
 
 from worker.app.paths import STDIN, RunFiles
-from worker.app.process.streams import say
 from worker.app.target import target_of
+from worker.core.clock import Clock
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
+from worker.core.secrets import redact
+from worker.core.timetable import Timetable
 from worker.ledger import Ledger, Past, Standing
-from worker.reading.cost import ReadingCost
-from worker.reading.sessions import milliseconds
 from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source, sample_of
 
@@ -35,7 +38,6 @@ class Forecast:
         self.invalid = 0
         self.samples: list[str] = []
         self.standings: Counter[Standing] = Counter()
-        self.reading = ReadingCost(milliseconds(datetime.now(UTC)))
 
     def read(self, source: Source, past: Past | None) -> None:
         """Count all of a source; without a past nothing of it has settled. Raises what it does."""
@@ -51,11 +53,8 @@ class Forecast:
             self.invalid += 1
             if len(self.samples) < _SAMPLES:
                 self.samples.append(sample_of(item))
-            return
-        standing = Standing.NEW if past is None else past.standing(item.id)
-        self.standings[standing] += 1
-        if standing in (Standing.NEW, Standing.CHECK):
-            self.reading.add(item.id, must_be_single=standing is Standing.CHECK)
+        else:
+            self.standings[Standing.NEW if past is None else past.standing(item.id)] += 1
 
     @property
     def settled(self) -> int:
@@ -83,20 +82,8 @@ class Forecast:
             return self.to_send
         return min(self.standings[Standing.CHECK], self.to_send)
 
-    @property
-    def requests_to_read(self) -> tuple[int, int]:
-        """How many requests that takes: at least, as the list tells many with one, and at most."""
-        least = min(self.reading.least, self.to_read) if self._check_first else self.to_read
-        return least, self.to_read
-
-    def lines(self, source: str, results: str, rate: float) -> list[str]:
-        least, most = self.requests_to_read
+    def lines(self, source: str, results: str, rates: Timetable, now: datetime) -> list[str]:
         reason = "--check-first" if self._check_first else "they may have been sent"
-        if least < most:
-            reason += f", with {least} to {most} requests"
-        times = dict.fromkeys(
-            str(timedelta(seconds=round((self.to_send + reads) / rate))) for reads in (least, most)
-        )
         return [
             f"source           {source}: {self.input} ids",
             f"results log      {results}",
@@ -105,16 +92,27 @@ class Forecast:
             f"already settled  {self.settled}",
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
-            f"would take       about {' to '.join(times)} at {rate:g} requests a second",
+            f"would take       about {_how_long(self.to_send + self.to_read, rates, now)}",
             "Nothing was sent.",
         ]
+
+
+def _how_long(requests: int, rates: Timetable, now: datetime) -> str:
+    seconds = rates.seconds_for(requests, now.timestamp())
+    if math.isinf(seconds):
+        return f"for ever, by the rates {rates}"
+    length = timedelta(seconds=round(seconds))
+    if rates.is_constant:
+        return f"{length} at {rates.highest_rate:g} requests a second"
+    done = (now + length).astimezone()
+    return f"{length} by the rates {rates}: done on {done:%A %d %B} about {done:%H:%M}"
 
 
 def rehearse(files: RunFiles, *, force: bool) -> int:
     """Print the forecast of a run; sends, locks and changes nothing."""
     settings = files.settings
     key = _key(settings)
-    rate = resolve_rate(settings.pace.rate, "unknown" if key is None else key.kind)
+    rates = resolve_rate(settings.pace.rate, "unknown" if key is None else key.kind)
     target = None if key is None else target_of(settings, key)
     results = files.results()
     forecast = Forecast(settings.stop.limit, files.shard, check_first=settings.retry.check_first)
@@ -124,9 +122,9 @@ def rehearse(files: RunFiles, *, force: bool) -> int:
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
     for note in (*past.notes, *source.notes, *forecast.warnings):
-        say(f"note: {note}", err=True)
-    for line in forecast.lines(source.name, str(results), rate):
-        say(line)
+        click.echo(redact(f"note: {note}"), err=True)
+    for line in forecast.lines(source.name, str(results), rates, Clock().utc()):
+        click.echo(redact(line))
     return 0
 
 
@@ -134,5 +132,5 @@ def _key(settings: Settings) -> ApiKey | None:
     try:
         return load_key(settings, os.environ)
     except UsageError as error:
-        say(f"note: a run would stop with 2: {error}", err=True)
+        click.echo(redact(f"note: a run would stop with 2: {error}"), err=True)
         return None

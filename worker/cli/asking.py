@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from worker.app.process.streams import say
+import click
+
 from worker.cli.options import given_flags
 from worker.cli.queue_options import warnings
 from worker.settings import ApiKey, Settings, load, load_key
@@ -27,5 +28,5 @@ def load_access(values: dict[str, Any], config: Path | None) -> tuple[Settings, 
     loaded = load(flags=given_flags(values), environ=os.environ, config=config)
     key = load_key(loaded.settings, os.environ)
     for warning in (*key.warnings, *warnings(loaded)):
-        say(warning, err=True)
+        click.echo(warning, err=True)
     return loaded.settings, key

@@ -11,11 +11,10 @@ import click
 import msgspec
 
 from worker.app.audit import REMARKS, Audit, Disagreement, compare_with_api
-from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.cli.asking import ASKING, load_access
 from worker.cli.options import SectionedCommand, config_option, settings_options
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import ErrorType, Outcome, Record, is_valid_id
@@ -68,11 +67,11 @@ def audit(
     finally:
         auditing.clear_progress()
     if as_json:
-        say(msgspec.json.encode(result).decode() + "\n", nl=False)
+        print_text(msgspec.json.encode(result).decode() + "\n")
     elif kind is not None:
-        say("".join(f"{text}\n" for text in result.of(Disagreement(kind))), nl=False)
+        print_text("".join(f"{text}\n" for text in result.of(Disagreement(kind))))
     else:
-        say(_table(result, settings.api.base_url), nl=False)
+        print_text(_table(result, settings.api.base_url))
     return ExitCode.OK if result.agree == result.ids else ExitCode.SOME_FAILED
 
 
@@ -125,15 +124,15 @@ class _Auditing:
     def _on_progress(self, compared: int) -> None:
         if self._shows_progress:
             text = f"compared {count(compared)} of {count(len(self._outcomes), 'id')}"
-            say(f"\r{text}\x1b[K", err=True, nl=False)
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
 
     def clear_progress(self) -> None:
         if self._shows_progress:
-            say("\r\x1b[K", err=True, nl=False)
+            click.echo("\r\x1b[K", err=True, nl=False)
 
     def tell(self, text: str) -> None:
         self.clear_progress()
-        say(text, err=True)
+        click.echo(text, err=True)
 
 
 def _table(result: Audit, base_url: str) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.app.process.streams import say
 from worker.cli.options import complete_file, config_option, settings_options
 from worker.cli.queue_options import ask_queue, queue_option
 from worker.core.errors import ExitCode
@@ -102,9 +101,9 @@ async def _add_all(source: AsyncSource, queue: Queue, mode: Mode) -> int:
         added += await queue.add(ids, mode)
         wrong = [f"line {item.line}: {visible(item.problem)}" for item in items if item.problem]
         for line in wrong[: max(0, _SHOWN - invalid)]:
-            say(line, err=True)
+            click.echo(line, err=True)
         invalid += len(wrong)
-    say(
+    click.echo(
         f"{count(read, 'line')} read: {count(added, 'id')} added to the queue {queue.name},"
         f" {read - added - invalid:,} there already, {invalid:,} cannot be ids"
     )
@@ -115,7 +114,7 @@ async def _add_all(source: AsyncSource, queue: Queue, mode: Mode) -> int:
 async def _is_whole(queue: Queue) -> bool:
     lost = (await queue.status()).lost
     if lost:
-        say(
+        click.echo(
             f"the queue {queue.name} has lost {count(lost, 'id')}: `enqueue SOURCE --repair` puts"
             " them back",
             err=True,

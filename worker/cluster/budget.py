@@ -13,6 +13,7 @@ from worker.cluster.connection import REASON, Connection
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.pacer import Pacer
 
@@ -200,7 +201,7 @@ class AccountPermits:
 
 def shared_pacer(
     budget: Budget,
-    rate: float,
+    rates: Timetable,
     *,
     notify: Callable[[Event], None],
     is_sure: Callable[[], Awaitable[bool]] | None = None,
@@ -215,6 +216,6 @@ def shared_pacer(
         budget.notice(event)
         notify(event)
 
-    shared_rate = SharedRate(rate, budget.cut)
+    shared_rate = SharedRate(rates.highest_rate, budget.cut)
     permits = AccountPermits(budget, shared_rate, is_sure)
-    return Pacer(rate, notify=tell, adaptive=shared_rate, shared=permits, **options)
+    return Pacer(rates, notify=tell, adaptive=shared_rate, shared=permits, **options)

@@ -147,7 +147,7 @@ class Consumer:
         began_at = self._clock.now()
         ids = {place: session_id for session_id, place in self._places().items()}
         for place in await self._unless_gone(self._queue.renew(self._consumer, list(ids))):
-            self._lose(ids[place], place)
+            self._lose(ids[place])
         self._sure_until = max(self._sure_until, began_at + self._lease_s)
 
     async def renew_for_ever(self) -> None:
@@ -203,11 +203,8 @@ class Consumer:
             self._states[one.item.id] = _Held(one.place)
         return [one.item for one in free]
 
-    def _lose(self, session_id: str, place: str) -> None:
-        """The place is another run's now, unless the answer that says so comes too late."""
-        state = self._states.get(session_id)
-        if state is None or isinstance(state, _Lost) or state.place != place:
-            return
+    def _lose(self, session_id: str) -> None:
+        state = self._states[session_id]
         if isinstance(state, _Back) and state.is_free:
             del self._states[session_id]
         else:
@@ -225,8 +222,8 @@ class Consumer:
         try:
             return await answer
         except QueueGoneError:
-            for session_id, place in self._places().items():
-                self._lose(session_id, place)
+            for session_id in self._places():
+                self._lose(session_id)
             raise
 
 

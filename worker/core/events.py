@@ -10,6 +10,7 @@ import msgspec
 from worker.core.errors import ExitCode
 from worker.core.outcomes import Error, Outcome, Record
 from worker.core.tally import Tally
+from worker.core.timetable import Timetable
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -51,6 +52,15 @@ class Throttled(Event, frozen=True):
     id: str
     retry_after_s: float | None
     rate: float
+
+
+class RateChanged(Event, frozen=True):
+    """The timetable asks for `rate` requests a second from now on, for `lasts_s`; 0 are quiet
+    hours."""
+
+    name: ClassVar[str] = "rate_changed"
+    rate: float
+    lasts_s: float
 
 
 class OutageBegan(Event, frozen=True):
@@ -100,7 +110,8 @@ class StopRequested(Event, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Why nothing is sent, and for how many seconds more (0: a probe is under way)."""
+    """Why nothing is sent ("outage", "throttled", "shared" or "quiet"), and for how many seconds
+    more (0: a probe is under way)."""
 
     reason: str
     seconds_left: float
@@ -109,7 +120,8 @@ class Pause(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """The run at this moment. `rate_now` is what was really sent over the last seconds.
 
-    `limit` is how many ids it attempts at most, `deadline_in_s` when it takes no more of them.
+    `rates` are those that are asked for, and it is `utc_s`, in seconds since 1970. `limit` is how
+    many ids it attempts at most, `deadline_in_s` when it takes no more of them.
     """
 
     tally: Tally
@@ -121,6 +133,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     rate_now: float
     pause: Pause | None
     draining: bool
+    rates: Timetable
+    utc_s: float
     limit: int | None = None
     deadline_in_s: float | None = None
 

@@ -6,7 +6,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from typing import Final
 
@@ -52,15 +52,18 @@ class Timetable:
     Args:
         slots: at least one. A slot of a day and one of every day at the same time may both stand:
             that of the day counts.
-        zone: the zone of the local clock; None is the machine's.
     """
 
-    def __init__(self, slots: tuple[Slot, ...], zone: tzinfo | None = None) -> None:
+    def __init__(self, slots: tuple[Slot, ...]) -> None:
         self.slots = slots
-        self._zone = zone
         self._starts: list[tuple[float, float]] = []
         self._known_until = -math.inf
         self._known_from = math.inf
+
+    @classmethod
+    def constant(cls, rate: float) -> Timetable:
+        """One rate, in requests a second, for always."""
+        return cls((Slot(None, time_of_day(), rate),))
 
     def __str__(self) -> str:
         return " ".join(map(str, self.slots))
@@ -70,6 +73,11 @@ class Timetable:
 
     def __hash__(self) -> int:
         return hash(self.slots)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether one rate holds always."""
+        return len({slot.rate for slot in self.slots}) == 1
 
     @property
     def highest_rate(self) -> float:
@@ -101,7 +109,7 @@ class Timetable:
 
     def _look_around(self, utc_s: float) -> None:
         """Work out the starts from the week before to the week after."""
-        today = datetime.fromtimestamp(utc_s, self._zone).date()
+        today = self._local(utc_s).date()
         self._known_from = self._moment(datetime.combine(today, time_of_day()))
         self._known_until = self._moment(datetime.combine(today + _DAY, time_of_day()))
         days = (today + _DAY * ahead for ahead in range(-_WEEK_DAYS, _WEEK_DAYS + 2))
@@ -119,18 +127,19 @@ class Timetable:
 
         Source: PEP 495.
         """
-        first, second = (local.replace(fold=fold, tzinfo=self._zone).timestamp() for fold in (0, 1))
+        first, second = (local.replace(fold=fold).timestamp() for fold in (0, 1))
         if second >= first:
             return first
         instants = range(math.floor(second), math.ceil(first) + 1)
         nth = bisect_left(instants, local, key=self._local)
         return float(instants[nth])
 
-    def _local(self, utc_s: float) -> datetime:
-        return datetime.fromtimestamp(utc_s, self._zone).replace(tzinfo=None, fold=0)
+    @staticmethod
+    def _local(utc_s: float) -> datetime:
+        return datetime.fromtimestamp(utc_s, UTC).astimezone().replace(tzinfo=None, fold=0)
 
 
-def parse_timetable(text: str, *, highest: float) -> Timetable:
+def parse_timetable(text: str, *, highest: float = math.inf) -> Timetable:
     """Return the timetable that `text` writes: slots with blanks between them.
 
     Raises ValueError, whose text completes "it must be ...": no slot, a slot that cannot be read,

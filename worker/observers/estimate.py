@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from worker.core.clock import Clock
@@ -20,29 +21,43 @@ class Estimate:
 
     def __init__(self) -> None:
         self._recorded = RateWindow(_WINDOW_S)
+        self._share = 1.0
 
     def update(self, snapshot: Snapshot) -> float | None:
         """Seconds left, till --limit or the deadline where one comes first.
 
-        None while they are unknown: no total, a pause, a stop, no headway.
+        None while they are unknown: no total, a pause that nobody knows the end of, a stop, no
+        headway.
         """
-        if snapshot.pause is not None or snapshot.draining:
+        is_quiet = snapshot.pause is not None and snapshot.pause.reason == "quiet"
+        if snapshot.draining or (snapshot.pause is not None and not is_quiet):
             self._recorded.clear()
             return None
-        self._recorded.read(snapshot.elapsed_s, snapshot.tally.recorded)
+        if is_quiet:
+            self._recorded.clear()
+        else:
+            self._observe(snapshot)
         left = ids_left(snapshot)
         if left is None:
             return None
-        speed = self._speed(snapshot.rate_allowed)
-        if speed <= 0:
+        seconds = self._seconds_left(snapshot, left)
+        if math.isinf(seconds):
             return snapshot.deadline_in_s
-        seconds = left / speed
         return seconds if snapshot.deadline_in_s is None else min(seconds, snapshot.deadline_in_s)
 
-    def _speed(self, allowed: float) -> float:
-        if self._recorded.seconds < _ENOUGH_S:
-            return allowed
-        return min(allowed, self._recorded.per_second)
+    def _observe(self, snapshot: Snapshot) -> None:
+        """Learn which share of the requests that were asked for settle an id each."""
+        self._recorded.read(snapshot.elapsed_s, snapshot.tally.recorded)
+        asked = snapshot.rates.period(snapshot.utc_s).rate
+        speed = snapshot.rate_allowed
+        if self._recorded.seconds >= _ENOUGH_S:
+            speed = min(speed, self._recorded.per_second)
+        self._share = speed / asked if asked else 1.0
+
+    def _seconds_left(self, snapshot: Snapshot, ids: int) -> float:
+        if self._share <= 0:
+            return math.inf
+        return snapshot.rates.seconds_for(ids / self._share, snapshot.utc_s)
 
 
 def ids_left(snapshot: Snapshot) -> int | None:

@@ -20,6 +20,7 @@ from worker.core.events import (
     OutageEnded,
     OutcomesRecorded,
     ProbeFailed,
+    RateChanged,
     RunFinished,
     Snapshot,
     StopRequested,
@@ -152,6 +153,9 @@ class LogObserver:
                 self._log_progress(event)
             case OutageBegan() | ProbeFailed():
                 self._log_outage(event)
+            case RateChanged():
+                until = moment_in(event.lasts_s, self._clock)
+                self._log.info(event.name, rate=event.rate, until=until)
             case OutageEnded():
                 self._patient_until = None
                 self._log.info(event.name, reason=event.reason, lasted_s=event.seconds)

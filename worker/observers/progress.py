@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -31,7 +31,12 @@ from worker.observers.stream import guard
 _SEPARATOR = " · "
 _SHORTEST_BAR = 10
 _LONGEST_BAR = 60
-_PAUSE_REASON: Final = {"outage": "API down", "throttled": "throttled", "shared": "Redis down"}
+_PAUSE_REASON: Final = {
+    "outage": "API down",
+    "throttled": "throttled",
+    "shared": "Redis down",
+    "quiet": "quiet hours",
+}
 
 
 def can_show(console: Console) -> bool:
@@ -197,8 +202,16 @@ def _headway(view: View) -> list[Part]:
         Part(2, f"{min(100 * done // total, 100)} %"),
     ]
     if view.eta_s is not None:
-        parts.append(Part(1, f"{duration(max(round(view.eta_s), 0))} left"))
+        parts.append(Part(1, _when_done(view.eta_s, snapshot)))
     return [*parts, elapsed]
+
+
+def _when_done(eta_s: float, snapshot: Snapshot) -> str:
+    if snapshot.rates.is_constant:
+        return f"{duration(max(round(eta_s), 0))} left"
+    # By a timetable a run goes on for days: when it is done says more than how long it takes.
+    done = datetime.fromtimestamp(snapshot.utc_s + eta_s, UTC).astimezone()
+    return f"done on {done:%A} about {done:%H:%M}"
 
 
 def _state(view: View) -> list[Part]:

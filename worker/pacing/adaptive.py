@@ -34,10 +34,8 @@ class AdaptiveRate:
     """
 
     def __init__(self, ceiling: float) -> None:
-        self._ceiling = ceiling
-        self._floor = min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))
-        self._start = ceiling
-        self._plateau = ceiling
+        self._start = self._plateau = self._ceiling = ceiling
+        self._floor = _floor(ceiling)
         self._recovery_s = 0.0
         self._cut_at = -math.inf
         self._paused_at = math.inf
@@ -60,6 +58,15 @@ class AdaptiveRate:
         self._plateau = max(plateau, self._start)
         self._cut_at = now
         return True
+
+    def limit_to(self, ceiling: float) -> None:
+        """From now on at most `ceiling` requests a second; what was learnt still holds."""
+        if self._cut_at == -math.inf:
+            self._start = self._plateau = ceiling
+        self._ceiling = ceiling
+        self._floor = _floor(ceiling)
+        self._plateau = min(self._plateau, ceiling)
+        self._start = min(self._start, ceiling)
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
@@ -101,3 +108,7 @@ class AdaptiveRate:
         won = self._plateau * _DOUBLING_S / 5.0 * (climbed_s / _DOUBLING_S) ** 5
         won += (self._ceiling - self._plateau) * (climbing_s - climbed_s)
         return self._plateau + (won - lost) / since_s
+
+
+def _floor(ceiling: float) -> float:
+    return min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))

@@ -117,6 +117,28 @@ def abandoned(state: State, number: int) -> State:
     return state.resting if isinstance(state, HalfOpen) and is_probe else state
 
 
+def postponed(state: State, seconds: float) -> State:
+    """The state after so many seconds in which nothing could be sent: they cost no patience."""
+    match state:
+        case Closed():
+            return state if state.row is None else Closed(_later(state.row, seconds))
+        case Exhausted():
+            return state
+        case Open():
+            reopens_at = state.reopens_at + seconds
+            return msgspec.structs.replace(
+                state, row=_later(state.row, seconds), reopens_at=reopens_at
+            )
+        case HalfOpen():
+            rested = postponed(state.resting, seconds)
+            assert isinstance(rested, Open | Exhausted)
+            return HalfOpen(rested, state.probe)
+
+
+def _later(row: Row, seconds: float) -> Row:
+    return msgspec.structs.replace(row, deadline=row.deadline + seconds)
+
+
 def pause_of(state: State) -> Open | None:
     """What keeps everything but probes back; None while closed."""
     match state:

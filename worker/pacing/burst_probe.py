@@ -45,13 +45,16 @@ class BurstProbe:
 
     def __init__(self, round_size: int = 0, first_probe: int | None = None) -> None:
         self.is_tolerated = False
-        self._round = (2.6, *[1.0] * (round_size - 3), _EARLY, _EARLY)
-        self._until_probe = math.inf
-        if first_probe is not None and round_size >= _SMALLEST_ROUND:
-            self._until_probe = first_probe
-        self._ahead: list[float] = []
+        self._until_probe = math.inf if first_probe is None else first_probe
+        self.resize(round_size)
         self._probing: set[float] = set()
         self._passed = 0
+
+    def resize(self, round_size: int) -> None:
+        """From now on a round is of so many gaps; of too few it has no early ones."""
+        self._has_room = round_size >= _SMALLEST_ROUND
+        self._round = (2.6, *[1.0] * (round_size - 3), _EARLY, _EARLY)
+        self._ahead: list[float] = []
 
     @property
     def stretch(self) -> float:
@@ -81,6 +84,8 @@ class BurstProbe:
         return is_probe
 
     def _plan(self) -> None:
+        if not self._has_room:
+            return
         if self.is_tolerated:
             self._ahead = [*reversed(self._round)]
             return

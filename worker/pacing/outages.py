@@ -59,6 +59,11 @@ class Outages:
         for one in self._both:
             one.state = breaker.abandoned(one.state, number)
 
+    def postpone(self, seconds: float) -> None:
+        """For so long nothing could be sent, for other reasons: that costs no patience."""
+        for one in self._both:
+            one.state = breaker.postponed(one.state, seconds)
+
     def next_at(self) -> float:
         """When the next request may leave: -inf where nothing is open, inf while a probe is under
         way. Raises UnavailableError where none may leave any more."""

@@ -11,14 +11,16 @@ from typing import Final
 from asyncio_throttle.throttler import Throttler
 
 from worker.core.clock import Clock
-from worker.core.events import Event, Pause
+from worker.core.events import Event, Pause, RateChanged
 from worker.core.outcomes import Error
+from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.breaker import Rules
 from worker.pacing.burst_probe import BurstProbe
+from worker.pacing.ceiling import Ceiling
 from worker.pacing.outages import Outages
 from worker.pacing.permits import Permit, Permits
-from worker.pacing.spacing import Spacing
+from worker.pacing.spacing import Spacing, requests_in_a_second
 
 THROTTLED_AFTER: Final = 5
 """Round trips in a row that brought 429s and no success pause everyone. Found by
@@ -35,17 +37,18 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Pacer:
-    """Says when the next request may leave: no more than `rate` a second, in any second.
+    """Says when the next request may leave: no more than `rates` allow, in any second.
 
     What became of each permit must be told by one of `answered`, `throttled`, `failed` and
     `release`: while a probe is under way no other permit is granted. Times are seconds of `clock`.
-    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, from within those calls.
+    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, from within those calls, and
+    of `RateChanged`.
     `first_probe` is the burst probe's; `shared` gives permits that are needed beside the own ones.
     """
 
     def __init__(
         self,
-        rate: float,
+        rates: Timetable,
         *,
         clock: Clock,
         outage_after: int = 10,
@@ -59,13 +62,14 @@ class Pacer:
         shared: Permits | None = None,
         notify: Callable[[Event], None],
     ) -> None:
-        limit = max(1, math.floor(rate))
-        self.rate_asked = rate
+        highest = rates.highest_rate
+        limit = requests_in_a_second(highest)
         self.patience_s = patience_s
         self._clock = clock
-        self._adaptive = adaptive or AdaptiveRate(rate)
+        self._ceiling = Ceiling(rates, lambda: clock.utc().timestamp())
+        self._adaptive = adaptive or AdaptiveRate(highest)
         self._spacing = Spacing(self._adaptive, BurstProbe(limit, first_probe))
-        throttler = Throttler(limit, limit / rate, _RETRY_INTERVAL_S)
+        throttler = Throttler(limit, limit / highest, _RETRY_INTERVAL_S)
         self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
         self._shared = shared
         self._outages = Outages(
@@ -73,7 +77,9 @@ class Pacer:
             Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
             notify,
         )
+        self._notify = notify
         self._pauses = _Pauses()
+        self._quiet_since = math.inf
         self._granted = 0
         self._stopped = False
         self._wake = asyncio.Event()
@@ -91,9 +97,10 @@ class Pacer:
     async def _next_permit(self) -> Permit | None:
         while not self._stopped:
             now = self._clock.now()
+            self._follow_timetable(now)
             due = self._due(now)
             if due > now:
-                await self._park(now, due)
+                await self._park(now, min(due, self._ceiling.ends_at))
                 continue
             await self._pass_throttler()
             if self._shared is not None:
@@ -144,7 +151,9 @@ class Pacer:
 
     def check_patience(self, now: float) -> None:
         """Raise UnavailableError where there is nothing left to wait for."""
-        self._outages.check_patience(now)
+        self._follow_timetable(now)
+        if not self._ceiling.is_quiet:
+            self._outages.check_patience(now)
 
     @property
     def last_probe_at(self) -> float:
@@ -153,8 +162,9 @@ class Pacer:
 
     @property
     def gives_up_at(self) -> float:
-        """When patience ends; inf while no breaker is open, and while a probe is under way."""
-        return self._outages.gives_up_at
+        """When patience ends; inf while no breaker is open, while a probe is under way, and in
+        quiet hours."""
+        return math.inf if self._ceiling.is_quiet else self._outages.gives_up_at
 
     @property
     def is_paused(self) -> bool:
@@ -167,9 +177,19 @@ class Pacer:
         return self._outages.is_down
 
     @property
+    def rate_asked(self) -> float:
+        """The mean of the rates that were asked for, quiet hours left aside."""
+        return self._ceiling.mean_rate(self._clock.now())
+
+    @property
+    def rates(self) -> Timetable:
+        """The rates that are asked for, by the time of day."""
+        return self._ceiling.rates
+
+    @property
     def rate_allowed(self) -> float:
         """Requests a second that may leave at the moment, pauses left aside."""
-        return self._adaptive.rate(self._clock.now())
+        return 0.0 if self._ceiling.is_quiet else self._adaptive.rate(self._clock.now())
 
     @property
     def paused_s(self) -> float:
@@ -179,6 +199,8 @@ class Pacer:
 
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment; None where nothing holds the run up."""
+        if self._ceiling.is_quiet:
+            return Pause("quiet", self._ceiling.lasts_s())
         own = self._outages.pause(now)
         return own if own is not None or self._shared is None else self._shared.pause(now)
 
@@ -203,10 +225,29 @@ class Pacer:
         await self._clock.wait(self._wake, None if until == math.inf else until)
         self._wake.clear()
 
+    def _follow_timetable(self, now: float) -> None:
+        ceiling = self._ceiling
+        is_first, was_quiet = math.isinf(ceiling.ends_at), ceiling.is_quiet
+        if not ceiling.follow(now):
+            return
+        if was_quiet:
+            self._outages.postpone(now - self._quiet_since)
+        if ceiling.is_quiet:
+            self._quiet_since = now
+        else:
+            self._spacing.limit_to(ceiling.rate)
+        if not is_first or ceiling.is_quiet:
+            lasts_s = ceiling.lasts_s()
+            _log.debug("the timetable allows %g requests/s for %g s", ceiling.rate, lasts_s)
+            self._notify(RateChanged(ceiling.rate, lasts_s))
+        self._go_on(now)
+
     def _may_leave(self, now: float) -> bool:
         return not self._stopped and self._due(now) <= now
 
     def _due(self, now: float) -> float:
+        if self._ceiling.is_quiet:
+            return self._ceiling.ends_at
         due = self._spacing.next_at(now)
         return max(due, self._outages.next_at()) if self._outages.is_open else due
 
@@ -219,9 +260,9 @@ class Pacer:
 
     def _go_on(self, now: float) -> None:
         """Note whether a pause began or ended, and let whoever waits look again."""
-        is_open = self._outages.is_open
-        if is_open != self._pauses.is_own:
-            if is_open:
+        is_held = self._outages.is_open or self._ceiling.is_quiet
+        if is_held != self._pauses.is_own:
+            if is_held:
                 self._pauses.begin(now)
                 self._adaptive.pause(now)
             else:

@@ -18,6 +18,11 @@ _OPENING_S: Final = 0.01
 """The first request opens its connection before it leaves."""
 
 
+def requests_in_a_second(rate: float) -> int:
+    """How many whole requests a second has at `rate`; one at least."""
+    return max(1, math.floor(rate))
+
+
 class Spacing:
     """Even gaps between requests, with no burst at the start or after a pause.
 
@@ -31,6 +36,11 @@ class Spacing:
         self._adaptive = adaptive
         self._burst_probe = burst_probe
         self._last = -math.inf
+
+    def limit_to(self, rate: float) -> None:
+        """From now on at most `rate` requests a second."""
+        self._adaptive.limit_to(rate)
+        self._burst_probe.resize(requests_in_a_second(rate))
 
     def next_at(self, now: float) -> float:
         """When the next request may leave, at the rate of now."""

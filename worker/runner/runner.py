@@ -283,6 +283,8 @@ class Runner:
             rate_now=self._departures.per_second,
             pause=self._pacer.pause(now),
             draining=self.stopping,
+            rates=self._pacer.rates,
+            utc_s=self._clock.utc().timestamp(),
             limit=self._limits.limit,
             deadline_in_s=self._limits.seconds_left(now),
         )

@@ -29,7 +29,10 @@ _SCALAR_TAGS: Final = frozenset(
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """`path: text` on `line`; where the value is no text, `unusable` says what it is instead."""
+    """`path: text` on `line`; where the value is no text, `unusable` says what it is instead.
+
+    The text of a list of words is those words with blanks between them.
+    """
 
     path: str
     text: str | None
@@ -113,12 +116,18 @@ def _name(key: yaml.Node, where: str) -> str:
 def _entry(path: str, line: int, node: yaml.Node) -> Entry:
     if isinstance(node, yaml.MappingNode) and not node.value:
         return Entry(path, None, line)
-    if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALAR_TAGS:
+    if isinstance(node, yaml.SequenceNode) and all(map(_is_word, node.value)):
+        return Entry(path, " ".join(word.value for word in node.value), line, _what(node))
+    if not _is_word(node):
         return Entry(path, None, line, _what(node))
     return Entry(path, None if node.tag == _NULL else node.value, line)
 
 
+def _is_word(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag in _SCALAR_TAGS
+
+
 def _what(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return "a single value" if node.tag in _SCALAR_TAGS else "a value with a tag"
+        return "a single value" if _is_word(node) else "a value with a tag"
     return "a list" if isinstance(node, yaml.SequenceNode) else "a section"

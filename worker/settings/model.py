@@ -31,9 +31,10 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PaceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`rate` is in requests a second; `window` is never below `concurrency`."""
+    """`rate` is in requests a second, "auto", or the text of a timetable; `window` is never below
+    `concurrency`."""
 
-    rate: float | Literal["auto"] = "auto"
+    rate: float | str = "auto"
     concurrency: int = 32
     window: int = 256
 

@@ -114,7 +114,7 @@ OPTIONS: Final = (
         "pace.rate",
         "--rate",
         syntax.rate(0.001, 10_000),
-        "Requests a second; auto is 80 % of the documented limit (8 live, 4 test).",
+        "Requests a second (auto: 8 live, 4 test), or by the time of day: 07:00,4 22:00,10.",
     ),
     Option(
         "pace.concurrency",

@@ -14,6 +14,7 @@ from worker.core.addresses import ALLOWED_ADDRESS, parse_base_url
 from worker.core.durations import format_duration, parse_duration
 from worker.core.redis_url import ALLOWED_ENGINE, parse_engine_url, show_engine_url
 from worker.core.secrets import may_be_key
+from worker.core.timetable import parse_timetable
 from worker.settings.reading import may_exist
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
@@ -30,7 +31,8 @@ class Syntax(msgspec.Struct, frozen=True, kw_only=True):
 
     `parse` raises ValueError, whose text completes "it must be ..." like `allowed` does. It reads
     back what `show` wrote. `null` says whether an empty YAML value means None, `is_secret` whether
-    a text may hold a password, so that no message may quote it.
+    a text may hold a password, so that no message may quote it, `is_list` whether YAML may give its
+    words as a list.
     """
 
     allowed: str
@@ -40,6 +42,7 @@ class Syntax(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     null: bool = False
     is_secret: bool = False
+    is_list: bool = False
 
 
 def or_none(syntax: Syntax) -> Syntax:
@@ -98,20 +101,22 @@ def number(low: float) -> Syntax:
 
 
 def rate(low: float, high: float) -> Syntax:
-    """Requests a second, or `auto`."""
-    allowed = f"a number from {low:g} to {high:g} (requests a second), or auto"
+    """Requests a second, `auto`, or a timetable of rates, which is kept as text."""
+    allowed = f"a number from {low:g} to {high:g} (requests a second), auto, or a timetable"
 
     def parse(text: str) -> float | str:
         if text.casefold() == "auto":
             return "auto"
+        if "," in text:
+            return str(parse_timetable(text, highest=high))
         if not _is_decimal(text) or not low <= float(text) <= high:
-            raise ValueError(allowed)
+            raise ValueError(f"{allowed} such as `07:00,4 22:00,10`")
         return float(text)
 
     def show(value: float | str) -> str:
         return value if isinstance(value, str) else repr(value).removesuffix(".0")
 
-    return Syntax(allowed=allowed, parse=parse, show=show, metavar="R")
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="R", is_list=True)
 
 
 def duration(low: str, high: str) -> Syntax:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from tests.proofs.simulation.process import Died, Process
+from tests.proofs.simulation.process import Process
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -22,7 +22,6 @@ Args = TypeVarTuple("Args")
 _STEPS_IN_ONE_INSTANT: Final = 20_000
 _LONGEST_JOB_S: Final = 0.02
 JITTER_S: Final = 0.0005
-_LAST_WORDS: Final = 10
 
 
 class DeadlockError(Exception):
@@ -353,10 +352,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 
 def _close(task: asyncio.Task[Any]) -> None:
-    """A coroutine that goes on to wait for others, as a task group does, is told again."""
     coroutine = task.get_coro()
-    for _ in range(_LAST_WORDS):
-        with suppress(BaseException):
-            coroutine.throw(Died())
-            continue
-        return
+    with suppress(BaseException):  # the last words of the dead
+        coroutine.close()

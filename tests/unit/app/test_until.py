@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,14 +13,7 @@ from worker.app.run import seconds_until
 MINUTE = 60
 
 
-@pytest.fixture(autouse=True)
-def _central_europe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Written out as POSIX has it: this machine may have no database of time zones.
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("central_europe")
 
 
 def minutes(utc: str, hour: int, minute: int) -> float:

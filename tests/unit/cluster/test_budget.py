@@ -26,6 +26,7 @@ from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded
 from worker.core.outcomes import Error
+from worker.core.timetable import Timetable
 from worker.pacing.permits import Permit
 
 CLOCK = Clock()
@@ -68,7 +69,11 @@ class Member:
         self.events: list[Event] = []
         self.budget = Budget(connection, "test", name, CLOCK)
         self.pacer = shared_pacer(
-            self.budget, rate, clock=CLOCK, notify=self.events.append, throttle_initial_s=0.3
+            self.budget,
+            Timetable.constant(rate),
+            clock=CLOCK,
+            notify=self.events.append,
+            throttle_initial_s=0.3,
         )
         self.times: list[float] = []
         self.refused = 0
@@ -233,7 +238,9 @@ async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
         return answers.pop(0)
 
     budget = Budget(connection, "test", "one", CLOCK)
-    pacer = shared_pacer(budget, 100, clock=CLOCK, notify=lambda _: None, is_sure=is_sure)
+    pacer = shared_pacer(
+        budget, Timetable.constant(100), clock=CLOCK, notify=lambda _: None, is_sure=is_sure
+    )
     assert await pacer.permit() is not None
     assert not answers
 

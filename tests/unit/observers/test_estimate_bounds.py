@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.support.sample_events import tally
+from tests.support.sample_events import EIGHT, tally
 from worker.core.events import Snapshot
 from worker.observers.estimate import Estimate
 from worker.observers.progress import View, draw
 
 # At 8 a second.
-WHOLE = Snapshot(tally(), 0.0, 100_000, 12, 3, 8.0, 7.83, None, False)
+WHOLE = Snapshot(tally(), 0.0, 100_000, 12, 3, 8.0, 7.83, None, False, EIGHT, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.support.sample_events import (
+    EIGHT,
     HandClock,
     finished,
     outage_began,
@@ -27,6 +29,7 @@ from tests.support.sample_events import (
 from worker.core.errors import ExitCode
 from worker.core.events import Event, Pause, Snapshot, Ticked
 from worker.core.outcomes import Error, Outcome
+from worker.core.timetable import parse_timetable
 from worker.observers import progress
 from worker.observers.estimate import Estimate
 from worker.observers.logs import LogObserver, configure
@@ -160,7 +163,7 @@ def test_two_lines_never_wider_than_the_terminal(
 ) -> None:
     counted = tally()
     counted.outcomes.update(dict(zip(Outcome, counts, strict=True)))
-    snapshot = Snapshot(counted, elapsed_s, total, 12, 3, 8.0, 7.83, pause, draining)
+    snapshot = Snapshot(counted, elapsed_s, total, 12, 3, 8.0, 7.83, pause, draining, EIGHT, 0.0)
     drawn = draw(View(snapshot, eta_s), width, ascii_only=ascii_only)
     assert len(drawn) == 2
     assert all(line.cell_len <= width and "\n" not in line.plain for line in drawn)
@@ -355,6 +358,34 @@ def test_no_estimate_where_nobody_can_know(event: Ticked) -> None:
     estimate = Estimate()
     estimate.update(ticked(tally(0), elapsed_s=0).snapshot)
     assert estimate.update(event.snapshot) is None
+
+
+EVENING = datetime(2026, 11, 26, 20, tzinfo=UTC).timestamp()
+BY_NIGHT = parse_timetable("06:00,0 22:00,10")
+
+
+@pytest.mark.usefixtures("greenwich")
+def test_by_a_timetable_the_estimate_knows_quiet_hours_and_other_rates() -> None:
+    quiet = ticked(tally(0), rates=BY_NIGHT, utc_s=EVENING, pause=Pause("quiet", 7200))
+    assert Estimate().update(quiet.snapshot) == 2 * 3600 + 1000 / 10
+
+
+@pytest.mark.usefixtures("greenwich")
+def test_by_a_timetable_the_estimate_keeps_the_share_that_was_had() -> None:
+    estimate = Estimate()
+    night = EVENING + 3 * 3600
+    estimate.update(ticked(tally(0), elapsed_s=0, rates=BY_NIGHT, utc_s=night).snapshot)
+    later = ticked(tally(40), elapsed_s=10, rates=BY_NIGHT, utc_s=night + 10)
+    assert estimate.update(later.snapshot) == pytest.approx(960 / 4)
+
+
+@pytest.mark.usefixtures("greenwich")
+def test_by_a_timetable_the_bar_says_when_it_will_be_done() -> None:
+    event = ticked(tally(0), rates=BY_NIGHT, utc_s=EVENING, pause=Pause("quiet", 7200.0))
+    done = datetime.fromtimestamp(EVENING + 7300, UTC).astimezone()
+    drawn = lines(event, 120, eta_s=7300.0)
+    assert f"done on {done:%A} about {done:%H:%M}" in drawn[0]
+    assert drawn[1].startswith("paused: quiet hours · again in 2h")
 
 
 def test_pause_does_not_count_into_the_speed() -> None:

@@ -12,6 +12,7 @@ from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError
 from worker.core.outcomes import Error, Outcome
+from worker.core.timetable import Timetable
 from worker.pacing.pacer import Pacer
 from worker.reading.reader import Reader
 from worker.reading.sessions import timestamp
@@ -45,7 +46,7 @@ class Scripted:
 
 def reader(*answers: Reply) -> Reader:
     clock = Clock()
-    pacer = Pacer(1000, clock=clock, notify=lambda _: None)
+    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None)
     return Reader(Scripted(*answers), pacer, clock, FAST, Random(1))
 
 

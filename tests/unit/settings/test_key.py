@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.errors import ExitCode, UsageError
+from worker.core.timetable import Timetable, parse_timetable
 from worker.settings import ApiKey, ApiSettings, KeyKind, Settings, load_key, resolve_rate
 
 SECRET = "R2tWdU1SSk5pZ3F4f3a9"
@@ -248,9 +249,15 @@ class TestFromAFile:
 
 @pytest.mark.parametrize(
     ("rate", "kind", "expected"),
-    [("auto", "live", 8.0), ("auto", "test", 4.0), ("auto", "unknown", 4.0), (2.5, "live", 2.5)],
+    [
+        ("auto", "live", Timetable.constant(8.0)),
+        ("auto", "test", Timetable.constant(4.0)),
+        ("auto", "unknown", Timetable.constant(4.0)),
+        (2.5, "live", Timetable.constant(2.5)),
+        ("07:00,4 22:00,10", "test", parse_timetable("07:00,4 22:00,10")),
+    ],
 )
 def test_auto_is_four_fifths_of_the_documented_limit(
-    rate: float, kind: KeyKind, expected: float
+    rate: float | str, kind: KeyKind, expected: Timetable
 ) -> None:
     assert resolve_rate(rate, kind) == expected

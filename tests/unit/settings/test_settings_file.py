@@ -33,6 +33,12 @@ class TestTheFile:
         harness.write(text)
         assert harness.load().settings.pace.rate == 2.0
 
+    def test_a_timetable_may_be_a_list(self, harness: Harness) -> None:
+        harness.write("pace:\n  rate: ['07:00,4', '22:00,10']\n")
+        assert harness.load().settings.pace.rate == "07:00,4 22:00,10"
+        harness.write("pace:\n  rate:\n    - 07:00,4\n    - 22:00,10\n")
+        assert harness.load().settings.pace.rate == "07:00,4 22:00,10"
+
     def test_may_use_anchors(self, harness: Harness) -> None:
         harness.write("api: {timeout: &d 20s, connect_timeout: *d}\n")
         assert harness.load().settings.api.connect_timeout == 20.0
@@ -91,7 +97,7 @@ class TestTheFile:
             ("pace: [rate, 5]\n", "line 1: pace must be a section"),
             ("pace:\n  rate:\n", "line 2: pace.rate is empty; it must be a number"),
             ("pace:\n  rate: {}\n", "line 2: pace.rate is empty; it must be a number"),
-            ("pace:\n  rate: [5]\n", "line 2: pace.rate is a list; it must be a number"),
+            ("pace:\n  concurrency: [5]\n", "line 2: pace.concurrency is a list; it must be a"),
             ("pace:\n  rate: {a: 1}\n", "line 2: pace.rate is a section; it must be a number"),
             ("results: [a]\n", "line 1: results is a list; it must be the path of a file"),
             ("source:\n  field: ''\n", "line 2: source.field is ''; it must be a name"),

@@ -16,7 +16,12 @@ from worker.settings import (
 )
 
 RANGES = [
-    ("pace.rate", "0.001", "10000", ["0", "0.0009", "10000.1", "-1", "nan", "inf", "1e3", "8/s"]),
+    (
+        "pace.rate",
+        "0.001",
+        "10000",
+        ["0", "0.0009", "10000.1", "-1", "nan", "inf", "1e3", "8/s", "7:00,0"],
+    ),
     ("pace.concurrency", "1", "1000", ["0", "1001", "-1", "1.5", "32.0", "1_0", "9" * 5000, "x"]),
     ("pace.window", "32", "100000", ["31", "0", "100001", "true"]),
     ("retry.max_attempts", "1", "100", ["0", "101", "five"]),
@@ -95,7 +100,8 @@ class TestValues:
 
     def test_a_message_says_everything(self, harness: Harness) -> None:
         assert harness.error(flags={"pace.rate": "fast"}) == (
-            "--rate is 'fast'; it must be a number from 0.001 to 10000 (requests a second), or auto"
+            "--rate is 'fast'; it must be a number from 0.001 to 10000 (requests a second), auto, "
+            "or a timetable such as `07:00,4 22:00,10`"
         )
         assert harness.error(environ={"WORKER_LOG_LEVEL": "loud"}) == (
             "WORKER_LOG_LEVEL is 'loud'; it must be one of trace, debug, info, warning, error"
@@ -103,6 +109,24 @@ class TestValues:
         assert harness.error(flags={"stop.limit": "0"}) == (
             "--limit is '0'; it must be a whole number from 1 to 1000000000, or none"
         )
+
+    def test_a_timetable_is_kept_in_one_form(self, harness: Harness) -> None:
+        loaded = harness.load(flags={"pace.rate": " 7:00,4.0  sat-22:00,10"})
+        assert loaded.settings.pace.rate == "07:00,4 Sat-22:00,10"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("07:00,4 07:00,5", "it must be a timetable in which 07:00 stands once"),
+            ("Mo-07:00,4", "it must be a timetable whose days are Mon, Tue, Wed, Thu, Fri, Sat"),
+            ("07:00,4 22:00,", "which '22:00,' is no slot of"),
+            ("07:00,20000", "it must be a timetable of rates from 0 to 10000"),
+        ],
+    )
+    def test_what_is_wrong_with_a_timetable_is_said(
+        self, harness: Harness, text: str, said: str
+    ) -> None:
+        assert said in harness.error(flags={"pace.rate": text})
 
     @pytest.mark.parametrize("path", [p for p in OTHERS if OPTION_BY_PATH[p].flag])
     def test_an_empty_flag_is_an_error(self, harness: Harness, path: str) -> None:

@@ -85,13 +85,14 @@ def _forms_of_sign(sign: str) -> list[str]:
     json = "".join(rf"\\(?:\\)*u{_hex(unit, 4)}" for unit in units)
     entities = [rf"#0*{code}", f"#[xX]0*{_hex(code, 0)}", *_html_names().get(sign, [])]
     return [
-        re.escape(sign),
         rf"\\(?:\\)*{re.escape(sign)}",
         json,
         rf"\\(?:\\)*U{_hex(code, 8)}",
         *([rf"\\(?:\\)*x{_hex(code, 2)}"] if code < 256 else []),
         utf_8,
         f"&(?:amp;)*(?:{'|'.join(entities)});",
+        # Last: where the secret ends with a sign that escapes begin with, none of it may be left.
+        re.escape(sign),
     ]
 
 
