@@ -13,7 +13,7 @@ from worker.api.verdict import (
     judge_completion,
 )
 from worker.core.clock import Clock
-from worker.core.errors import ExitCode
+from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, RetryScheduled
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
@@ -75,7 +75,14 @@ class Requests:
     def settle(self, job: Job, settled: Settled, now: float) -> None:
         """Record an outcome, and look at what all of them say of the run."""
         self._recorder.record(job, settled, now)
-        cause = self._suspicion.judge(settled)
+        self._stop_for(self._suspicion.judge(settled))
+
+    def settle_ended(self, job: Job, settled: Settled, now: float) -> None:
+        """Record what a session had come to before the run, as a list told it."""
+        self._recorder.record(job, settled, now)
+        self._stop_for(self._suspicion.count_ended(settled))
+
+    def _stop_for(self, cause: WorkerError | None) -> None:
         if cause is not None:
             self._ending.stop(cause)
 

@@ -116,16 +116,16 @@ class Runner:
         self._started_at = 0.0
 
     def _look_ahead(self, statuses: Statuses, policy: Policy) -> LookAhead:
-        valid_s, on_settled = policy.check_valid_s, self._record_known
+        valid_s, on_settled = policy.check_valid_s, self._record_ended
         return LookAhead(statuses, self._clock, valid_s=valid_s, on_settled=on_settled)
 
     def _record_invalid(self, item: Item) -> None:
         self._recorder.record_invalid(item)
 
-    def _record_known(self, job: Job, settled: Settled) -> None:
+    def _record_ended(self, job: Job, settled: Settled) -> None:
         """Record what was read of a session, with others, before anything was sent for it."""
         self._backlog.in_hand += 1
-        self._requests.settle(replace(job, via=Via.CHECK), settled, self._clock.now())
+        self._requests.settle_ended(replace(job, via=Via.CHECK), settled, self._clock.now())
 
     # --- from outside -------------------------------------------------------------------------
 

@@ -34,9 +34,10 @@ class MaxFailures(msgspec.Struct, frozen=True):
             return cls(share=float(text[:-1]) / 100)
         return cls(count=int(text))
 
-    def is_exceeded(self, failed: int, outcomes: int) -> bool:
+    def is_exceeded(self, failed: int, outcomes: int, failed_before: int = 0) -> bool:
+        """`failed_before` counts for a number of failures alone."""
         if self.count is not None:
-            return failed > self.count
+            return failed + failed_before > self.count
         if self.share is None or outcomes < ENOUGH_FOR_A_SHARE:
             return False
         return failed > self.share * outcomes
@@ -53,12 +54,24 @@ class Suspicion:
         self._are_alike = True
         self._outcomes = 0
         self._failed = 0
+        self._failed_before = 0
+
+    def count_ended(self, settled: Settled) -> RefusedError | None:
+        """Count what a session had come to before the run, as a list told it; returns as `judge`.
+
+        Such outcomes come before all others, and say nothing of how the run fares: they count for
+        a number of failures, and for no share of them.
+        """
+        self._failed_before += settled.outcome is Outcome.FAILED
+        most = self._max_failures.count
+        failed = self._failed_before + self._failed
+        return self._too_many_failures() if most is not None and failed > most else None
 
     def judge(self, settled: Settled) -> RefusedError | None:
         """Count one outcome; returns why the run must end, if it must."""
         self._outcomes += 1
         self._failed += settled.outcome is Outcome.FAILED
-        if self._max_failures.is_exceeded(self._failed, self._outcomes):
+        if self._max_failures.is_exceeded(self._failed, self._outcomes, self._failed_before):
             return self._too_many_failures()
         kind = _kind_of(settled)
         if self._outcomes == 1:
@@ -67,8 +80,10 @@ class Suspicion:
         return self._all_alike(settled) if self._are_alike else None
 
     def _too_many_failures(self) -> RefusedError:
+        failed = self._failed + self._failed_before
+        of_how_many = f" of {self._outcomes}" if not self._failed_before else ""
         return RefusedError(
-            f"{self._failed} of {self._outcomes} ids failed, more than --max-failures allows",
+            f"{failed}{of_how_many} ids failed, more than --max-failures allows",
             "Look at the errors with `complete-sessions report RESULTS`. What failed is sent again"
             " by the same command; `--max-failures none` lets any number fail",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,8 +22,9 @@ from worker.pacing.permits import Permit
 from worker.runner import Runner
 from worker.runner.job import Job
 from worker.runner.look_ahead import LookAhead
+from worker.sandbox.sessions import Status
 from worker.settings import Settings
-from worker.settings.model import PaceSettings, RetrySettings
+from worker.settings.model import PaceSettings, RetrySettings, StopSettings
 
 COMPLETE = Settled(Outcome.PROCESSING, 200, "complete")
 STARTED = Unfinished(200)
@@ -203,8 +205,13 @@ def run(
     ids: list[str] | None = None,
     before: Callable[[Runner], None] = lambda _: None,
     rate: float = 8.0,
+    **stop: Any,
 ) -> RunFinished:
-    chosen = Settings(pace=PaceSettings(rate=rate), retry=RetrySettings(check_first=True))
+    chosen = Settings(
+        pace=PaceSettings(rate=rate),
+        retry=RetrySettings(check_first=True),
+        stop=StopSettings(**stop),
+    )
     ids = ids if ids is not None else [each.id for each in api.model.sessions]
     finished = run_by_default(directory, ids, api, chosen, before)
     assert finished.tally.balanced
@@ -321,12 +328,34 @@ def test_a_list_that_fails_while_sessions_can_be_read_costs_five_requests(tmp_pa
 
 def test_a_limit_holds_for_what_is_looked_up(tmp_path: Path) -> None:
     api = api_of(500)
-    chosen = Settings(retry=RetrySettings(check_first=True))
-    limited = msgspec.structs.replace(chosen, stop=msgspec.structs.replace(chosen.stop, limit=30))
-    ids = [each.id for each in api.model.sessions]
-    finished = run_by_default(tmp_path, ids, api, limited)
+    finished = run(tmp_path, api, limit=30)
     assert (finished.exit_code, len(api.triggers)) == (ExitCode.STOPPED, 30)
     assert (finished.tally.input, finished.tally.not_attempted) == (500, 470)
+
+
+def abandon(api: Api, share: int) -> None:
+    """Of every hundred sessions so many, one after the other in time."""
+    for number, session in enumerate(api.model.sessions):
+        if number % 100 < share:
+            api.model.sessions[number] = session._replace(status=Status.ABANDONED)
+
+
+def test_sessions_that_ended_long_ago_do_not_end_a_run_for_its_share_of_failures(
+    tmp_path: Path,
+) -> None:
+    api = api_of(3000)
+    abandon(api, 45)
+    finished = run(tmp_path, api, rate=200.0)
+    assert finished.exit_code is ExitCode.SOME_FAILED
+    assert finished.tally.outcomes == {Outcome.FAILED: 1350, Outcome.PROCESSING: 1650}
+
+
+def test_a_number_of_failures_counts_those_that_ended_long_ago_too(tmp_path: Path) -> None:
+    api = api_of(300)
+    abandon(api, 45)
+    finished = run(tmp_path, api, max_failures="100")
+    assert finished.exit_code is ExitCode.REFUSED
+    assert "ids failed, more than --max-failures allows" in finished.reason
 
 
 def test_ids_of_the_future_and_of_another_form_are_read_by_themselves(tmp_path: Path) -> None:
