@@ -147,7 +147,7 @@ class Consumer:
         began_at = self._clock.now()
         ids = {place: session_id for session_id, place in self._places().items()}
         for place in await self._unless_gone(self._queue.renew(self._consumer, list(ids))):
-            self._lose(ids[place])
+            self._lose(ids[place], place)
         self._sure_until = max(self._sure_until, began_at + self._lease_s)
 
     async def renew_for_ever(self) -> None:
@@ -203,8 +203,11 @@ class Consumer:
             self._states[one.item.id] = _Held(one.place)
         return [one.item for one in free]
 
-    def _lose(self, session_id: str) -> None:
-        state = self._states[session_id]
+    def _lose(self, session_id: str, place: str) -> None:
+        state = self._states.get(session_id)
+        # While Redis was asked the id may have been settled, or have come back at another place.
+        if state is None or isinstance(state, _Lost) or state.place != place:
+            return
         if isinstance(state, _Back) and state.is_free:
             del self._states[session_id]
         else:
@@ -222,8 +225,8 @@ class Consumer:
         try:
             return await answer
         except QueueGoneError:
-            for session_id in self._places():
-                self._lose(session_id)
+            for session_id, place in self._places().items():
+                self._lose(session_id, place)
             raise
 
 
