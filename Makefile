@@ -53,6 +53,10 @@ report: $(INSTALLED) ## what RESULTS says, on the terminal and as a page beside 
 test: $(INSTALLED_DEV) ## run the tests
 	$(BIN)/python -m pytest
 
+.PHONY: test-versions
+test-versions: $(UV) ## run the tests with the oldest and the newest versions allowed (minutes)
+	$(PYTHON) -m tests.proofs.versions --uv $(UV) $(if $(ONLY),--only $(ONLY))
+
 .PHONY: coverage
 coverage: $(INSTALLED_DEV) ## run the tests and say which lines they never reach
 	$(BIN)/python -m pytest --cov --cov-report=term
@@ -108,7 +112,7 @@ lock: $(UV) ## choose versions anew where pyproject.toml asks for it; UPGRADE=1 
 
 .PHONY: clean
 clean: ## remove what set-up, checks and builds left behind; never results
-	rm -rf .venv .uv .bench .coverage .coverage.* htmlcov .hypothesis .import_linter_cache \
+	rm -rf .venv .uv .versions .bench .coverage .coverage.* htmlcov .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache build dist
 	find worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

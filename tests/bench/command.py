@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.bench.checks import checks
 from tests.bench.cost import cost
 from tests.bench.effort import FULL, QUICK, Effort
 from tests.bench.neighbour import neighbour
@@ -36,6 +37,7 @@ TABLES: dict[str, Callable[[Effort, Path], Table]] = {
     "neighbour": neighbour,
     "outage": outage,
     "cost": cost,
+    "checks": checks,
     "scale": scale,
 }
 

@@ -20,6 +20,9 @@ class Effort:
     default_timeout: bool = True
     """Whether a black hole is also met with the request timeout that stands in the settings."""
     cost_share: float = 1.0
+    bulk_ids: int = 100_000
+    single_ids: int = 2_000
+    done_shares: tuple[str, ...] = ("none", "half", "most")
     settled_ids: int = 1_000_000
     memory_ids: int = 100_000
     starts: int = 15
@@ -42,6 +45,8 @@ QUICK = Effort(
     after_outage_s=1.0,
     default_timeout=False,
     cost_share=0.02,
+    bulk_ids=2_000,
+    single_ids=100,
     settled_ids=20_000,
     memory_ids=4_000,
     starts=3,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,12 @@ from worker.cli import main
 
 PROGRAM = (sys.executable, "-m", "worker")
 PROJECT = Path(__file__).parents[2]
+_HOOKS = (
+    (sys, "excepthook"),
+    (sys, "unraisablehook"),
+    (threading, "excepthook"),
+    (logging, "lastResort"),
+)
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -127,6 +135,9 @@ def in_this_process(
 ) -> Finished:
     """The program's `main`, called: for what ends before a run begins."""
     monkeypatch.setattr("sys.argv", ["complete-sessions", *map(str, args)])
+    # They are the process's: what comes after in it is not to be told of by the program.
+    for held, name in _HOOKS:
+        monkeypatch.setattr(held, name, getattr(held, name))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as caught:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import os
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,40 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support.program import Finished, in_this_process
-from tests.support.raw_server import Answer, RawServer, Sent, always, response
+from tests.support.raw_server import RawServer, Sent, always, response
 from tests.support.run_harness import KEY
+from tests.support.serving import Serving
 from worker.ledger.disk import Disk
 from worker.ledger.lock import open_locked
 
 LIST = response(b'{"page": 1, "pageSize": 1, "totalItems": 0, "pages": 0, "items": []}')
-
-
-class Serving:
-    """A raw server on a thread of its own, for a command that runs a loop of its own."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, args=(answer,), daemon=True)
-
-    def __enter__(self) -> RawServer:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self.server
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-        self._loop.close()
-
-    def _run(self, answer: Answer) -> None:
-        self._loop.run_until_complete(self._serve(answer))
-
-    async def _serve(self, answer: Answer) -> None:
-        async with RawServer(answer) as self.server:
-            self._ready.set()
-            await self._stop.wait()
 
 
 @pytest.fixture
@@ -262,3 +233,29 @@ def test_the_first_failure_gives_the_code_and_all_are_shown(check: Any) -> None:
         "API": "FAILED",
         "results": "FAILED",
     }
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer", "said"),
+    [
+        (
+            [f"68{number:06x}{number:016x}" for number in range(3000)],
+            response(b'{"page": 1, "pageSize": 1, "totalItems": 8000, "pages": 8000, "items": []}'),
+            "about 9 requests for 3,000 ids: the list holds 8,000 sessions of their time",
+        ),
+        (
+            [f"68{number:06x}{number:016x}" for number in range(30)],
+            response(b"{}", status="403 Forbidden"),
+            "up to 30 requests, one for each id: the API does not give its list",
+        ),
+        ([f"s-{number}" for number in range(7)], LIST, "will take 7 requests, one for each id"),
+    ],
+)
+def test_it_says_what_checking_first_will_cost(
+    check: Any, tmp_path: Path, lines: list[str], answer: bytes, said: str
+) -> None:
+    (tmp_path / "backlog.txt").write_text("\n".join(lines))
+    with Serving(always(answer)) as server:
+        checked = check("backlog.txt", "--check-first", "--base-url", server.url)
+    (row,) = [line for line in checked.out.splitlines() if "checks" in line]
+    assert said in row

@@ -22,6 +22,7 @@ from tests.support.run_harness import (
 )
 from tests.support.sandbox_caller import until
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError, WorkerError
 from worker.core.events import (
     StopRequested,
@@ -227,10 +228,35 @@ async def test_a_wrong_address_marks_nothing_not_found(tmp_path: Path) -> None:
 # --- deadlines and limits -------------------------------------------------------------------
 
 
+class LateClock(Clock):
+    """What is to come in half an hour or more comes when the test says so."""
+
+    def __init__(self) -> None:
+        self._is_late = asyncio.Event()
+
+    def now(self) -> float:
+        return super().now() + 3600 * self._is_late.is_set()
+
+    def be_late(self) -> None:
+        self._is_late.set()
+
+    async def wait(self, event: asyncio.Event, until: float | None = None) -> bool:
+        if until is None or until - self.now() < 1800:
+            return await super().wait(event, until)
+        waits = [asyncio.ensure_future(each.wait()) for each in (event, self._is_late)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return event.is_set()
+
+
 async def test_at_the_deadline_no_more_ids_are_taken(tmp_path: Path) -> None:
-    some = ids(300)
-    async with harness(tmp_path, sessions(some), pace_rate="100") as (here, _):
-        ended = await here.run(some, stop_max_duration="150ms")
+    some, clock = ids(300), LateClock()
+    async with harness(tmp_path, sessions(some), pace_rate="100") as (here, sandbox):
+        run = asyncio.create_task(here.run(some, stop_max_duration="1h", clock=clock))
+        await until(lambda: sandbox.sessions.triggered)
+        clock.be_late()
+        ended = await run
         assert ended.code is ExitCode.STOPPED
         assert "--max-duration" in ended.finished.reason
         assert 0 < ended.outcomes["processing"] < 300

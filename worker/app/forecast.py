@@ -6,18 +6,18 @@ import math
 import os
 from collections import Counter
 from contextlib import closing
-from datetime import datetime, timedelta
-
-import click
+from datetime import UTC, datetime, timedelta
 
 from worker.app.paths import STDIN, RunFiles
+from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.core.clock import Clock
 from worker.core.errors import UsageError
 from worker.core.outcomes import Item
-from worker.core.secrets import redact
 from worker.core.timetable import Timetable
 from worker.ledger import Ledger, Past, Standing
+from worker.reading.cost import ReadingCost
+from worker.reading.sessions import milliseconds
 from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source, sample_of
 
@@ -38,6 +38,7 @@ class Forecast:
         self.invalid = 0
         self.samples: list[str] = []
         self.standings: Counter[Standing] = Counter()
+        self.reading = ReadingCost(milliseconds(datetime.now(UTC)))
 
     def read(self, source: Source, past: Past | None) -> None:
         """Count all of a source; without a past nothing of it has settled. Raises what it does."""
@@ -53,8 +54,11 @@ class Forecast:
             self.invalid += 1
             if len(self.samples) < _SAMPLES:
                 self.samples.append(sample_of(item))
-        else:
-            self.standings[Standing.NEW if past is None else past.standing(item.id)] += 1
+            return
+        standing = Standing.NEW if past is None else past.standing(item.id)
+        self.standings[standing] += 1
+        if standing in (Standing.NEW, Standing.CHECK):
+            self.reading.add(item.id, must_be_single=standing is Standing.CHECK)
 
     @property
     def settled(self) -> int:
@@ -82,8 +86,18 @@ class Forecast:
             return self.to_send
         return min(self.standings[Standing.CHECK], self.to_send)
 
+    @property
+    def requests_to_read(self) -> tuple[int, int]:
+        """How many requests that takes: at least, as the list tells many with one, and at most."""
+        least = min(self.reading.least, self.to_read) if self._check_first else self.to_read
+        return least, self.to_read
+
     def lines(self, source: str, results: str, rates: Timetable, now: datetime) -> list[str]:
+        least, most = self.requests_to_read
         reason = "--check-first" if self._check_first else "they may have been sent"
+        if least < most:
+            reason += f", with {least} to {most} requests"
+        requests = self.to_send + least, self.to_send + most
         return [
             f"source           {source}: {self.input} ids",
             f"results log      {results}",
@@ -92,19 +106,21 @@ class Forecast:
             f"already settled  {self.settled}",
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
-            f"would take       about {_how_long(self.to_send + self.to_read, rates, now)}",
+            f"would take       about {_how_long(requests, rates, now)}",
             "Nothing was sent.",
         ]
 
 
-def _how_long(requests: int, rates: Timetable, now: datetime) -> str:
-    seconds = rates.seconds_for(requests, now.timestamp())
-    if math.isinf(seconds):
+def _how_long(requests: tuple[int, int], rates: Timetable, now: datetime) -> str:
+    """For at least and at most so many requests."""
+    seconds = [rates.seconds_for(count, now.timestamp()) for count in requests]
+    if math.isinf(seconds[-1]):
         return f"for ever, by the rates {rates}"
-    length = timedelta(seconds=round(seconds))
+    lengths = [timedelta(seconds=round(each)) for each in seconds]
+    length = " to ".join(dict.fromkeys(map(str, lengths)))
     if rates.is_constant:
         return f"{length} at {rates.highest_rate:g} requests a second"
-    done = (now + length).astimezone()
+    done = (now + lengths[-1]).astimezone()
     return f"{length} by the rates {rates}: done on {done:%A %d %B} about {done:%H:%M}"
 
 
@@ -122,9 +138,9 @@ def rehearse(files: RunFiles, *, force: bool) -> int:
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
     for note in (*past.notes, *source.notes, *forecast.warnings):
-        click.echo(redact(f"note: {note}"), err=True)
+        say(f"note: {note}", err=True)
     for line in forecast.lines(source.name, str(results), rates, Clock().utc()):
-        click.echo(redact(line))
+        say(line)
     return 0
 
 
@@ -132,5 +148,5 @@ def _key(settings: Settings) -> ApiKey | None:
     try:
         return load_key(settings, os.environ)
     except UsageError as error:
-        click.echo(redact(f"note: a run would stop with 2: {error}"), err=True)
+        say(f"note: a run would stop with 2: {error}", err=True)
         return None

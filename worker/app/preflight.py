@@ -5,7 +5,9 @@ from __future__ import annotations
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
+from worker.api.verdict import Answer
 from worker.app.forecast import Forecast
 from worker.app.paths import RunFiles, names_stream
 from worker.core.clock import Clock
@@ -14,13 +16,24 @@ from worker.core.target import Target
 from worker.core.text import count
 from worker.ledger import Ledger, Past
 from worker.ledger.disk import Disk
+from worker.reading.cost import ReadingCost
+from worker.reading.sessions import parse_page
+from worker.settings import ApiKey, Settings
 from worker.sources import open_source
 
 
-def try_source(source: str, files: RunFiles, target: Target | None) -> tuple[str, tuple[str, ...]]:
-    """Read the source as a run does; gives what is in it, and notes. Raises what a run would."""
+class SourceTrial(NamedTuple):
+    """What is in a source, in a sentence, with notes; `reading` is None where nobody has looked."""
+
+    detail: str
+    notes: tuple[str, ...] = ()
+    reading: ReadingCost | None = None
+
+
+def try_source(source: str, files: RunFiles, target: Target | None) -> SourceTrial:
+    """Read the source as a run does. Raises what a run would."""
     if _is_stream(source):
-        return "a stream, which is left to the run", ()
+        return SourceTrial("a stream, which is left to the run")
     written = files.settings.source
     forecast = Forecast(limit=None, shard=files.shard)
     with closing(open_source(source, format=written.format, field=written.field)) as opened:
@@ -29,7 +42,30 @@ def try_source(source: str, files: RunFiles, target: Target | None) -> tuple[str
         told = f"{opened.name} can be read: {ids}, {forecast.settled:,} of them settled"
         if forecast.invalid:
             told += f"; {count(forecast.invalid, 'line')} cannot be ids"
-        return told, (*opened.notes, *forecast.warnings)
+        return SourceTrial(told, (*opened.notes, *forecast.warnings), forecast.reading)
+
+
+async def estimate_checks(settings: Settings, key: ApiKey, reading: ReadingCost) -> str:
+    """Say what --check-first will cost; the list is asked how many sessions there are of the time
+    in which those of the source were made. Where it does not tell, that is no failure."""
+    from worker.api.client import Client  # noqa: PLC0415 - the whole of aiohttp
+
+    one_each = f"{count(reading.ids, 'request')}, one for each id"
+    if reading.least == reading.ids:
+        return f"--check-first will take {one_each}"
+    api = settings.api
+    async with Client(
+        api.base_url, key.reveal, connect_timeout_s=api.connect_timeout, timeout_s=api.timeout
+    ) as client:
+        reply = await client.list_sessions(reading.query())
+    page = parse_page(reply.body) if isinstance(reply, Answer) and reply.status == 200 else None
+    if page is None:
+        return f"--check-first will take up to {one_each}: the API does not give its list"
+    most = reading.given_total(page.total)
+    return (
+        f"--check-first will take about {count(most, 'request')} for {count(reading.ids, 'id')}: "
+        f"the list holds {count(page.total, 'session')} of their time"
+    )
 
 
 def _past(files: RunFiles, target: Target | None) -> Past | None:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from worker.api.client import Client
-from worker.app.process.loop import loop_factory
+from worker.app.process.loop import open_loop
 from worker.app.process.signals import stop_on_signals
 from worker.app.renewal import renewal
 from worker.app.run import make_pacer
@@ -50,7 +50,7 @@ def read_to_end(
         async with _open_reader(settings, key, tell) as reader:
             return await work(reader)
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with open_loop() as runner:
         return runner.run(_until_signalled(carry_out()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import shlex
 import sys
@@ -20,7 +19,7 @@ from worker.api.client import Client, check_environment
 from worker.api.verdict import Reply
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections, allow_threads
-from worker.app.process.loop import loop_factory
+from worker.app.process.loop import open_loop
 from worker.app.process.signals import stop_on_signals
 from worker.app.renewal import renewal
 from worker.app.screen import Screen
@@ -144,7 +143,7 @@ def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) 
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
         work = _Work(plan, run, results, clock, source, ledger, observers)
         screen.open()
-        with asyncio.Runner(loop_factory=loop_factory()) as loop:
+        with open_loop() as loop:
             finished = loop.run(_run_in_loop(work, screen))
     # What a pipe holds is known only once the log is open: a run that it ends leaves none behind.
     if finished.exit_code is ExitCode.USAGE:

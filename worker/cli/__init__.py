@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from worker import __version__
 from worker.app.process.environment import heed_signals, hold_time_zone, learn_secrets
-from worker.app.process.streams import hold_standard_streams, tell, tell_all
+from worker.app.process.streams import hold_standard_streams, hold_tracebacks, tell, tell_all
 from worker.core.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "complete-sessions"
@@ -86,7 +86,8 @@ def main() -> None:
         heed_signals()
         hold_standard_streams()
         hold_time_zone()
-        learn_secrets(os.environ)
+        learn_secrets(os.environ, sys.argv[1:])
+        hold_tracebacks()
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         tell_all(error.format_message())

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
+from worker.app.process.streams import say
 from worker.cli.options import given_flags
 from worker.cli.queue_options import warnings
 from worker.settings import ApiKey, Settings, load, load_key
@@ -28,5 +27,5 @@ def load_access(values: dict[str, Any], config: Path | None) -> tuple[Settings, 
     loaded = load(flags=given_flags(values), environ=os.environ, config=config)
     key = load_key(loaded.settings, os.environ)
     for warning in (*key.warnings, *warnings(loaded)):
-        click.echo(warning, err=True)
+        say(warning, err=True)
     return loaded.settings, key

@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from worker.app.audit import REMARKS, Audit, Disagreement, compare_with_api
+from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.cli.asking import ASKING, load_access
 from worker.cli.options import SectionedCommand, config_option, settings_options
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import ErrorType, Outcome, Record, is_valid_id
@@ -67,11 +68,11 @@ def audit(
     finally:
         auditing.clear_progress()
     if as_json:
-        print_text(msgspec.json.encode(result).decode() + "\n")
+        say(msgspec.json.encode(result).decode() + "\n", nl=False)
     elif kind is not None:
-        print_text("".join(f"{text}\n" for text in result.of(Disagreement(kind))))
+        say("".join(f"{text}\n" for text in result.of(Disagreement(kind))), nl=False)
     else:
-        print_text(_table(result, settings.api.base_url))
+        say(_table(result, settings.api.base_url), nl=False)
     return ExitCode.OK if result.agree == result.ids else ExitCode.SOME_FAILED
 
 
@@ -124,15 +125,15 @@ class _Auditing:
     def _on_progress(self, compared: int) -> None:
         if self._shows_progress:
             text = f"compared {count(compared)} of {count(len(self._outcomes), 'id')}"
-            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
+            say(f"\r{text}\x1b[K", err=True, nl=False)
 
     def clear_progress(self) -> None:
         if self._shows_progress:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            say("\r\x1b[K", err=True, nl=False)
 
     def tell(self, text: str) -> None:
         self.clear_progress()
-        click.echo(text, err=True)
+        say(text, err=True)
 
 
 def _table(result: Audit, base_url: str) -> str:

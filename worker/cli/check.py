@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sys
@@ -16,7 +15,9 @@ import msgspec
 
 from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
 from worker.app.paths import RunFiles
-from worker.app.preflight import try_metrics, try_results, try_source
+from worker.app.preflight import estimate_checks, try_metrics, try_results, try_source
+from worker.app.process.loop import run_to_the_end
+from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.cli.options import (
     SectionedCommand,
@@ -77,7 +78,7 @@ def check(
     # A program that reads this, and does not show it, wants one line for each finding.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for finding in _findings(source, queue, shard, given_flags(values), config):
-        click.echo("\n".join(_rows(finding, width)))
+        say("\n".join(_rows(finding, width)))
         if finding.error is not None and code is ExitCode.OK:
             code = finding.error.exit_code
     return int(code)
@@ -122,11 +123,11 @@ def _findings(
     except UsageError as error:
         yield Finding("key", "", error)
     if key is not None:
-        yield _try("API", lambda: asyncio.run(_ask(settings, key)))
+        yield _try("API", lambda: run_to_the_end(_ask(settings, key)))
     files = RunFiles(settings, source, shard, loaded.file)
     target = None if key is None else target_of(settings, key)
     if source is not None:
-        yield _try_source(source, files, target)
+        yield from _try_source(source, files, target, key)
     yield _try("results", lambda: try_results(files, target))
     if (metrics := settings.metrics_file) is not None:
         yield _try("metrics", lambda: try_metrics(metrics, files))
@@ -134,19 +135,25 @@ def _findings(
         yield _try_shared(settings, queue)
 
 
-def _try_source(source: str, files: RunFiles, target: Target | None) -> Finding:
+def _try_source(
+    source: str, files: RunFiles, target: Target | None, key: ApiKey | None
+) -> Iterator[Finding]:
     try:
-        detail, notes = try_source(source, files, target)
+        trial = try_source(source, files, target)
     except WorkerError as error:
-        return Finding("source", "", error)
-    return Finding("source", detail, notes=notes)
+        yield Finding("source", "", error)
+        return
+    yield Finding("source", trial.detail, notes=trial.notes)
+    reading = trial.reading
+    if reading is not None and key is not None and files.settings.retry.check_first:
+        yield Finding("checks", run_to_the_end(estimate_checks(files.settings, key, reading)))
 
 
 def _try_shared(settings: Settings, queue: str | None) -> Finding:
     from worker.app.cluster_session import describe  # noqa: PLC0415 - Redis
 
     try:
-        answer, lacks = asyncio.run(describe(settings, queue))
+        answer, lacks = run_to_the_end(describe(settings, queue))
     except WorkerError as error:
         return Finding("shared", "", error)
     if queue is None:

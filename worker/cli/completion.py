@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from worker.app.process.streams import say
+
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -25,4 +27,4 @@ def completion(context: click.Context, shell: str) -> None:
     variable = f"_{program}_COMPLETE".replace("-", "_").upper()
     maker = get_completion_class(shell)
     assert maker is not None
-    click.echo(maker(root.command, {}, program, variable).source())
+    say(maker(root.command, {}, program, variable).source())

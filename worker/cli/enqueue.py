@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from worker.app.process.streams import say
 from worker.cli.options import complete_file, config_option, settings_options
 from worker.cli.queue_options import ask_queue, queue_option
 from worker.core.errors import ExitCode
@@ -101,9 +102,9 @@ async def _add_all(source: AsyncSource, queue: Queue, mode: Mode) -> int:
         added += await queue.add(ids, mode)
         wrong = [f"line {item.line}: {visible(item.problem)}" for item in items if item.problem]
         for line in wrong[: max(0, _SHOWN - invalid)]:
-            click.echo(line, err=True)
+            say(line, err=True)
         invalid += len(wrong)
-    click.echo(
+    say(
         f"{count(read, 'line')} read: {count(added, 'id')} added to the queue {queue.name},"
         f" {read - added - invalid:,} there already, {invalid:,} cannot be ids"
     )
@@ -114,7 +115,7 @@ async def _add_all(source: AsyncSource, queue: Queue, mode: Mode) -> int:
 async def _is_whole(queue: Queue) -> bool:
     lost = (await queue.status()).lost
     if lost:
-        click.echo(
+        say(
             f"the queue {queue.name} has lost {count(lost, 'id')}: `enqueue SOURCE --repair` puts"
             " them back",
             err=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
+from worker.app.process.streams import say
 from worker.core.errors import ExitCode, UsageError
 from worker.core.explanations import (
     ERROR_TYPES,
@@ -56,10 +57,10 @@ def explain(subject: str | None) -> None:
       complete-sessions explain http_503
     """
     if subject is None:
-        click.echo(_everything())
+        say(_everything())
         return
     title, explanation = _find(subject)
-    click.echo(f"{title}: {explanation.meaning}\n{explanation.what_to_do}")
+    say(f"{title}: {explanation.meaning}\n{explanation.what_to_do}")
 
 
 def _find(subject: str) -> tuple[str, Explanation]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from worker.app.process.streams import say
 from worker.cli.asking import ASKING, load_access
 from worker.cli.options import SectionedCommand, config_option, settings_options
-from worker.cli.reading import print_text
 from worker.core.durations import parse_duration
 from worker.core.errors import UsageError
 from worker.core.outcomes import is_valid_id
@@ -156,15 +156,15 @@ class _Finding:
             found = found[: self._wanted.limit - self._found]
         self._found += len(found)
         self.clear_progress()
-        print_text("".join(map(self._render, found)))
+        say("".join(map(self._render, found)), nl=False)
         if self._shows_progress:
             text = f"read {count(self._seen, 'session')}, found {count(self._found)}"
-            click.echo(f"\r{text}", err=True, nl=False)
+            say(f"\r{text}", err=True, nl=False)
 
     def clear_progress(self) -> None:
         if self._shows_progress:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            say("\r\x1b[K", err=True, nl=False)
 
     def tell(self, text: str) -> None:
         self.clear_progress()
-        click.echo(text, err=True)
+        say(text, err=True)

@@ -9,10 +9,12 @@ from typing import Final
 
 import click
 
+from worker.app.process.streams import say
 from worker.cli.explain import complete_error_type
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import ErrorType, Outcome, is_valid_id
+from worker.core.secrets import holds_secret
 from worker.core.text import count, visible
 from worker.report.aggregation import Aggregator
 
@@ -69,7 +71,7 @@ def ids(
     ]
     left_out = _print_ids(aggregator, wanted)
     if left_out:
-        click.echo(
+        say(
             f"left out, as they cannot be sent: {count(left_out, 'line')} of the input that "
             "can be no id (invalid_id)",
             err=True,
@@ -88,9 +90,9 @@ def _print_ids(aggregator: Aggregator, wanted: Sequence[bool]) -> int:
     ids = aggregator.latest.ids(sendable.__getitem__)
     while batch := list(islice(ids, _IDS_AT_ONCE)):
         # A log that was edited by hand may hold anything, and a newline would forge an id.
-        valid = [text for text in batch if is_valid_id(text)]
+        valid = [text for text in batch if is_valid_id(text) and not holds_secret(text)]
         left_out += len(batch) - len(valid)
-        print_text("".join(f"{text}\n" for text in valid))
+        say("".join(f"{text}\n" for text in valid), nl=False)
     return left_out
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from worker import __version__
 from worker.core.errors import UsageError, how_to_install
 from worker.core.files import replace_file
+from worker.core.secrets import redact
 from worker.core.text import visible
 from worker.report.aggregation import Aggregator
 from worker.report.model import Report
@@ -63,7 +64,7 @@ def write_page(
     from worker.report.page import render_page  # noqa: PLC0415 - see check_page
 
     provenance = Provenance(datetime.now(UTC), __version__, files)
-    page = render_page(aggregator, report, provenance, allowed_per_s)
+    page = redact(render_page(aggregator, report, provenance, allowed_per_s))
     data = page.encode("utf-8", "backslashreplace")
     with _usage_errors(target):
         replace_file(target, data, mode=_READABLE_BY_OWNER)

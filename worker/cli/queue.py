@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from worker.app.process.streams import say
 from worker.cli.options import config_option, settings_options
 from worker.cli.queue_options import ask_queue, queue_option
 from worker.core.errors import ExitCode, UsageError
@@ -38,7 +39,7 @@ def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> int
     The exit code is 1 where the queue does not add up: ids or outcomes of it were lost.
     """
     found = ask_queue(values, config, queue, lambda asked, _: asked.status())
-    click.echo(msgspec.json.encode(found) if as_json else _table(found))
+    say(msgspec.json.encode(found).decode() if as_json else _table(found))
     return ExitCode.OK if found.adds_up else ExitCode.SOME_FAILED
 
 
@@ -96,7 +97,7 @@ def results(
         place = after
         while page := await asked.outcomes(place):
             lines = [_line(*one, outcome) for one in page]
-            click.echo("".join(lines), nl=False)
+            say("".join(lines), nl=False)
             place = page[-1][0]
 
     ask_queue(values, config, queue, ask)
@@ -125,6 +126,6 @@ def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
                 "--yes deletes it all the same",
             )
         await asked.drop()
-        click.echo(f"deleted the queue {asked.name}, which held {count(left, 'id')}")
+        say(f"deleted the queue {asked.name}, which held {count(left, 'id')}")
 
     ask_queue(values, config, queue, ask)

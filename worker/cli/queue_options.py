@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from worker.app.cluster_session import COMMAND_PATIENCE_S, connected, existing
+from worker.app.process.loop import run_to_the_end
+from worker.app.process.streams import say
 from worker.cli.options import given_flags
 from worker.core.errors import UsageError
 from worker.core.redis_url import secrets_of
@@ -80,7 +81,7 @@ def ask_queue(
     """Ask something of a queue, for a command that somebody waits for."""
     loaded = load(flags=given_flags(values), environ=os.environ, config=config)
     for warning in warnings(loaded):
-        click.echo(f"note: {warning}", err=True)
+        say(f"note: {warning}", err=True)
 
     async def answer() -> T:
         async with connected(loaded.settings, COMMAND_PATIENCE_S) as connection:
@@ -89,4 +90,4 @@ def ask_queue(
             queue = Queue(connection, name)
             return await ask(await existing(queue) if must_exist else queue, loaded.settings)
 
-    return asyncio.run(answer())
+    return run_to_the_end(answer())

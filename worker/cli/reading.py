@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from worker.app.process.streams import say
 from worker.core.errors import LedgerError, UsageError
 from worker.core.outcomes import Record
 from worker.core.text import count, shorten, visible
@@ -85,9 +86,9 @@ class Reading:
     def _with_signs(self, records: Iterator[Record]) -> Iterator[Record]:
         for self._records, record in enumerate(records, 1):
             if self._records % _LINES_BETWEEN_SIGNS == 0:
-                click.echo(f"\rreading: {count(self._records)} lines", err=True, nl=False)
+                say(f"\rreading: {count(self._records)} lines", err=True, nl=False)
             yield record
-        click.echo("\r\x1b[K", err=True, nl=False)
+        say("\r\x1b[K", err=True, nl=False)
 
     def _notice(self, number: int, line: bytes) -> None:
         self.bad_lines += 1
@@ -108,10 +109,4 @@ class Reading:
             )
 
     def _say(self, text: str) -> None:
-        click.echo(f"{visible(str(self.path))}: {text}", err=True)
-
-
-def print_text(text: str) -> None:
-    """Write to stdout; what its encoding cannot hold is shown as an escape."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
+        say(f"{visible(str(self.path))}: {text}", err=True)

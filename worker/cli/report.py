@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 import msgspec
 
+from worker.app.process.streams import say
 from worker.cli.options import Written
 from worker.cli.page import check_page, write_page
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of, print_text
+from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Record
+from worker.core.secrets import redact
 from worker.core.text import count, visible
 from worker.report.aggregation import Aggregator
 from worker.report.history import Entry, describe
@@ -63,14 +65,14 @@ def report(
         return _show_history(logs, wanted, as_json)
     files = [] if page is None else [_identify(path) for path in logs]
     aggregator = _aggregator(logs)
-    summary = summarise(aggregator)
+    summary = _without_secrets(summarise(aggregator))
     if as_json:
-        print_text(_json(summary))
+        say(_json(summary), nl=False)
     else:
         _show_tables(summary)
     if page is not None:
         size = write_page(page, aggregator, summary, files, rate)
-        click.echo(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
+        say(f"wrote {visible(str(page))} ({count(math.ceil(size / 1024))} KiB)", err=True)
     return ExitCode.OK
 
 
@@ -88,32 +90,44 @@ def _identify(path: Path) -> LogFile:
         return identify(path, name_of(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        problem = f"cannot read the results log {visible(str(path))}: {reason}"
-        raise UsageError(problem, "Look whether it is still there, and who may read it") from error
+        raise UsageError(
+            f"cannot read the results log {visible(str(path))}: {reason}",
+            "Look whether it is still there, and who may read it",
+        ) from error
+
+
+def _without_secrets(summary: Report) -> Report:
+    """Taken out before a table is laid out: what is broken into two lines nobody finds."""
+    text = msgspec.json.encode(summary).decode()
+    safe = redact(text)
+    return summary if safe == text else msgspec.json.decode(safe, type=Report)
 
 
 def _show_tables(summary: Report) -> None:
     for log in summary.logs:
         if not log.lines:
-            print_text(f"{visible(log.name)} is empty: no outcome has been recorded yet.\n")
+            say(f"{visible(log.name)} is empty: no outcome has been recorded yet.\n", nl=False)
     if not summary.total.lines:
         return
     if sys.stdout.isatty():
-        print_text(render_colour(summary, shutil.get_terminal_size().columns))
+        say(render_colour(summary, shutil.get_terminal_size().columns), nl=False)
     else:
-        print_text(render_plain(summary))
+        say(render_plain(summary), nl=False)
 
 
 def _show_history(logs: list[Path], wanted: str, as_json: bool) -> int:
     entries = _history(logs, wanted)
     if not entries:
         where = ", ".join(visible(str(path)) for path in logs)
-        click.echo(f"{visible(wanted)} is not in {where}", err=True)
+        say(f"{visible(wanted)} is not in {where}", err=True)
         return ExitCode.SOME_FAILED
     if as_json:
-        print_text(_json([{"log": log, **msgspec.to_builtins(record)} for log, record in entries]))
+        say(
+            _json([{"log": log, **msgspec.to_builtins(record)} for log, record in entries]),
+            nl=False,
+        )
     else:
-        print_text("\n".join(describe(wanted, entries)) + "\n")
+        say("\n".join(describe(wanted, entries)) + "\n", nl=False)
     return ExitCode.OK
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from worker.app.process.streams import say
 from worker.cli.options import (
     SectionedCommand,
     complete_file,
@@ -19,7 +20,6 @@ from worker.cli.options import (
 )
 from worker.cli.queue_options import queue_option, shard_option, warnings
 from worker.core.errors import ExitCode, UsageError
-from worker.core.secrets import redact
 from worker.settings import Loaded, Settings, load, load_key, print_settings
 from worker.sources.shard import Shard
 
@@ -98,7 +98,7 @@ def _show_settings(loaded: Loaded) -> int:
     with suppress(UsageError):
         # Learned, so that it is shown nowhere: a path may hold it.
         load_key(loaded.settings, os.environ)
-    click.echo(redact(print_settings(loaded)))
+    say(print_settings(loaded))
     return ExitCode.OK
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from worker.app.process.loop import loop_factory
+from worker.app.process.loop import open_loop
+from worker.app.process.streams import say
 from worker.cli.options import Written
 from worker.core.errors import UsageError
 from worker.sandbox.config import OutageMode, SandboxConfig
@@ -168,9 +169,9 @@ def sandbox(
         outage_mode=OutageMode(outage_mode),
         **values,
     )
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with open_loop() as runner:
         stats = runner.run(_serve(config))
-    click.echo(msgspec.json.encode(stats))
+    say(msgspec.json.encode(stats).decode())
 
 
 async def _serve(config: SandboxConfig) -> dict[str, Any]:
@@ -180,8 +181,8 @@ async def _serve(config: SandboxConfig) -> dict[str, Any]:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with Sandbox(config) as server:
-        click.echo(f"sandbox listening on {server.url}")
-        click.echo(
+        say(f"sandbox listening on {server.url}")
+        say(
             "Run against it, with any key that begins with test_ or live_:\n"
             f"  COMPLYCUBE_API_KEY=test_key complete-sessions run FILE --base-url {server.url}"
             " --results rehearsal.jsonl\n"

@@ -16,6 +16,7 @@ from worker.cluster.connection import Connection
 from worker.core.errors import UnavailableError
 from worker.core.outcomes import Item, Outcome, Record
 from worker.core.text import count
+from worker.sources import item_of
 
 _AT_ONCE: Final = 500
 _GONE: Final = ("NOGROUP", "QUEUEGONE")
@@ -217,5 +218,9 @@ class Queue:
 
 def _entry(place: str, fields: Sequence[str], delivered: int) -> Entry:
     values = dict(zip(fields[::2], fields[1::2], strict=True))
+    item = item_of(values["id"], int(values["line"]))
+    if item.problem is not None:
+        # Where a text is hidden or cut two of them may look alike; their places differ.
+        return Entry(place, msgspec.structs.replace(item, id=f"{item.id} at {place}"))
     check_first = bool(delivered) or "again" in values
-    return Entry(place, Item(values["id"], int(values["line"]), check_first=check_first))
+    return Entry(place, msgspec.structs.replace(item, check_first=check_first))

@@ -6,6 +6,7 @@ yet to be read again. So each page is asked for by the time at which the last on
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -61,12 +62,12 @@ class Walk:
     def take(self, page: Page) -> list[ListedSession]:
         """The sessions of a page that were not seen before.
 
-        Raises RefusedError where the list does not heed the times that it was asked for, or
-        repeats its pages.
+        Raises RefusedError where the list does not heed the times that it was asked for, is not
+        sorted by them, or repeats its pages.
         """
         self._check_times(page)
         new = self._new_in(page)
-        if not page.sessions or self._number >= page.pages:
+        if self._is_last(page):
             self.finished = True
             return new
         oldest_ms = min(session.created_ms for session in page.sessions)
@@ -76,6 +77,11 @@ class Walk:
         else:
             self._number += 1
         return new
+
+    def _is_last(self, page: Page) -> bool:
+        """By both of its counts: the lesser one would hide sessions."""
+        so_far = (self._number - 1) * self._page_size + len(page.sessions)
+        return not page.sessions or (self._number >= page.pages and page.total <= so_far)
 
     def _new_in(self, page: Page) -> list[ListedSession]:
         unseen = {each.id: each for each in page.sessions if each.id not in self._seen}
@@ -98,4 +104,9 @@ class Walk:
             raise RefusedError(
                 "the API's list does not heed createdAfter and createdBefore",
                 "Without them it cannot be gone through while sessions come in",
+            )
+        if any(later.created_ms > earlier.created_ms for earlier, later in pairwise(page.sessions)):
+            raise RefusedError(
+                "the API's list is not sorted by creation, newest first",
+                "It cannot be gone through while sessions come in",
             )

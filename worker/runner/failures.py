@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +39,7 @@ class FailureAttribution:
     ) -> None:
         self.answers = Answers(_PARDONS * max_attempts)
         self._let_through = Answers()
+        self._let_through_at = -math.inf
         self._pacer = pacer
         self._tally = tally
         self._notify = notify
@@ -56,6 +58,7 @@ class FailureAttribution:
         if isinstance(verdict, Throttled):
             return self._on_throttle(job, verdict, now)
         self._let_through.add()
+        self._let_through_at = now
         self._pacer.answered(job.permit)
         return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None
 
@@ -83,5 +86,5 @@ class FailureAttribution:
         counted = job.throttled(now, self._let_through.moment)
         if job.throttled_since is None or self._let_through.is_any_since(job.throttled_moment):
             return counted, None
-        waited_s = now - job.throttled_since
+        waited_s = now - max(job.throttled_since, self._let_through_at)
         return counted, causes.throttled_out() if waited_s >= self._pacer.patience_s else None

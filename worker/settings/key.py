@@ -11,7 +11,7 @@ from worker.core.errors import UsageError
 from worker.core.secrets import learn, shown
 from worker.core.timetable import Timetable, parse_timetable
 from worker.settings.model import Settings
-from worker.settings.reading import UnreadableError, read_small
+from worker.settings.reading import LARGEST_KEY_FILE, UnreadableError, read_small
 
 KeyKind = Literal["live", "test", "unknown"]
 
@@ -23,7 +23,6 @@ LIMIT_PER_S: Final[Mapping[KeyKind, float]] = {"live": 10.0, "test": 5.0, "unkno
 AUTO_SHARE: Final = 0.8
 """What `auto` takes of the limit: customers on the same account need the rest."""
 
-_LARGEST_FILE: Final = 4096
 _SHORTEST_TO_HINT_AT: Final = 12
 _HINT_LENGTH: Final = 4
 _FILE_ADVICE: Final = "api.key_file must name a file that holds the API key and nothing else"
@@ -94,7 +93,7 @@ def read_key(path: Path) -> ApiKey:
     """The key that a file holds; UsageError where it holds none, or cannot be read."""
     where = f"the key file {shown(str(path))}"
     try:
-        file = read_small(path, _LARGEST_FILE)
+        file = read_small(path, LARGEST_KEY_FILE)
     except UnreadableError as error:
         raise UsageError(f"{where} cannot be read: {error}", _FILE_ADVICE) from None
     text = file.text.strip()

@@ -13,7 +13,7 @@ from worker.core.errors import UsageError
 from worker.core.secrets import learn_address, shown
 from worker.settings.model import Settings
 from worker.settings.options import OPTION_BY_PATH, OPTIONS
-from worker.settings.reading import may_exist
+from worker.settings.reading import learn_key_file, may_exist
 from worker.settings.sources import (
     Given,
     given_in_environment,
@@ -69,6 +69,8 @@ def load(
         for given in source:
             path = given.option.path
             values[path], origins[path], strengths[path] = _parse(given), given.origin, strength
+            if path == "api.key_file" and values[path] is not None:
+                learn_key_file(values[path])
     if strengths["pace.concurrency"] > strengths["pace.window"]:
         _widen_window(values, origins)
     _check_order(values, origins)

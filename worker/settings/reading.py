@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from worker.core.secrets import learn
+
+LARGEST_KEY_FILE: Final = 4096
+"""In bytes: what is larger holds more than a key."""
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
@@ -57,3 +63,14 @@ def may_exist(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def learn_key_file(path: Path) -> None:
+    """Learn the key in a file, if there is one, so that no message shows it.
+
+    What is wrong with the file is told when the key is needed. A pipe is left alone: what is read
+    from it is gone.
+    """
+    with suppress(UnreadableError, OSError, ValueError):
+        if path.is_file():
+            learn(*read_small(path, LARGEST_KEY_FILE).text.split())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from worker.core.errors import SourceError
 from worker.sources.asynchronous import AsyncSource
+from worker.sources.items import item_of
 from worker.sources.opening import open_source
 from worker.sources.screening import sample_of
 from worker.sources.shard import Shard, ShardedSource
@@ -18,6 +19,7 @@ __all__ = [
     "ShardedSource",
     "Source",
     "SourceError",
+    "item_of",
     "open_source",
     "sample_of",
 ]

@@ -6,10 +6,8 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-import msgspec
-
-from worker.core.errors import UsageError
 from worker.sources.items import BLANKS, unwrapped
+from worker.sources.json_values import is_spread, refuse_whole_value
 from worker.sources.parsers import COMMENT, JsonLines, Lines, Parser
 from worker.sources.table import DELIMITERS, Table, cells_of, delimiter_of
 
@@ -22,9 +20,8 @@ _BY_SUFFIX: Final = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-# One value spread over many lines; an id cannot look like that, a line of JSON Lines neither.
-_ONE_JSON_VALUE: Final = re.compile(r'\{$|\[\s*(["{\[]|$)')
 _find_separator: Final = re.compile(r'"?sep=([^\w\s"\'-]|\t)"?', re.IGNORECASE).fullmatch
+_MOST_HEADER_LINES: Final = 10
 _HEADER_WORDS: Final = frozenset(
     {"id", "ids", "uuid", "guid", "sessionid", "sessionids"}
     | {"workflowsessionid", "workflowsessionids"}
@@ -62,38 +59,23 @@ def parser_for(
     """
     if delimiter is not None:
         return Table(field, delimiter)
-    known = _format_by_content(first_line, field) if format == "auto" else format
+    header = _whole_header(first_line, rest, is_table=format == "csv")
+    known = _format_by_content(header, field) if format == "auto" else format
     if known == "lines":
         return Lines(_header_word(first_line) if format == "auto" else None)
     if known == "csv":
-        return Table(field, delimiter_of(first_line, field))
-    _refuse_json_value(first_line.strip(BLANKS), field, rest)
+        return Table(field, delimiter_of(header, field))
+    refuse_whole_value(first_line, field, rest)
     return JsonLines(field)
 
 
-def _refuse_json_value(line: str, field: str, rest: str) -> None:
-    if _is_api_list(line, field) or (line == "{" and '"items"' in rest):
-        wanted = ".items[]"
-    elif line == "{":
-        wanted = ".items[]? // ."
-    elif _ONE_JSON_VALUE.match(line):
-        wanted = ".[]"
-    else:
-        return
-    raise UsageError(
-        "it is one JSON value, not one on each line",
-        f"Turn it into JSON Lines: jq -c '{wanted}' FILE > FILE.jsonl;"
-        f" each needs the key '{field}'",
-    )
-
-
-def _is_api_list(line: str, field: str) -> bool:
-    try:
-        value = msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        return False
-    is_object = isinstance(value, dict) and field not in value
-    return is_object and isinstance(value.get("items"), list)
+def _whole_header(line: str, rest: str, *, is_table: bool) -> str:
+    """The first row of a table: a quoted cell may be broken over lines."""
+    header, following = line, rest.lstrip("\n").split("\n")[:_MOST_HEADER_LINES]
+    may_be_quoted = is_table or header.startswith('"')
+    while may_be_quoted and header.count('"') % 2 and following:
+        header += "\n" + following.pop(0)
+    return header if header.count('"') % 2 == 0 else line
 
 
 def _header_word(line: str) -> str | None:
@@ -103,7 +85,7 @@ def _header_word(line: str) -> str | None:
 
 def _format_by_content(line: str, field: str) -> str:
     text = line.strip(BLANKS)
-    if text.startswith("{") or _ONE_JSON_VALUE.match(text):
+    if text.startswith("{") or is_spread(text):
         return "jsonl"
     # In any case of letters: `ID` above a column is no id, and the parser says how to name it.
     key = field.casefold()

@@ -29,6 +29,7 @@ _find_wrapped: Final = re.compile(
 _is_rounded: Final = re.compile(r"\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE).fullmatch
 _is_address: Final = re.compile(r"https?://", re.IGNORECASE).match
 
+_LEAST_ID: Final = 12
 _HELD_BACK: Final = "The line is or holds a secret, such as the API key, and is not shown"
 
 TOO_LONG: Final = f"The line is longer than {MAX_LINE} bytes"
@@ -59,6 +60,11 @@ def unwrapped(text: str) -> str:
     stripped = text.strip(BLANKS)
     match = _find_wrapped(stripped)
     return stripped if match is None else match[2] or match[3]
+
+
+def reads_like_id(name: str) -> bool:
+    """Whether a text looks more like an id than like a name: keys and columns seldom do."""
+    return len(name) >= _LEAST_ID and bool(is_valid_id(name)) and any(map(str.isdigit, name))
 
 
 def problem_item(text: str, line: int, problem: str) -> Item:

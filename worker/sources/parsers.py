@@ -20,6 +20,7 @@ from worker.sources.items import (
 from worker.sources.text import MAX_LINE
 
 COMMENT: Final = "#"
+_MOST_NOTES: Final = 5
 
 
 class Parser(Protocol):
@@ -92,10 +93,11 @@ class JsonLines:
 
     def __init__(self, field: str) -> None:
         self._field = field
+        self._taken: dict[str, None] = {}
 
     @property
     def notes(self) -> list[str]:
-        return []
+        return [f"The key {key!a} is taken for '{self._field}'" for key in self._taken]
 
     def parse(self, block: bytes, first: int) -> list[Item]:
         items = []
@@ -123,17 +125,24 @@ class JsonLines:
             return value, None
         if not isinstance(value, dict):
             return "", f"The line is {_kind(value)}, neither a JSON object nor a JSON string"
-        if self._field not in value:
-            return "", f"The JSON object has no key '{self._field}'{self._named_otherwise(value)}"
-        found = value[self._field]
+        key = self._key_in(value)
+        if key not in value:
+            return "", f"The JSON object has no key '{self._field}'"
+        found = value[key]
         if not isinstance(found, str):
-            return "", f"The key '{self._field}' holds {_kind(found)}, not a JSON string"
+            return "", f"The key '{key}' holds {_kind(found)}, not a JSON string"
         return found, None
 
-    def _named_otherwise(self, value: dict[str, Any]) -> str:
-        wanted = self._field.casefold()
-        other = next((key for key in value if key.casefold() == wanted), None)
-        return "" if other is None else f", but '{other}'"
+    def _key_in(self, value: dict[str, Any]) -> str:
+        """The key itself, or the one that is like it but for the case of its letters."""
+        if self._field in value:
+            return self._field
+        alike = [key for key in value if key.casefold() == self._field.casefold()]
+        if len(alike) != 1:
+            return self._field
+        if len(self._taken) < _MOST_NOTES:
+            self._taken[alike[0]] = None
+        return alike[0]
 
 
 def _unreadable(text: bytes, line: int, problem: str) -> list[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final, Literal
 
@@ -12,23 +12,19 @@ from worker.core.outcomes import Item, is_valid_id
 from worker.core.secrets import holds_secret
 from worker.sources.items import (
     BLANKS,
-    TOO_LONG,
     decode,
-    is_too_long,
     item_of,
     problem_item,
+    reads_like_id,
     unwrapped,
 )
 from worker.sources.parsers import COMMENT
+from worker.sources.rows import NEVER_CLOSED, RowError, RowFeed
 from worker.sources.text import MAX_LINE
 
 DELIMITERS: Final = ",;\t|"
-_MAX_ROW_LINES: Final = 1000
 _MAX_COLUMNS_SHOWN: Final = 20
-_LEAST_ID: Final = 12
-"""Characters with a digit among them: names of columns are seldom like that."""
 _OTHER_HEADER: Final = "It is a header, and another one than that of the file"
-_NEVER_CLOSED: Final = "A quote opens in this row and is not closed"
 _SWALLOWED: Final = (
     "It stands within a quoted cell of the row that begins on line {}: mend the quotes"
 )
@@ -36,10 +32,11 @@ _CLOSED_AMISS: Final = "A quote opens in this row, and where it closes, lines be
 
 
 def cells_of(header: str, delimiter: str) -> list[str]:
-    """The cells of a header that stands on one line."""
+    """The cells of a header, which may stand on several lines."""
     csv.field_size_limit(2 * MAX_LINE)
-    row = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
-    return [cell.strip(BLANKS) for cell in row]
+    lines = header.splitlines(keepends=True)
+    row = next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), [])
+    return names_of(row)
 
 
 def delimiter_of(header: str, field: str) -> str:
@@ -93,14 +90,14 @@ class Table:
 
     def _parse_rows(self, lines: list[str], *, is_last: bool) -> list[Item]:
         first = self._next_line - len(lines)
-        feed = _RowFeed(lines, self._is_comment)
+        feed = RowFeed(lines, self._is_comment)
         reader = csv.reader(feed, delimiter=self._delimiter, skipinitialspace=True)
         items: list[Item] = []
         while feed.begin_row():
             try:
                 row = next(reader, None)
                 self._check_quotes(feed, is_last=is_last)
-            except (_RowError, csv.Error) as error:
+            except (RowError, csv.Error) as error:
                 items.append(self._spoilt(feed.row_text, first + feed.start, str(error)))
                 feed.give_up_row()
                 continue
@@ -113,16 +110,16 @@ class Table:
         self._open = lines[feed.start :] if feed.is_open else []
         return items
 
-    def _check_quotes(self, feed: _RowFeed, *, is_last: bool) -> None:
-        """Raise _RowError for a row over several lines that no program would have written so."""
+    def _check_quotes(self, feed: RowFeed, *, is_last: bool) -> None:
+        """Raise RowError for a row over several lines that no program would have written so."""
         if feed.is_open:
             if is_last:
-                raise _RowError(_NEVER_CLOSED)
+                raise RowError(NEVER_CLOSED)
         elif feed.row_spans_lines:
             try:
                 next(self._cells(feed.row_lines, strict=True), None)
             except csv.Error:
-                raise _RowError(_CLOSED_AMISS) from None
+                raise RowError(_CLOSED_AMISS) from None
 
     def _cells(
         self,
@@ -151,7 +148,8 @@ class Table:
             if self._column is None or len(cells) != self._width:
                 continue
             found = cells[self._column].strip(BLANKS + '"')
-            if is_valid_id(found) and found != own and (own is None or len(found) == len(own)):
+            is_id = is_valid_id(found) and found not in {own, self._names[self._column]}
+            if is_id and (own is None or len(found) == len(own)):
                 return True
         return False
 
@@ -163,12 +161,12 @@ class Table:
             )
         return problem_item(text, line, problem)
 
-    def _parse_row(self, row: list[str], feed: _RowFeed, first: int) -> list[Item]:
+    def _parse_row(self, row: list[str], feed: RowFeed, first: int) -> list[Item]:
         column = self._column
         line = first + feed.start
         if self._is_plain(row):
             return [Item(row[self._column or 0], line)]
-        names = _names_of(row)
+        names = names_of(row)
         if not any(names):
             return []
         if column is None:
@@ -227,7 +225,7 @@ def no_column(field: str, names: list[str], line: int) -> UsageError:
     """The error for a header without the column; its advice never makes a header of an id."""
     shown = ", ".join(ascii(name) for name in names[:_MAX_COLUMNS_SHOWN])
     more = ", …" if len(names) > _MAX_COLUMNS_SHOWN else ""
-    if any(map(_reads_like_id, names)):
+    if any(map(reads_like_id, names)):
         how = (
             "If it holds one id a line, say so with --format lines"
             if len(names) == 1
@@ -246,75 +244,6 @@ def no_column(field: str, names: list[str], line: int) -> UsageError:
     )
 
 
-def _names_of(row: Sequence[str]) -> list[str]:
+def names_of(row: Sequence[str]) -> list[str]:
     """Cells as they are compared: a name may be broken over lines."""
     return [" ".join(cell.strip(BLANKS).split()) for cell in row]
-
-
-def _reads_like_id(name: str) -> bool:
-    return len(name) >= _LEAST_ID and bool(is_valid_id(name)) and any(map(str.isdigit, name))
-
-
-class _RowError(Exception):
-    """The row at hand cannot be read; says why."""
-
-
-class _RowFeed:
-    """Gives lines to csv.reader, which asks for another one while a quoted cell is open."""
-
-    def __init__(self, lines: list[str], is_comment: Callable[[str], bool]) -> None:
-        self.start = 0
-        self._is_comment = is_comment
-        self.is_open = False
-        self._lines = lines
-        self._next = 0
-        self._size = 0
-        self._in_row = False
-
-    def __iter__(self) -> _RowFeed:
-        return self
-
-    def __next__(self) -> str:
-        if self._next >= len(self._lines):
-            self.is_open = self._in_row
-            raise StopIteration
-        text = self._lines[self._next]
-        self._next += 1
-        if self._in_row:
-            self._check_open_row(text)
-            return text
-        self._in_row = True
-        if is_too_long(text):
-            raise _RowError(TOO_LONG)
-        self._size = len(text)
-        return text
-
-    def begin_row(self) -> bool:
-        """Go to the next row that is no comment; False where there is none."""
-        lines = self._lines
-        while self._next < len(lines) and self._is_comment(lines[self._next]):
-            self._next += 1
-        self.start = self._next
-        self._in_row = self.is_open = False
-        return self._next < len(lines)
-
-    def give_up_row(self) -> None:
-        """Take the lines after the row's first one for rows of their own."""
-        self._next = self.start + 1
-
-    @property
-    def row_text(self) -> str:
-        return self._lines[self.start]
-
-    @property
-    def row_spans_lines(self) -> bool:
-        return self._next - self.start > 1
-
-    @property
-    def row_lines(self) -> list[str]:
-        return self._lines[self.start : self._next]
-
-    def _check_open_row(self, text: str) -> None:
-        self._size += len(text)
-        if self._next - self.start > _MAX_ROW_LINES or self._size > MAX_LINE:
-            raise _RowError(_NEVER_CLOSED)

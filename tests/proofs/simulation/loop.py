@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from tests.proofs.simulation.process import Process
+from tests.proofs.simulation.process import Died, Process
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -22,6 +22,7 @@ Args = TypeVarTuple("Args")
 _STEPS_IN_ONE_INSTANT: Final = 20_000
 _LONGEST_JOB_S: Final = 0.02
 JITTER_S: Final = 0.0005
+_LAST_WORDS: Final = 10
 
 
 class DeadlockError(Exception):
@@ -352,6 +353,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 
 def _close(task: asyncio.Task[Any]) -> None:
+    """A coroutine that goes on to wait for others, as a task group does, is told again."""
     coroutine = task.get_coro()
-    with suppress(BaseException):  # the last words of the dead
-        coroutine.close()
+    for _ in range(_LAST_WORDS):
+        with suppress(BaseException):
+            coroutine.throw(Died())
+            continue
+        return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from worker.cluster.queue import IdsLostError, Queue, QueueGoneError
 from worker.cluster.queue_scripts import PARTS
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
+from worker.core.secrets import learn
 from worker.ledger import Ledger, Standing
 
 pytestmark = needs_redis
@@ -90,6 +91,22 @@ async def test_a_settled_id_is_not_queued_again_and_a_failed_one_where_asked(que
     assert await queue.add(items("done", "broken"), "again") == 1
     assert await queue.add(items("done", "broken"), "again") == 0
     assert await consumer.take(8) == [Item("broken", 2, check_first=True)]
+
+
+async def test_what_stands_in_the_queue_and_is_no_id_or_a_secret_is_never_sent(
+    queue: Queue,
+) -> None:
+    """Other programs may add to the stream, and an id goes into a URL as it is."""
+    learn("live_0aMiZu7o3Kq9f3a9")
+    wrong = ("live_0aMiZu7o3Kq9f3a9", "x-live_0aMiZu7o3Kq9f3a9", "../clients/x")
+    await queue.add([Item(id, 1) for id in (*wrong, "good")])  # noqa: A001
+    consumer = shift_on(queue)
+    taken = await consumer.take(8)
+    assert [item.id for item in taken if item.problem is None] == ["good"]
+    assert len({item.id for item in taken}) == 4
+    assert "0aMiZu7o3Kq9" not in str(taken)
+    await consumer.settle([record(item.id, Outcome.FAILED) for item in taken])
+    assert (await queue.status()).left == 0
 
 
 async def test_an_entry_goes_to_one_run_and_leaves_the_queue_when_it_is_settled(
@@ -189,6 +206,35 @@ async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(
     assert not one.owns("a")
     assert await waiting == [Item("a", 1, check_first=True)]
     assert one.owns("a")
+
+
+class LateRenewals(Queue):
+    """Renewals that reach Redis when they may."""
+
+    async def renew(self, consumer: str, places: Sequence[str]) -> list[str]:
+        await self.may_renew.wait()
+        return await super().renew(consumer, places)
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection, name)
+        self.may_renew = asyncio.Event()
+
+
+async def test_a_renewal_that_comes_after_an_id_was_settled_takes_no_harm(
+    connection: Connection,
+) -> None:
+    queue = LateRenewals(connection, "night")
+    await queue.add(items("a", "b"))
+    consumer = shift_on(queue)
+    await consumer.take(2)
+    renewing = asyncio.create_task(consumer.renew())
+    await asyncio.sleep(0)
+    await consumer.settle([record("a")])
+    queue.may_renew.set()
+    await renewing
+    assert not consumer.owns("a")
+    assert consumer.owns("b")
+    assert consumer.handed_over == 0
 
 
 async def test_only_as_many_ids_are_taken_as_there_are_free_slots(queue: Queue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 from tests.support.list_model import BORN_MS, ListModel, object_id
 from worker.core.errors import RefusedError
 from worker.reading.search import CREDIT, Search, created_second_ms
-from worker.reading.sessions import ListedSession, Page, timestamp
-from worker.sandbox.sessions import Status
+from worker.reading.sessions import ListedSession, Page
 
 NOW_MS = BORN_MS + 10**10
 HOUR_MS = 3_600_000
@@ -163,10 +163,6 @@ def test_a_list_that_shows_nothing_costs_no_more_than_its_credit() -> None:
 # --- lists that lie ------------------------------------------------------------------------------
 
 
-def listed(session_id: str, created_ms: int) -> ListedSession:
-    return ListedSession(session_id, Status.STARTED, created_ms, created_ms, {})
-
-
 @pytest.mark.parametrize("total", [-5, 0, 10**30])
 def test_absurd_totals_do_no_harm(total: int) -> None:
     ids, model = spread(50, 1000)
@@ -178,18 +174,54 @@ def test_absurd_totals_do_no_harm(total: int) -> None:
     assert sorted(shown + search.rest()) == sorted(ids)
 
 
-def test_a_shuffled_list_finds_some_and_leaves_the_rest() -> None:
-    ids, model = spread(200, 1000)
-    order = random.Random(3).sample(model.sessions, k=200)
-    search = Search(ids, NOW_MS, 10)
+LIES = ("drop", "twice", "reverse", "again", "empty", "totals", "unfiltered", "truth")
+
+
+def lie(kind: str, page: Page, pages: list[Page], model: ListModel) -> Page:
+    match kind:
+        case "drop":
+            return msgspec.structs.replace(page, sessions=page.sessions[::2])
+        case "twice":
+            doubled = tuple(each for each in page.sessions for _ in range(2))
+            return msgspec.structs.replace(page, sessions=doubled)
+        case "reverse":
+            return msgspec.structs.replace(page, sessions=page.sessions[::-1])
+        case "again":
+            return pages[-1] if pages else page
+        case "empty":
+            return msgspec.structs.replace(page, sessions=())
+        case "totals":
+            return msgspec.structs.replace(page, total=10**12, pages=10**12)
+        case "unfiltered":
+            return model.page({})
+    return page
+
+
+@given(
+    created=st.lists(st.integers(0, 60_000), max_size=60),
+    asked=st.sets(st.integers(0, 59)),
+    lies=st.lists(st.sampled_from(LIES)),
+    page_size=st.integers(1, 9),
+)
+def test_a_list_that_lies_costs_no_more_than_its_credit_and_hides_no_id(
+    created: list[int], asked: set[int], lies: list[str], page_size: int
+) -> None:
+    model = ListModel()
+    ids = [model.create(offset_ms) for offset_ms in created]
+    ids = [each for number, each in enumerate(ids) if number in asked]
+    search = Search(ids, NOW_MS, page_size)
     shown: list[str] = []
+    pages: list[Page] = []
     while (query := search.query()) is not None:
-        before = query["createdBefore"]
-        held = [each for each in order if timestamp(each.created_ms) < before][:10]
-        sessions = tuple(listed(each.id, each.created_ms) for each in held)
-        shown += [each.id for each in search.take(Page(sessions, 200, 20))]
-    assert sorted(shown + search.rest()) == sorted(ids)
-    assert len(shown) == len(set(shown))
+        page = lie(lies.pop() if lies else "totals", model.page(query), pages, model)
+        pages.append(page)
+        try:
+            shown += [session.id for session in search.take(page)]
+        except RefusedError:
+            search.give_up()
+    rest = search.rest()
+    assert sorted(shown + rest) == sorted(ids)
+    assert len(pages) + len(rest) <= len(ids) + CREDIT + 2
 
 
 def test_after_a_list_that_ignores_its_filters_all_that_is_left_is_read_one_by_one() -> None:

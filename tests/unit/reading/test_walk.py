@@ -79,6 +79,24 @@ def test_a_list_that_gives_the_same_page_for_ever_is_refused() -> None:
         walk.take(page)
 
 
+def test_a_list_that_is_not_sorted_newest_first_is_refused() -> None:
+    model = model_of([1, 2, 3])
+    walk = Walk(Span(), 3)
+    page = model.page(walk.query())
+    with pytest.raises(RefusedError, match="not sorted by creation"):
+        walk.take(msgspec.structs.replace(page, sessions=page.sessions[::-1]))
+
+
+def test_a_list_that_counts_too_few_pages_is_gone_through_all_the_same() -> None:
+    model = model_of(list(range(10)))
+    walk = Walk(Span(), 3)
+    seen = set()
+    while not walk.finished:
+        page = msgspec.structs.replace(model.page(walk.query()), pages=1)
+        seen |= {session.id for session in walk.take(page)}
+    assert len(seen) == 10
+
+
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.lists(st.integers(0, 99)))
 def test_sessions_that_are_updated_meanwhile_hide_no_others(
     created: list[int], completed: list[int]

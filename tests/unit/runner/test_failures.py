@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.api.verdict import Settled, Transient
+from worker.api.verdict import Settled, Throttled, Transient
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome
 from worker.core.tally import Tally
@@ -12,6 +12,7 @@ from worker.runner.failures import FailureAttribution
 from worker.runner.job import Job
 
 DOWN = Transient(Error("http_503", "down"), ambiguous=False, http_status=503)
+BUSY = Throttled(Error("rate_limit_exceeded", "slow down"), 429, None)
 DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
 
@@ -65,3 +66,16 @@ def test_nobody_pays_while_an_outage_lasts() -> None:
     here = attribution()
     failed = [fail(here, job) for job in jobs(4)]
     assert here.answers.own(failed[-1].failures) == 0
+
+
+def test_patience_with_429_begins_anew_when_another_id_was_let_through() -> None:
+    here, [job, other] = attribution(), jobs(2)
+    job, _ = here.learn(job, BUSY, 0.0)
+    here.learn(other, DONE, 800.0)
+    job, cause = here.learn(job, BUSY, 801.0)
+    assert cause is None
+    job, cause = here.learn(job, BUSY, 950.0)
+    assert cause is None
+    job, cause = here.learn(job, BUSY, 1750.0)
+    assert cause is not None
+    assert "throttled everything" in cause.message

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -13,6 +15,7 @@ from worker.core.secrets import learn, learn_address
 
 _DAY_S: Final = 86_400
 _KEY: Final = "COMPLYCUBE_API_KEY"
+_KEY_FILE: Final = "WORKER_API_KEY_FILE"
 _ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL")
 
 
@@ -23,12 +26,27 @@ def hold_time_zone() -> None:
         time.tzset()
 
 
-def learn_secrets(environ: Mapping[str, str]) -> None:
-    """Learn the key, and the passwords of proxies and of Redis, before anything can be shown."""
+def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
+    """Learn the keys, and the passwords of proxies and of Redis, before anything can be shown.
+
+    Args:
+        environ: the environment, which may hold a key or name its file.
+        arguments: the command line, which may name a key file or an address with a password.
+    """
     learn(environ.get(_KEY, "").strip())
     for name, text in environ.items():
         if name.upper().endswith(_ADDRESSES):
             learn_address(text)
+    files = [environ.get(_KEY_FILE, "")]
+    for option, text in pairwise(part for each in arguments for part in each.split("=", 1)):
+        if option == "--api-key-file":
+            files.append(text)
+        elif option == "--shared":
+            learn_address(text)
+    for file in filter(None, files):
+        from worker.settings.reading import learn_key_file  # noqa: PLC0415 - where it is needed
+
+        learn_key_file(Path(file))
 
 
 def heed_signals() -> None:

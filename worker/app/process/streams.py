@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import traceback
 from typing import Final
+
+import click
 
 from worker.core.secrets import redact
 from worker.core.text import visible
@@ -30,6 +34,22 @@ def hold_standard_streams() -> None:
         sys.stderr = os.fdopen(_STDERR, "w", closefd=False)
 
 
+def say(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Write to the standard output or the standard error; never a secret.
+
+    All that a command prints goes through here. What the stream's encoding cannot hold is shown as
+    an escape. Raises OSError where the stream cannot be written to.
+
+    Args:
+        text: what is shown.
+        nl: whether a newline follows.
+        err: whether the standard error is meant.
+    """
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    safe = redact(text).encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(safe, nl=nl, err=err)  # noqa: TID251 - here, and nowhere else
+
+
 def tell(text: str) -> None:
     """Write one line to the standard error, if that can be written to."""
     tell_all(visible(text))
@@ -41,3 +61,23 @@ def tell_all(text: str) -> None:
     stream = QuietStream(sys.stderr)
     stream.write(safe + "\n")
     stream.drain()
+
+
+def hold_tracebacks() -> None:
+    """Let what Python prints of exceptions that nobody caught hold no secret either: of the main
+    thread, of other threads, and of what is being thrown away."""
+    sys.excepthook = lambda *error: tell_all("".join(traceback.format_exception(*error)))
+    threading.excepthook = _tell_of_thread
+    sys.unraisablehook = _tell_of_unraisable
+
+
+def _tell_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = "a thread" if args.thread is None else args.thread.name
+        tell_all(f"Exception in {name}:\n" + "".join(traceback.format_exception(args.exc_value)))
+
+
+def _tell_of_unraisable(args: sys.UnraisableHookArgs) -> None:
+    what = args.err_msg or "Exception ignored in"
+    told = [] if args.exc_value is None else traceback.format_exception(args.exc_value)
+    tell_all(f"{what}: {args.object!r}\n" + "".join(told))

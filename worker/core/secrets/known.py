@@ -79,7 +79,8 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """`text` without any secret, whether plain or escaped for JSON, a URL or HTML."""
-        return _hide_userinfo(HIDDEN, _without(self._forms, text)) if text else text
+        text = _without(self._forms, text) if text else text
+        return _hide_userinfo(HIDDEN, text) if "://" in text else text
 
     def redact_bytes(self, content: bytes) -> bytes:
         """What a server said, without any secret of which it may have made an echo."""
