@@ -20,7 +20,6 @@ _BY_SUFFIX: Final = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_find_separator: Final = re.compile(r'"?sep=([^\w\s"\'-]|\t)"?', re.IGNORECASE).fullmatch
 _MOST_HEADER_LINES: Final = 10
 _HEADER_WORDS: Final = frozenset(
     {"id", "ids", "uuid", "guid", "sessionid", "sessionids"}
@@ -42,12 +41,6 @@ def is_skipped(line: str, format: str) -> bool:
     text = line.strip(BLANKS)
     may_be_indented = format in {"auto", "lines"}
     return not text or (text if may_be_indented else line).startswith(COMMENT)
-
-
-def separator_of(line: str) -> str | None:
-    """The delimiter that a spreadsheet program names in a first line such as `sep=;`."""
-    match = _find_separator(line.strip(" \r"))
-    return None if match is None else match[1]
 
 
 def parser_for(

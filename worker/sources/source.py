@@ -8,12 +8,13 @@ from typing import Final
 
 from worker.core.errors import SourceError, UsageError, WorkerError
 from worker.core.outcomes import Item
-from worker.sources.detect import is_skipped, parser_for, separator_of
+from worker.sources.detect import is_skipped, parser_for
 from worker.sources.inputs import Input
 from worker.sources.items import decode
 from worker.sources.parsers import Parser
 from worker.sources.screening import Screening
 from worker.sources.signatures import TextGuard
+from worker.sources.table import separator_of
 from worker.sources.text import Decoder, Framer
 from worker.sources.unzip import CorruptError, Unzipped
 from worker.sources.watch import ChangedError

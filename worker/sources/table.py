@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final, Literal
@@ -23,12 +24,24 @@ from worker.sources.rows import NEVER_CLOSED, RowError, RowFeed
 from worker.sources.text import MAX_LINE
 
 DELIMITERS: Final = ",;\t|"
+_find_separator: Final = re.compile(r'"?sep=([^\w\s"\'-]|\t)"?', re.IGNORECASE).fullmatch
 _MAX_COLUMNS_SHOWN: Final = 20
+_IF_ID: Final = (
+    "; if that is an id already, say --format lines",
+    "; if it holds an id already, put a line above it that names the columns",
+)
+"""Behind the advice for a first row of one cell, and of several."""
 _OTHER_HEADER: Final = "It is a header, and another one than that of the file"
 _SWALLOWED: Final = (
     "It stands within a quoted cell of the row that begins on line {}: mend the quotes"
 )
 _CLOSED_AMISS: Final = "A quote opens in this row, and where it closes, lines below, text follows"
+
+
+def separator_of(line: str) -> str | None:
+    """The delimiter that a spreadsheet program names in a first line such as `sep=;`."""
+    match = _find_separator(line.strip("\ufeff \r\n"))
+    return None if match is None else match[1]
 
 
 def cells_of(header: str, delimiter: str) -> list[str]:
@@ -192,7 +205,8 @@ class Table:
 
     def _is_comment(self, line: str) -> bool:
         if not line.startswith(COMMENT):
-            return False
+            # Put together with `cat`, files bring theirs along; the delimiter stays the first one.
+            return separator_of(line) is not None
         cells = next(self._cells([line]), [])
         column = self._column
         has_id = column is not None and len(cells) == self._width and is_valid_id(cells[column])
@@ -235,12 +249,14 @@ def no_column(field: str, names: list[str], line: int) -> UsageError:
             f"it has no header: line {line} reads like data ({shown}{more})",
             how,
         )
+    is_doubtful = any(is_valid_id(name) and any(map(str.isdigit, name)) for name in names)
+    may_be_id = _IF_ID[len(names) > 1] if is_doubtful else ""
     by_key = {name.casefold(): name for name in names if name}
     close = get_close_matches(field.casefold(), by_key, n=1, cutoff=0.3)
     nearest = by_key[close[0]] if close else next(iter(by_key.values()))
     return UsageError(
         f"no column is called '{field}'; the columns are {shown}{more}",
-        f"Name the one with the ids, for instance --field {nearest!a}",
+        f"Name the one with the ids, for instance --field {nearest!a}{may_be_id}",
     )
 
 

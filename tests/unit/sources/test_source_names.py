@@ -7,6 +7,7 @@ import io
 import pytest
 
 from tests.support.ledgers import A, B
+from worker.core.errors import UsageError
 from worker.core.outcomes import Item
 from worker.sources import open_source
 
@@ -48,6 +49,27 @@ def test_so_may_any_other_of_a_table_that_is_known_as_one() -> None:
 )
 def test_a_key_in_another_case_is_taken_where_there_is_one_such(text: str, ids: list[str]) -> None:
     assert [item.id for item in read(text.encode()) if item.problem is None] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("abc1\nabc2\n", "if that is an id already, say --format lines"),
+        ("abc1,Ann\nabc2,Bob\n", "if it holds an id already, put a line above it"),
+        ("session,name\nabc1,Ann\n", ""),
+    ],
+)
+def test_advice_on_the_column_eats_no_id_however_short(text: str, advice: str) -> None:
+    with pytest.raises(UsageError, match="no column is called 'id'") as caught:
+        read(text.encode(), format="csv")
+    assert advice in caught.value.advice
+    assert ("already" in caught.value.advice) is bool(advice)
+
+
+def test_files_put_together_bring_their_separators_along() -> None:
+    part = "sep=;\nid;n\n{};x\n"
+    items = read((part.format(A) + "\ufeff" + part.format(B)).encode())
+    assert [(item.id, item.problem) for item in items] == [(A, None), (B, None)]
 
 
 def test_that_a_key_in_another_case_was_taken_is_told() -> None:
