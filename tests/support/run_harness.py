@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from worker.api.client import Client
 from worker.api.verdict import Answer, Reply
-from worker.app.run import limits_of, make_pacer, policy_of
+from worker.app.composition import limits_of, make_pacer, policy_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode
 from worker.core.events import Event, Observer, RunFinished

@@ -9,7 +9,7 @@ from typing import cast
 
 from tests.support.run_harness import ids
 from tests.support.virtual_time import VirtualClock, run_virtually
-from worker.app.run import limits_of, make_pacer, policy_of, statuses_of
+from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
 from worker.core.events import Observer, RunFinished
 from worker.core.outcomes import Item
 from worker.core.tally import Tally

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, TypeVar
 
 from worker.api.client import Client
+from worker.app.composition import make_pacer
 from worker.app.process.loop import open_loop
 from worker.app.process.signals import stop_on_signals
 from worker.app.renewal import renewal
-from worker.app.run import make_pacer
 from worker.core.clock import Clock
 from worker.core.errors import WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded

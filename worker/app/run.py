@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from worker.api.client import Client, check_environment
-from worker.api.verdict import Reply
+from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
@@ -32,10 +31,8 @@ from worker.core.tally import Tally
 from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
-from worker.reading.reader import Reader, ReadingClient
-from worker.reading.statuses import StatusReader
-from worker.runner import EventDispatcher, Limits, MaxFailures, Policy, Runner
-from worker.settings import ApiKey, RenewableKey, Settings, resolve_rate
+from worker.runner import EventDispatcher, Runner
+from worker.settings import ApiKey, RenewableKey, Settings
 from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
@@ -177,45 +174,60 @@ def _tell_notes(source: AsyncSource, screen: Screen) -> None:
 
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
-    settings, key = work.plan.settings, work.plan.key
     dispatcher = EventDispatcher(work.observers)
-    renewable = RenewableKey(key, settings.api.key_file)
-
-    def on_renewed(renewed: ApiKey) -> None:
-        work.ledger.name_target(target_of(settings, renewed))
-
     async with AsyncExitStack() as stack:
-        client = Client(
-            settings.api.base_url,
-            renewable.reveal,
-            connect_timeout_s=settings.api.connect_timeout,
-            timeout_s=settings.api.timeout,
-            renew_key=renewal(renewable, screen.warn, on_renewed),
-        )
-        await stack.enter_async_context(client)
-        source, ledger, make = await _meet(work, screen, dispatcher.notice, stack)
-        pacer = make_pacer(settings, key, work.clock, dispatcher.notice, make)
-        tally = Tally()
-        runner = Runner(
-            run=work.run,
-            results=str(work.results),
-            source=source,
-            client=client,
-            pacer=pacer,
-            ledger=ledger,
-            dispatcher=dispatcher,
-            clock=work.clock,
-            policy=policy_of(settings),
-            limits=limits_of(settings, work.clock, tick_s=screen.tick_s),
-            random=Random(),
-            tally=tally,
-            statuses=statuses_of(settings, client, pacer, work.clock, tally, screen.note),
-        )
+        client = await stack.enter_async_context(_client(work, screen))
+        runner = await _runner(work, client, dispatcher, screen, stack)
         with stop_on_signals(runner.stop, runner.abort):
             finished = await runner.run()
     for error in runner.defects:
         screen.show_defect(error)
     return finished
+
+
+def _client(work: _Work, screen: Screen) -> Client:
+    """One that goes on with the key that the key file holds by then."""
+    api = work.plan.settings.api
+    renewable = RenewableKey(work.plan.key, api.key_file)
+
+    def on_renewed(renewed: ApiKey) -> None:
+        work.ledger.name_target(target_of(work.plan.settings, renewed))
+
+    return Client(
+        api.base_url,
+        renewable.reveal,
+        connect_timeout_s=api.connect_timeout,
+        timeout_s=api.timeout,
+        renew_key=renewal(renewable, screen.warn, on_renewed),
+    )
+
+
+async def _runner(
+    work: _Work,
+    client: Client,
+    dispatcher: EventDispatcher,
+    screen: Screen,
+    stack: AsyncExitStack,
+) -> Runner:
+    settings, clock = work.plan.settings, work.clock
+    source, ledger, make = await _meet(work, screen, dispatcher.notice, stack)
+    pacer = make_pacer(settings, work.plan.key, clock, dispatcher.notice, make)
+    tally = Tally()
+    return Runner(
+        run=work.run,
+        results=str(work.results),
+        source=source,
+        client=client,
+        pacer=pacer,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        clock=clock,
+        policy=policy_of(settings),
+        limits=limits_of(settings, clock, tick_s=screen.tick_s),
+        random=Random(),
+        tally=tally,
+        statuses=statuses_of(settings, client, pacer, clock, tally, screen.note),
+    )
 
 
 async def _meet(
@@ -255,101 +267,3 @@ def _note_on_shift(consumer: Consumer, screen: Screen) -> None:
     if consumer.handed_over:
         count = consumer.handed_over
         screen.note(f"{count} ids were let go: their lease was over, and others may have them")
-
-
-def make_pacer(
-    settings: Settings,
-    key: ApiKey,
-    clock: Clock,
-    notify: Callable[[Event], None],
-    make: Callable[..., Pacer] = Pacer,
-) -> Pacer:
-    return make(
-        resolve_rate(settings.pace.rate, key.kind),
-        clock=clock,
-        outage_after=settings.stop.outage_after,
-        backoff_initial_s=settings.retry.backoff_initial,
-        backoff_max_s=settings.retry.backoff_max,
-        throttle_initial_s=settings.retry.throttle_initial,
-        throttle_max_s=settings.retry.throttle_max,
-        patience_s=settings.stop.patience,
-        notify=notify,
-    )
-
-
-def policy_of(settings: Settings) -> Policy:
-    retry = settings.retry
-    return Policy(
-        max_attempts=retry.max_attempts,
-        backoff_initial_s=retry.backoff_initial,
-        backoff_max_s=retry.backoff_max,
-        throttle_initial_s=retry.throttle_initial,
-        throttle_max_s=retry.throttle_max,
-        patience_s=settings.stop.patience,
-        settle_s=retry.settle,
-        on_ambiguous=retry.on_ambiguous,
-        check_first=retry.check_first,
-        check_valid_s=retry.check_valid,
-        check_ahead=retry.check_ahead,
-    )
-
-
-def statuses_of(
-    settings: Settings,
-    client: ReadingClient,
-    pacer: Pacer,
-    clock: Clock,
-    tally: Tally,
-    tell: Callable[[str], None],
-) -> StatusReader | None:
-    """What reads sessions before they are completed, by pages of the list; None where nothing is
-    to be read."""
-    if not settings.retry.check_first:
-        return None
-
-    def on_reply(reply: Reply, latency_ms: float) -> None:
-        tally.count_request(reply.label, latency_ms, is_check=True)
-
-    reader = Reader(client, pacer, clock, settings.retry, Random(), on_reply)
-    return StatusReader(reader, clock, tell)
-
-
-def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
-    stop = settings.stop
-    ends = []
-    if stop.max_duration is not None:
-        ends.append((stop.max_duration, "--max-duration"))
-    if stop.until is not None:
-        now = clock.utc().astimezone()
-        ends.append((seconds_until(stop.until.hour, stop.until.minute, now), "--until"))
-    seconds, name = min(ends, default=(None, ""))
-    return Limits(
-        concurrency=settings.pace.concurrency,
-        window=settings.pace.window,
-        limit=stop.limit,
-        deadline=None if seconds is None else clock.now() + seconds,
-        deadline_name=name,
-        tick_s=tick_s,
-        suspicious_after=stop.suspicious_after,
-        max_failures=MaxFailures.parse(stop.max_failures),
-    )
-
-
-def seconds_until(hour: int, minute: int, now: datetime) -> float:
-    """Seconds from `now`, in local time, till the clock next shows the time: today or tomorrow.
-
-    Where clocks change: of a time that comes twice, whichever comes next; one that is passed over
-    comes when it would have come without the change. Never negative.
-    """
-    today = now.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
-    moments = [*_moments_of(today), *_moments_of(today + timedelta(days=1))]
-    return min(moment - now.timestamp() for moment in moments if moment > now.timestamp())
-
-
-def _moments_of(local: datetime) -> tuple[float, float]:
-    """When the local clock shows `local`, first and last, in seconds since the epoch.
-
-    Source: PEP 495. Where the time is passed over, its second reading lies before the first.
-    """
-    first, second = (local.replace(fold=fold).timestamp() for fold in (0, 1))
-    return first, max(first, second)

@@ -103,12 +103,10 @@ class Memory:
                 trace = trace_of(line)
                 if trace is not None:
                     self._learn(trace, number, dead)
+                elif self._learn_spoilt(line, number, dead) or not block.torn:
+                    bad.add(number)
                 else:
-                    is_spoilt_record = self._learn_spoilt(line, number, dead)
-                    if block.torn and not is_spoilt_record:
-                        bad.torn = True
-                    else:
-                        bad.add(number)
+                    bad.torn = True
             self.log_lines = block.first + len(block.lines) - 1
         return bad
 

@@ -26,8 +26,8 @@ from tests.proofs.simulation.process import Process
 from tests.proofs.simulation.scenario import RunPlan, Scenario
 from tests.proofs.simulation.source import SimulatedSource
 from tests.proofs.simulation.witness import Witness
+from worker.app.composition import limits_of, make_pacer, policy_of
 from worker.app.process.signals import stop_on_signals
-from worker.app.run import limits_of, make_pacer, policy_of
 from worker.core.clock import Clock
 from worker.core.errors import LedgerError
 from worker.core.events import Event, OutcomesRecorded, RunFinished

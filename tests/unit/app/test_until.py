@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.app.run import seconds_until
+from worker.app.until import seconds_until
 
 MINUTE = 60
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.run_harness import KEY, client_for, settings
 from worker.api.verdict import Answer, Reply, Settled, Unfinished
-from worker.app.run import make_pacer
+from worker.app.composition import make_pacer
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Outcome
