@@ -34,6 +34,9 @@ FLAGS = {
     "shared.account": "--account",
     "shared.lease": "--lease",
     "log.format": "--log-format",
+    "ending.summary_json": "--summary-json",
+    "ending.exit_zero_on": "--exit-zero-on",
+    "ending.on_exit": "--on-exit",
     "metrics_file": "--metrics-file",
 }
 
@@ -71,6 +74,9 @@ DEFAULTS: dict[str, object] = {
     "log.format": "auto",
     "log.level": "info",
     "log.progress_every": 30.0,
+    "ending.summary_json": None,
+    "ending.exit_zero_on": (),
+    "ending.on_exit": None,
     "metrics_file": None,
 }
 
@@ -109,6 +115,9 @@ OTHERS: dict[str, tuple[str, object]] = {
     "log.format": ("json", "json"),
     "log.level": ("DEBUG", "debug"),
     "log.progress_every": ("5s", 5.0),
+    "ending.summary_json": ("end.json", Path("end.json")),
+    "ending.exit_zero_on": ("5,1", (1, 5)),
+    "ending.on_exit": ("notify x", "notify x"),
     "metrics_file": ("/var/lib/node/x.prom", Path("/var/lib/node/x.prom")),
 }
 

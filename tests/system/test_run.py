@@ -177,8 +177,8 @@ async def test_quiet_tells_of_a_log_that_somebody_has_damaged(tmp_path: Path) ->
     results(tmp_path).write_text(f"{record}\nno record\n")
     async with Sandbox(sessions(ids(5))) as sandbox:
         done = await run("run", source, "--base-url", sandbox.url, "-q")
-    [event] = done.events
-    assert "1 line of the results log is not a record" in event["message"]
+    [line] = done.err.splitlines()
+    assert "1 line of the results log is not a record" in line
 
 
 # --- the environment ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Follows the API's documentation of errors and of the workflow session's `status`
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -118,6 +119,9 @@ class _ApiError(msgspec.Struct):
     message: Any = None
     param: Any = None
 
+
+_begins_page = re.compile(r"<(!doctype html|html|head)\b", re.IGNORECASE).match
+_find_title = re.compile(r"<(?:title|h1)\b[^>]*>\s*([^<]+)", re.IGNORECASE).search
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_session = msgspec.json.Decoder(_Session).decode
@@ -236,8 +240,12 @@ def _unexpected(answer: Answer) -> Error:
 
 
 def _text(body: bytes) -> str:
-    head = body[: 4 * MAX_MESSAGE_LENGTH].decode("utf-8", "replace")
-    return " ".join(head.split())
+    """How the body begins, on one line; of a page of HTML, as proxies send them, its title."""
+    text = " ".join(body[: 4 * MAX_MESSAGE_LENGTH].decode("utf-8", "replace").split())
+    if not _begins_page(text):
+        return text
+    found = _find_title(text)
+    return f"a page of HTML: {html.unescape(found[1]).strip()}" if found else text
 
 
 def _clip(text: str) -> str:

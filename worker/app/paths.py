@@ -19,6 +19,7 @@ from worker.core.errors import UsageError
 from worker.ledger.journal import JOURNAL_SUFFIX
 from worker.ledger.lines import GZIP_MAGIC, trace_of
 from worker.ledger.results import TORN_SUFFIX
+from worker.observers.account import may_hold_account
 from worker.settings import Settings
 from worker.sources import Shard
 
@@ -59,6 +60,21 @@ class RunFiles(msgspec.Struct, frozen=True):
         if (metrics := self.settings.metrics_file) is not None:
             needed = (*self._inputs(), *self._own())
             _refuse_one_of(needed, metrics, "metrics file", "--metrics-file")
+
+    def check_summary(self) -> None:
+        """Raise UsageError where the summary would replace a file that is none."""
+        if (summary := self.settings.ending.summary_json) is None:
+            return
+        needed = [*self._inputs(), *self._own()]
+        if self.settings.metrics_file is not None:
+            needed.append(("the metrics file", self.settings.metrics_file))
+        _refuse_one_of(needed, summary, "summary", "--summary-json")
+        with suppress(OSError):
+            if summary.is_file() and not may_hold_account(summary):
+                raise UsageError(
+                    f"{summary} is there and is no summary: it is not overwritten",
+                    "Give --summary-json another name",
+                )
 
     def _log(self) -> Path:
         return self.settings.results or _beside(self.source or STDIN, self.shard)

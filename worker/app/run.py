@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,25 +17,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from worker import __version__
 from worker.api.client import Client, check_environment
 from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
+from worker.app.ending import conclude
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
 from worker.app.process.signals import stop_on_signals
+from worker.app.process.streams import tell
 from worker.app.renewal import renewal
 from worker.app.screen import Screen
 from worker.app.target import target_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, Observer, RunFinished
+from worker.core.identity import RunIdentity
 from worker.core.secrets import redact
 from worker.core.tally import Tally
+from worker.core.target import Target
 from worker.ledger import Ledger
+from worker.observers.account import account_of, account_of_failure
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
 from worker.runner import EventDispatcher, Runner
-from worker.settings import ApiKey, RenewableKey, Settings
+from worker.settings import ApiKey, EndingSettings, RenewableKey, Settings
 from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
@@ -67,17 +76,17 @@ def carry_out(plan: Plan) -> int:
     """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
     allow_threads()
     plan.files.check_metrics()
+    plan.files.check_summary()
     check_environment(plan.settings.api.base_url)
     clock = Clock()
+    identity = identify(clock.utc(), target_of(plan.settings, plan.key))
+    command = command_line(sys.argv[1:])
     screen = Screen(
-        plan.settings.log,
-        plan.progress,
-        clock=clock,
-        command=command_line(sys.argv[1:]),
+        plan.settings.log, plan.progress, clock=clock, command=command, identity=identity
     )
     metrics = _metrics_file(plan.settings, screen, clock)
     try:
-        finished = _run(plan, screen, metrics, clock)
+        finished = _run(plan, screen, metrics, clock, identity.run)
     except BaseException as error:
         code = _exit_code_of(error)
         if metrics is not None:
@@ -85,11 +94,36 @@ def carry_out(plan: Plan) -> int:
         if code is not ExitCode.DEFECT:
             raise
         screen.show_defect(error)
-        return int(code)
+        account = account_of_failure(error, code, identity, command)
+    else:
+        screen.summarize(finished)
+        account = account_of(finished, identity, command)
     finally:
         screen.close()
-    screen.summarize(finished)
-    return int(finished.exit_code)
+    exit_code = conclude(plan.settings.ending, account, screen.warn)
+    screen.close()
+    return exit_code
+
+
+def conclude_failure(ending: EndingSettings, error: WorkerError) -> int:
+    """Do what is to be done at the end, for a run that has not begun."""
+    identity = identify(Clock().utc(), None)
+    identity = msgspec.structs.replace(identity, run="")
+    command = command_line(sys.argv[1:])
+    account = account_of_failure(error, error.exit_code, identity, command)
+    return conclude(ending, account, lambda text: tell(f"complete-sessions: {text}"))
+
+
+def identify(began: datetime, target: Target | None) -> RunIdentity:
+    """A run of this process, under a name that no other run has."""
+    return RunIdentity(
+        run=f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        version=__version__,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        target="" if target is None else str(target),
+        began=began,
+    )
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -123,11 +157,12 @@ class _Work(msgspec.Struct, frozen=True):
     observers: Sequence[Observer]
 
 
-def _run(plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock) -> RunFinished:
+def _run(
+    plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock, run: str
+) -> RunFinished:
     settings = plan.settings
     results = plan.files.results()
     allow_connections(settings.pace.concurrency)
-    run = f"{clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     for warning in plan.warnings:
         screen.warn(warning)
     with ExitStack() as stack:

@@ -9,7 +9,10 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 from worker.core.clock import Clock
 from worker.core.events import Observer, RunFinished
+from worker.core.identity import RunIdentity
+from worker.core.text import count
 from worker.observers import logs, summary
+from worker.observers.digest import Digest, NoticeLimit
 from worker.observers.lines import LogFormat
 from worker.observers.stream import QuietStream
 from worker.settings import LogSettings
@@ -27,7 +30,8 @@ class Screen:
     """Standard error, as this run uses it.
 
     `progress` is None where the terminal decides on the bar. `command` is what goes on with the
-    run. `close` takes the bar away, and may be called twice.
+    run. `close` takes the bar away, and may be called twice. What a quiet run says is meant for a
+    mail: it is bounded, and for people unless JSON is asked for.
     """
 
     def __init__(
@@ -37,20 +41,35 @@ class Screen:
         *,
         clock: Clock,
         command: str,
+        identity: RunIdentity,
     ) -> None:
         self._stream = QuietStream(sys.stderr)
         is_terminal = self._stream.isatty()
-        self._format: LogFormat = "console" if is_terminal else "json"
+        self._is_quiet = settings.level in ("warning", "error")
+        self._format: LogFormat = "console" if is_terminal or self._is_quiet else "json"
         if settings.format != "auto":
             self._format = settings.format
-        self._is_quiet = settings.level in ("warning", "error")
+        self._limit = NoticeLimit() if self._is_quiet else None
         self._command = command
         self._console: Console | None = None
         wants_bar = is_terminal and not self._is_quiet if progress is None else progress
         self._bar = self._make_bar(clock) if wants_bar else None
-        self._log = logs.configure(self._format, settings.level, self._stream, self._console)
-        every_s = settings.progress_every if self._bar is None else None
-        self._log_observer = logs.LogObserver(self._log, every_s, clock, command)
+        self._log = logs.configure(
+            self._format,
+            settings.level,
+            self._stream,
+            self._console,
+            run=identity.run,
+            limit=self._limit,
+        )
+        self._log_observer = logs.LogObserver(
+            self._log,
+            settings.progress_every if self._bar is None else None,
+            clock,
+            command,
+            identity=identity,
+            digest=Digest() if self._is_quiet else None,
+        )
 
     @property
     def observers(self) -> list[Observer]:
@@ -67,7 +86,9 @@ class Screen:
         self._log.warning("notice", message=text)
 
     def show_defect(self, error: BaseException) -> None:
-        self._log.error("defect", traceback="".join(traceback.format_exception(error)))
+        lines = traceback.format_exception(error)
+        message = f"a defect of the program: {lines[-1].strip()}"
+        self._log.error("defect", message=message, traceback="".join(lines))
 
     def open(self) -> None:
         if self._bar is not None:
@@ -81,6 +102,8 @@ class Screen:
     def summarize(self, finished: RunFinished) -> None:
         """The summary in words where people read; elsewhere the log's last event holds it."""
         self.close()
+        if self._limit is not None and self._limit.left_out:
+            self._log.warning("left_out", message=f"{count(self._limit.left_out, 'more notice')}")
         if self._format != "console" or (self._is_quiet and finished.needs_nobody):
             return
         if self._console is not None:

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "find": "Print the ids of sessions that were begun and left, from the API's own list.",
     "audit": "Hold what results logs say against the API's own account; changes nothing.",
     "explain": "Say what an exit code or an error type means, and what to do.",
+    "schema": "Print the JSON Schema of records, of the log's events, or of a run's account.",
     "enqueue": "Put ids into a queue, for `run --queue` on any number of machines.",
     "queue": "Show what is left in a queue, print its outcomes, or delete it.",
     "sandbox": "Serve a local stand-in of the API, to rehearse against.",

@@ -20,6 +20,7 @@ _SECTIONS: Final = {
     "Pace": ("pace",),
     "Retries": ("retry",),
     "When to stop": ("stop",),
+    "At the end": ("ending",),
     "More than one machine": ("shared", "queue", "wait", "shard"),
     "What is shown": ("log", "progress", "verbose", "quiet", "metrics_file"),
 }

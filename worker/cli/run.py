@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from worker.app.process.streams import say
+from worker.app.process.signals import SignalledError
+from worker.app.process.streams import say, tell
 from worker.cli.options import (
     SectionedCommand,
     complete_file,
@@ -19,9 +21,14 @@ from worker.cli.options import (
     settings_options,
 )
 from worker.cli.queue_options import queue_option, shard_option, warnings
-from worker.core.errors import ExitCode, UsageError
-from worker.settings import Loaded, Settings, load, load_key, print_settings
+from worker.core.errors import ExitCode, UsageError, WorkerError
+from worker.settings import EndingSettings, Loaded, Settings, load, load_key, print_settings
 from worker.sources.shard import Shard
+
+if TYPE_CHECKING:
+    from worker.app.paths import RunFiles
+
+_ENDING_ENV: Final = "WORKER_ENDING_"
 
 _EPILOG = """
 Defaults stand in brackets. Durations (D) read 90s, 15m or 1h30m. Nearly every option is also a key
@@ -66,12 +73,51 @@ def run(
       complete-sessions run --shared redis://db --queue june --results june.jsonl
     """
     asked = _Asked(**{name: values.pop(name) for name in _Asked.__struct_fields__})
-    flags = given_flags(values) | _log_level(verbose, quiet)
+    flags = given_flags(values)
+    if wants_settings or asked.dry_run:
+        return _rehearse(asked, flags | _log_level(verbose, quiet), config, wants_settings)
+    ending = None
+    try:
+        level = _log_level(verbose, quiet)
+        loaded = load(flags=flags | level, environ=os.environ, config=config)
+        ending = loaded.settings.ending
+        return _begin(asked, loaded)
+    except WorkerError as error:
+        return _fail(error, ending or _ending(flags))
+    except KeyboardInterrupt:
+        return _fail(SignalledError(signal.SIGINT), ending or _ending(flags))
+
+
+def _rehearse(
+    asked: _Asked, flags: dict[str, Any], config: Path | None, wants_settings: bool
+) -> int:
+    """What says how a run would be, and begins none."""
     loaded = load(flags=flags, environ=os.environ, config=config)
     if wants_settings:
         return _show_settings(loaded)
     _check_usage(asked, loaded.settings)
-    return _begin(asked, loaded)
+    from worker.app.forecast import rehearse  # noqa: PLC0415 - imported where used
+
+    return rehearse(_files(asked, loaded), force=asked.force)
+
+
+def _fail(error: WorkerError, ending: EndingSettings) -> int:
+    """Tell why nothing was begun, to whoever waits for the account of a run as well."""
+    tell(f"complete-sessions: {error}")
+    if ending == EndingSettings():
+        return int(error.exit_code)
+    from worker.app.run import conclude_failure  # noqa: PLC0415 - imported where used
+
+    return conclude_failure(ending, error)
+
+
+def _ending(flags: dict[str, Any]) -> EndingSettings:
+    """What is to be done at the end, by what needs no settings file: that may be what is wrong."""
+    own = {path: value for path, value in flags.items() if path.startswith("ending.")}
+    environ = {name: text for name, text in os.environ.items() if name.startswith(_ENDING_ENV)}
+    with suppress(UsageError):
+        return load(flags=own, environ=environ, cwd=Path(os.devnull)).settings.ending
+    return EndingSettings()
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -103,19 +149,13 @@ def _show_settings(loaded: Loaded) -> int:
 
 
 def _begin(asked: _Asked, loaded: Loaded) -> int:
-    from worker.app.paths import RunFiles  # noqa: PLC0415 - imported where used
-
-    files = RunFiles(loaded.settings, asked.source, asked.shard, loaded.file)
-    if asked.dry_run:
-        from worker.app.forecast import rehearse  # noqa: PLC0415 - imported where used
-
-        return rehearse(files, force=asked.force)
+    _check_usage(asked, loaded.settings)
     key = load_key(loaded.settings, os.environ)
     from worker.app.run import Plan, carry_out  # noqa: PLC0415 - the whole of aiohttp
 
     return carry_out(
         Plan(
-            files,
+            _files(asked, loaded),
             key,
             queue=asked.queue,
             stays=asked.wait,
@@ -124,6 +164,12 @@ def _begin(asked: _Asked, loaded: Loaded) -> int:
             warnings=(*key.warnings, *warnings(loaded)),
         )
     )
+
+
+def _files(asked: _Asked, loaded: Loaded) -> RunFiles:
+    from worker.app.paths import RunFiles  # noqa: PLC0415 - imported where used
+
+    return RunFiles(loaded.settings, asked.source, asked.shard, loaded.file)
 
 
 def _check_usage(asked: _Asked, settings: Settings) -> None:

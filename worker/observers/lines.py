@@ -12,15 +12,21 @@ from structlog.processors import TimeStamper, add_log_level
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.core.secrets import redact
-from worker.core.text import duration, visible
+from worker.core.text import visible
 
 LogFormat = Literal["console", "json"]
 
 _STYLES: Final = {"debug": "dim", "warning": "yellow", "error": "bold red"}
 
 
+_FIRST: Final = ("timestamp", "level", "event", "message", "run")
+
+
 def processors(log_format: LogFormat, *, styled: bool) -> list[Processor]:
-    """What makes a line of an event's fields; `styled` for a rich console."""
+    """What makes a line of an event's fields; `styled` for a rich console.
+
+    As JSON all of them; for people the message, which says what the others do.
+    """
 
     def plain(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
         return {key: _plain(value) for key, value in fields.items()}
@@ -41,7 +47,7 @@ def _plain(value: object) -> object:
 
 
 def _as_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
-    first = {key: fields.pop(key) for key in ("timestamp", "level", "event")}
+    first = {key: fields.pop(key) for key in _FIRST if key in fields}
     return json.dumps({**first, **fields}, default=_rfc3339)
 
 
@@ -61,39 +67,11 @@ def _as_rich_text(
 
 def _spans(fields: EventDict) -> list[tuple[str, str]]:
     """The line in pieces, each with its style."""
-    level, event = fields.pop("level"), visible(fields.pop("event"))
-    spans = [
-        (fields.pop("timestamp"), "dim"),
+    level, event = fields["level"], visible(fields["event"])
+    text = " ".join(str(fields[name]) for name in ("message", "traceback") if name in fields)
+    return [
+        (fields["timestamp"], "dim"),
         (f"  {level:<7}", _STYLES.get(level, "")),
         (f"  {event:<15}", "bold"),
+        (f"  {visible(text)}", ""),
     ]
-    for key, value in fields.items():
-        if value is not None:
-            name, text = _for_people(key, value)
-            spans += [(f" {name}=", "dim"), (text, "")]
-    return spans
-
-
-def _for_people(key: str, value: object) -> tuple[str, str]:
-    if isinstance(value, datetime):
-        return key, value.astimezone().strftime("%H:%M:%S")
-    if isinstance(value, bool):
-        return key, "yes" if value else "no"
-    if isinstance(value, int | float):
-        return _number_for_people(key, value)
-    return key, _quoted(str(value))
-
-
-def _number_for_people(key: str, value: float) -> tuple[str, str]:
-    if key.endswith("_ms"):
-        return key.removesuffix("_ms"), duration(value / 1000)
-    if key.endswith("_s"):
-        return key.removesuffix("_s"), duration(value)
-    return key, str(round(value, 3))
-
-
-def _quoted(text: str) -> str:
-    """`text`, in quotes where it could be taken for more than one value."""
-    if text and text.isprintable() and not set(text) & set(" =\"'\\"):
-        return text
-    return visible(json.dumps(text, ensure_ascii=False))

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
-import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger
 
@@ -21,20 +20,29 @@ from worker.core.events import (
     OutcomesRecorded,
     ProbeFailed,
     RateChanged,
+    RetryScheduled,
     RunFinished,
-    Snapshot,
-    StopRequested,
+    RunStarted,
     Ticked,
 )
+from worker.core.identity import RunIdentity
 from worker.core.outcomes import Outcome, Record
+from worker.observers import messages
+from worker.observers.digest import Digest, NoticeLimit
 from worker.observers.estimate import Estimate, moment_in
+from worker.observers.fields import (
+    Fields,
+    fields_of,
+    finish_fields,
+    identity_fields,
+    outcome_fields,
+    progress_fields,
+)
 from worker.observers.lines import LogFormat, processors
 from worker.observers.stream import QuietStream, guard
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Fields = dict[str, Any]
 
 _TRACE = "trace"
 
@@ -48,14 +56,18 @@ def configure(
     level: str,
     stream: IO[str] | QuietStream | None,
     console: Console | None = None,
+    *,
+    run: str = "",
+    limit: NoticeLimit | None = None,
 ) -> FilteringBoundLogger:
     """A logger that writes lines of `format` from `level` ("debug", "info", "warning") up.
 
     At the level "trace" the modules of this program say what they do, as `step`.
     They go to `stream`, or through `console` where one is given, so that they scroll above its
-    bar. No secret appears in them. Warnings that libraries log through `logging` come as `library`.
-    A stream that breaks ends the log, never the run; where nobody reads it for long, lines are left
-    out, and the log says how many.
+    bar. No secret appears in them. Each names `run`, where one is given; `limit` drops what is too
+    much. Warnings that libraries log through `logging` come as `library`. A stream that breaks ends
+    the log, never the run; where nobody reads it for long, lines are left out, and the log says how
+    many.
     """
     quiet = QuietStream.of(stream) if console is None else guard(console)
     write = _writer(quiet, console)
@@ -65,12 +77,13 @@ def configure(
             bound.warning("notice", message=f"nobody read this log: {left_out} lines were left out")
         write(line)
 
+    made = processors(format, styled=console is not None)
     logger = structlog.wrap_logger(
         _Lines(write_next),
-        processors=processors(format, styled=console is not None),
+        processors=made if limit is None else [limit, *made],
         wrapper_class=structlog.make_filtering_bound_logger("debug" if level == _TRACE else level),
     )
-    bound = cast("FilteringBoundLogger", logger.bind())
+    bound = cast("FilteringBoundLogger", logger.bind(**({"run": run} if run else {})))
     _take_over_logging(bound)
     logging.getLogger("worker").setLevel(logging.DEBUG if level == _TRACE else logging.NOTSET)
     return bound
@@ -123,7 +136,7 @@ class LogObserver:
     """Logs every event; `progress` no more often than each `progress_every_s`.
 
     `progress_every_s` is None where a bar shows the progress. `command` is what goes on with the
-    run, for the last line.
+    run, for the last line. With a `digest` only the first failures are shown one by one.
     """
 
     def __init__(
@@ -132,16 +145,21 @@ class LogObserver:
         progress_every_s: float | None,
         clock: Clock,
         command: str = "",
+        *,
+        identity: RunIdentity | None = None,
+        digest: Digest | None = None,
     ) -> None:
         self._log = logger
         self._debug = logger.is_enabled_for(logging.DEBUG)
         self._progress_every_s = progress_every_s
         self._clock = clock
         self._command = command
+        self._identity = identity
+        self._digest = digest
         self._estimate = Estimate()
         # The first one comes a whole interval after the start.
         self._progress_at = clock.now()
-        self._patient_until: datetime | None = None
+        self._outages: dict[str, datetime | None] = {}
 
     # Cron mails what a job writes: under -q (level "warning") only what needs somebody to act may
     # show. An outage, a 429 or a retry that ended well does not, so all of them are "info".
@@ -155,28 +173,52 @@ class LogObserver:
                 self._log_outage(event)
             case RateChanged():
                 until = moment_in(event.lasts_s, self._clock)
-                self._log.info(event.name, rate=event.rate, until=until)
+                message = messages.message_of(event, until)
+                self._log.info(event.name, message=message, **fields_of(event), until=until)
             case OutageEnded():
-                self._patient_until = None
-                self._log.info(event.name, reason=event.reason, lasted_s=event.seconds)
-            case StopRequested():
-                self._log.info(event.name, cause=_cause(event.exit_code), **_fields(event))
+                self._log_outage_end(event)
+            case RetryScheduled():
+                # While the API is away each of hundreds of ids has one: they say nothing new.
+                log = self._log.debug if self._outages else self._log.info
+                log(event.name, **fields_of(event), message=messages.message_of(event))
             case RunFinished():
-                method = _finish_method(self._log, event)
-                method(event.name, **_finish_fields(event, self._command))
+                self._log_end(event)
             case _:
-                self._log.info(event.name, **_fields(event))
+                self._log.info(event.name, **self._fields(event))
+
+    @property
+    def _patient_until(self) -> datetime | None:
+        return min((until for until in self._outages.values() if until is not None), default=None)
+
+    def _fields(self, event: Event) -> Fields:
+        fields = fields_of(event) | {"message": messages.message_of(event)}
+        if isinstance(event, RunStarted) and self._identity is not None:
+            fields |= identity_fields(self._identity)
+        return fields
 
     def _log_outcomes(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.outcome is Outcome.FAILED:
-                self._log.warning("outcome_failed", **_outcome_fields(record))
+                if self._digest is None or self._digest.shows_failure(record):
+                    message = messages.failed(record)
+                    self._log.warning("outcome_failed", message=message, **outcome_fields(record))
             elif self._debug:
-                self._log.debug("outcome", **_outcome_fields(record))
+                message = messages.settled(record)
+                self._log.debug("outcome", message=message, **outcome_fields(record))
 
     def _log_outage(self, event: OutageBegan | ProbeFailed) -> None:
-        self._patient_until = moment_in(event.patience_s, self._clock)
-        self._log.info(event.name, **_fields(event), patient_until=self._patient_until)
+        until = moment_in(event.patience_s, self._clock)
+        self._outages[event.reason] = until
+        if self._digest is not None and isinstance(event, OutageBegan):
+            self._digest.outage_began(event, self._clock.utc())
+        message = messages.message_of(event, until)
+        self._log.info(event.name, message=message, **fields_of(event), patient_until=until)
+
+    def _log_outage_end(self, event: OutageEnded) -> None:
+        self._outages.pop(event.reason, None)
+        if self._digest is not None:
+            self._digest.outage_ended(event, self._clock.utc())
+        self._log.info(event.name, message=messages.message_of(event), **fields_of(event))
 
     def _log_progress(self, event: Ticked) -> None:
         if self._progress_every_s is None:
@@ -186,66 +228,21 @@ class LogObserver:
         if now - self._progress_at < self._progress_every_s:
             return
         self._progress_at = now
-        fields = _progress_fields(event.snapshot)
-        self._log.info(event.name, **fields, patient_until=self._patient_until, eta_s=eta_s)
+        self._log.info(
+            event.name,
+            message=messages.progress(event.snapshot, eta_s),
+            **progress_fields(event.snapshot),
+            patient_until=self._patient_until,
+            eta_s=eta_s,
+        )
 
-
-def _fields(struct: msgspec.Struct) -> Fields:
-    """The struct's own fields, an error as `error` (its type) and `message`."""
-    fields = msgspec.structs.asdict(struct)
-    error = fields.pop("error", None)
-    if error is not None:
-        fields.update(error=error.type, message=error.message)
-    return fields
-
-
-def _outcome_fields(record: Record) -> Fields:
-    fields = _fields(record)
-    # Each line has its own time, and run_started has named the run.
-    del fields["at"], fields["run"]
-    return fields
-
-
-def _progress_fields(snapshot: Snapshot) -> Fields:
-    tally, pause = snapshot.tally, snapshot.pause
-    return {
-        "done": tally.done,
-        "total": snapshot.total,
-        **{outcome.value: tally.outcomes[outcome] for outcome in Outcome},
-        "settled": tally.settled,
-        "in_flight": snapshot.in_flight,
-        "waiting": snapshot.waiting,
-        "rate": snapshot.rate_now,
-        "rate_allowed": snapshot.rate_allowed,
-        "elapsed_s": snapshot.elapsed_s,
-        "draining": snapshot.draining,
-        "paused": pause.reason if pause else None,
-        "next_probe_s": pause.seconds_left if pause else None,
-    }
-
-
-def _finish_fields(event: RunFinished, command: str) -> Fields:
-    tally = event.tally
-    return {
-        "cause": _cause(event.exit_code),
-        "exit_code": event.exit_code,
-        "reason": event.reason or None,
-        "input": tally.input,
-        **{outcome.value: tally.outcomes[outcome] for outcome in Outcome},
-        "settled": tally.settled,
-        "duplicates": tally.duplicates,
-        "not_attempted": tally.not_attempted,
-        "balanced": tally.balanced,
-        "complete_input": event.complete_input,
-        "elapsed_s": event.elapsed_s,
-        "advice": event.advice or None,
-        "go_on_with": command if command and event.exit_code is not ExitCode.OK else None,
-        "run": event.run,
-    }
-
-
-def _cause(code: ExitCode) -> str:
-    return code.name.lower()
+    def _log_end(self, event: RunFinished) -> None:
+        if self._digest is not None and not event.needs_nobody:
+            for name, fields in self._digest.lines():
+                self._log.warning(name, **fields)
+        message = messages.message_of(event)
+        method = _finish_method(self._log, event)
+        method(event.name, message=message, **finish_fields(event, self._command))
 
 
 def _finish_method(logger: FilteringBoundLogger, event: RunFinished) -> Callable[..., Any]:

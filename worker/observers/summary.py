@@ -16,6 +16,7 @@ from worker.core.outcomes import Outcome
 from worker.core.secrets import redact
 from worker.core.tally import Histogram, Tally
 from worker.core.text import count, duration, rate, shorten, visible
+from worker.observers.account import share_of_rate
 
 _LABEL_WIDTH = 11
 _NARROWEST_TEXT = 20
@@ -109,19 +110,6 @@ def _speed(finished: RunFinished) -> str:
     if share is not None:
         text += f"; {100 * share:.0f} % of {rate(finished.rate)} requests/s"
     return text
-
-
-def share_of_rate(finished: RunFinished) -> float | None:
-    """Requests sent, as a part of what the rate allowed while nothing was paused.
-
-    The gaps between requests are counted, not the requests: the first one needs no gap. None
-    where there were too few to tell.
-    """
-    gaps = finished.tally.requests.total() - 1
-    open_s = finished.elapsed_s - finished.tally.paused_s
-    if gaps < 1 or open_s <= 0 or finished.rate <= 0:
-        return None
-    return gaps / (open_s * finished.rate)
 
 
 def _counts(counts: Counter[str]) -> str:

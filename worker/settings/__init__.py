@@ -11,6 +11,7 @@ from worker.settings.key import (
 from worker.settings.load import Loaded, load
 from worker.settings.model import (
     ApiSettings,
+    EndingSettings,
     LogSettings,
     Settings,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "OPTION_BY_PATH",
     "ApiKey",
     "ApiSettings",
+    "EndingSettings",
     "KeyKind",
     "Loaded",
     "LogSettings",

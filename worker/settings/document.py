@@ -38,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     text: str | None
     line: int
     unusable: str = ""
+    items: tuple[str, ...] | None = None
 
 
 def read_document(path: Path, label: str) -> list[Entry]:

@@ -83,6 +83,14 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     progress_every: float = 30.0
 
 
+class EndingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does when it has ended; `summary_json` may be /dev/stdout."""
+
+    summary_json: Path | None = None
+    exit_zero_on: tuple[int, ...] = ()
+    on_exit: str | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of a run; `results` is None where it follows from the source's name."""
 
@@ -94,4 +102,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop: StopSettings = StopSettings()
     shared: SharedSettings = SharedSettings()
     log: LogSettings = LogSettings()
+    ending: EndingSettings = EndingSettings()
     metrics_file: Path | None = None

@@ -267,6 +267,25 @@ OPTIONS: Final = (
         "Time between two progress events where no bar is shown.",
     ),
     Option(
+        "ending.summary_json",
+        "--summary-json",
+        syntax.or_none(syntax.file_or_stdout()),
+        "Write the run's account as JSON when it has ended, also when it fails; - is stdout.",
+    ),
+    Option(
+        "ending.exit_zero_on",
+        "--exit-zero-on",
+        syntax.exit_codes(),
+        "Exit codes that become 0, for schedulers that know only that; the account keeps them.",
+    ),
+    Option(
+        "ending.on_exit",
+        "--on-exit",
+        syntax.or_none(syntax.command()),
+        "Shell command to run at the end, for a minute at most: the account is its input, the code"
+        " in COMPLETE_SESSIONS_EXIT_CODE.",
+    ),
+    Option(
         "metrics_file",
         "--metrics-file",
         syntax.or_none(syntax.file()),

@@ -12,10 +12,13 @@ import msgspec
 
 from worker.core.addresses import ALLOWED_ADDRESS, parse_base_url
 from worker.core.durations import format_duration, parse_duration
+from worker.core.errors import ExitCode
 from worker.core.redis_url import ALLOWED_ENGINE, parse_engine_url, show_engine_url
 from worker.core.secrets import may_be_key
 from worker.core.timetable import parse_timetable
 from worker.settings.reading import may_exist
+
+STDOUT: Final = Path("/dev/stdout")
 
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
@@ -234,6 +237,52 @@ def file() -> Syntax:
         return f"./{text}" if text == "-" or text.casefold() in _NONE else text
 
     return Syntax(allowed=allowed, parse=parse, show=show, metavar="FILE")
+
+
+def file_or_stdout() -> Syntax:
+    """A path, or `-` for the standard output."""
+    paths = file()
+
+    def parse(text: str) -> Path:
+        path: Path = STDOUT if text == "-" else paths.parse(text)
+        return path
+
+    def show(path: Path) -> str:
+        return "-" if path == STDOUT else paths.show(path)
+
+    allowed = f"{paths.allowed}, or - for standard output"
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="FILE")
+
+
+def exit_codes() -> Syntax:
+    """Exit codes of a run but 0, with commas or blanks between them; `none` is none of them."""
+    known = [str(int(code)) for code in ExitCode if code is not ExitCode.OK]
+    allowed = f"exit codes with commas between them, of {', '.join(known)}"
+
+    def parse(text: str) -> tuple[int, ...]:
+        if text.casefold() in _NONE:
+            return ()
+        words = text.replace(",", " ").split()
+        if not words or not set(words) <= set(known):
+            raise ValueError(allowed)
+        return tuple(sorted({int(word) for word in words}))
+
+    def show(codes: tuple[int, ...]) -> str:
+        return ",".join(map(str, codes)) or "none"
+
+    return Syntax(allowed=allowed, parse=parse, show=show, metavar="CODES", is_list=True)
+
+
+def command() -> Syntax:
+    """A command for the shell, which is not looked into."""
+    allowed = "a command for the shell"
+
+    def parse(text: str) -> str:
+        if not text.strip() or "\0" in text:
+            raise ValueError(allowed)
+        return text
+
+    return Syntax(allowed=allowed, parse=parse, metavar="COMMAND")
 
 
 def key_file() -> Syntax:

@@ -111,7 +111,7 @@ def test_a_server_in_trouble_may_have_acted_all_the_same(status: Any) -> None:
     verdict = judge_completion(answer(status, b"<html>\n  <h1>Bad   gateway</h1></html>"))
     assert isinstance(verdict, Transient)
     assert verdict.ambiguous
-    assert verdict.error == Error(f"http_{status}", "<html> <h1>Bad gateway</h1></html>")
+    assert verdict.error == Error(f"http_{status}", "a page of HTML: Bad gateway")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

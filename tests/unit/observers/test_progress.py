@@ -229,7 +229,7 @@ def test_log_scrolls_above_the_bar_and_the_bar_comes_back_below() -> None:
         before = len(screen.text)
         log.notice(retry_scheduled(Error("http_503", "down")))
         line, bar_line, state_line = screen.text[before:].splitlines()
-    assert line.rstrip().endswith("message=down")
+    assert line.rstrip().endswith("after http_503: down")
     assert "12,345 of 1,000" in bar_line
     assert "failed 45" in state_line
 

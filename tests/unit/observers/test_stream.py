@@ -137,7 +137,7 @@ def test_stream_of_a_small_alphabet_gets_escapes() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii")
     logger = configure("console", "info", stream)
     LogObserver(logger, None, HandClock()).notice(retry_scheduled(Error("x", "né")))
-    assert rb"message=n\xe9" in raw.getvalue()
+    assert rb"after x: n\xe9" in raw.getvalue()
 
 
 # --- a stream that is stuck -----------------------------------------------------------------------

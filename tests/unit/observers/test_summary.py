@@ -16,7 +16,8 @@ from worker.core.explanations import EXIT_CODES
 from worker.core.outcomes import Outcome
 from worker.core.secrets import learn, redact
 from worker.core.tally import Tally
-from worker.observers.summary import render, share_of_rate, styled
+from worker.observers.account import share_of_rate
+from worker.observers.summary import render, styled
 
 COMMAND = "complete-sessions run backlog.txt"
 

@@ -194,7 +194,7 @@ class TestPrinted:
     def test_is_aligned(self, harness: Harness) -> None:
         lines = print_settings(harness.load()).splitlines()
         assert len({line.index("#") for line in lines if "#" in line}) == 1
-        assert len(lines) == len(OPTIONS) + 7
+        assert len(lines) == len(OPTIONS) + 8
 
     def test_can_be_pasted_into_a_settings_file(self, harness: Harness) -> None:
         loaded = harness.load(flags={path: text for path, (text, _) in OTHERS.items()})

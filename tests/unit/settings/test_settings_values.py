@@ -44,6 +44,8 @@ RANGES = [
     ("log.format", "console", "JSON", ["text"]),
     ("log.level", "Warning", "error", ["warn", "loud"]),
     ("results", "a", "./-", ["-"]),
+    ("ending.summary_json", "a", "-", ["~nobody-of-this-name/x"]),
+    ("ending.exit_zero_on", "5", "1, 5,66", ["0", "5;1", "6"]),
     ("metrics_file", "a", "b", ["-", "~nobody-of-this-name/x"]),
 ]
 
@@ -181,9 +183,10 @@ class TestTheKeyIsNotShown:
     ) -> None:
         for value in (KEY, f"Bearer {KEY}", KEY.removeprefix("live_")):
             error = harness.attempt(flags={path: value})
-            # A log or a column may be called anything.
+            # A log or a column may be called anything, and so may a command.
             assert isinstance(error, Loaded) == (
                 path in {"results", "metrics_file", "source.field"}
+                or path in {"ending.summary_json", "ending.on_exit"}
             )
             if isinstance(error, UsageError):
                 assert "not shown" in str(error)
