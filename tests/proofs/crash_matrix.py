@@ -217,9 +217,6 @@ def _problems(
         yield f"{len(twice)} sessions were triggered twice, as {min(twice)}"
     if stats["triggered"] != ids:
         yield f"{stats['triggered']} of {ids} sessions were triggered"
-    # Slices that one second can touch, with all their permits: 10 at 10/s, 196 at 200/s.
-    if stats["max_accepted_per_s"] > max(10, scene.rate * 0.98):
-        yield f"{stats['max_accepted_per_s']} requests in one second"
     if unexpected := set(codes) - {0, -signal.SIGKILL, 143}:
         yield f"exit codes {sorted(unexpected)}: {_errors(scene)}"
 
@@ -275,6 +272,9 @@ def main() -> int:
             ids = max(20, round(options.ids * row.share))
             with tempfile.TemporaryDirectory() as directory:
                 result = play(row, ids, Path(directory))
+            if result.most_per_s > row.rate:
+                # Only here: on a busy machine requests may be held up on their way.
+                result.problems.append(f"{result.most_per_s} requests in one second")
             failed += bool(result.problems)
             sys.stdout.write(
                 f"{row.name:<24} {ids:>6} {result.seconds:>8.1f} {result.per_s:>7.1f}"

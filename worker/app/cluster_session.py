@@ -32,7 +32,13 @@ class ClusterSession:
     """A run's part in what it shares with others. `member` tells them apart."""
 
     def __init__(
-        self, connection: Connection, settings: Settings, key: ApiKey, member: str, clock: Clock
+        self,
+        connection: Connection,
+        settings: Settings,
+        key: ApiKey,
+        member: str,
+        clock: Clock,
+        warn: Callable[[str], None] = lambda _: None,
     ):
         from worker.cluster.budget import Budget, default_account, shared_pacer  # noqa: PLC0415
 
@@ -40,7 +46,7 @@ class ClusterSession:
         self._connection = connection
         self._settings = settings
         self._member = member
-        self.pacer = partial(shared_pacer, Budget(connection, account, member, clock))
+        self.pacer = partial(shared_pacer, Budget(connection, account, member, clock, warn))
         """What makes the run's pacer, from the arguments of any pacer."""
 
     async def work_on(
@@ -71,13 +77,21 @@ class ClusterSession:
 
 @asynccontextmanager
 async def cluster_session(
-    settings: Settings, key: ApiKey, run: str, clock: Clock, notify: Callable[[Event], None]
+    settings: Settings,
+    key: ApiKey,
+    run: str,
+    clock: Clock,
+    notify: Callable[[Event], None],
+    warn: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[ClusterSession]:
-    """Meet the others in Redis; waits while it is away, with the run's patience."""
+    """Meet the others in Redis; waits while it is away, with the run's patience.
+
+    `warn` is told what the run would not expect of them.
+    """
     async with connected(settings, settings.stop.patience, notify) as connection:
         # Host and process too: leases depend on no two runs having one name.
         member = f"{socket.gethostname()}.{os.getpid()}.{run}"
-        yield ClusterSession(connection, settings, key, member, clock)
+        yield ClusterSession(connection, settings, key, member, clock, warn)
 
 
 async def describe(settings: Settings, queue: str | None) -> tuple[str, list[str]]:

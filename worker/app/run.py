@@ -277,7 +277,7 @@ async def _meet(
     from worker.app.cluster_session import cluster_session  # noqa: PLC0415 - Redis
 
     met = await stack.enter_async_context(
-        cluster_session(plan.settings, plan.key, work.run, work.clock, notify)
+        cluster_session(plan.settings, plan.key, work.run, work.clock, notify, screen.warn)
     )
     if plan.queue is None:
         assert work.source is not None

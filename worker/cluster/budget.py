@@ -6,29 +6,31 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from worker.cluster import scripts
 from worker.cluster.connection import REASON, Connection
+from worker.cluster.timetable import Reservation, ServerClock, Timetable
 from worker.core.clock import Clock
-from worker.core.errors import UnavailableError
+from worker.core.errors import UnavailableError, WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
 from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.pacer import Pacer
 
-_SLICE_SHARE: Final = 0.02
-_SLACK: Final = 1.05
-"""A slice is a little longer than its permits need: what arrives late from one slice and early from
-another must not add up to more than the limit within any second."""
-
-_VOLLEY_SLACK: Final = 1.07
-"""The same where several permits leave together, and so are late together."""
-
 _PROBE_GRACE_S: Final = 10.0
 """How long after a pause the others wait for the run whose 429s began it to try alone."""
 
 _LONGEST_SLEEP_S: Final = 1.0
+
+_LEAD: Final = 1.5
+_LEAD_S: Final = 0.015
+"""Permits are asked for so many round trips, and so much for the loop, before they are needed."""
+
+_TIMER_STEP_S: Final = 0.001
+_LONG_GAP_S: Final = 0.01
+"""Event loops round timers to whole milliseconds. Before longer gaps the rest is slept through, as
+the pacer does without others."""
 
 
 def default_account(key: str) -> str:
@@ -36,19 +38,19 @@ def default_account(key: str) -> str:
     return hashlib.sha256(b"complete-sessions account " + key.encode()).hexdigest()[:16]
 
 
-def slice_of(rate: float) -> tuple[int, float]:
-    """How many permits a slice of time holds, and its seconds, for `rate` requests a second."""
-    size = max(1, math.ceil(rate * _SLICE_SHARE))
-    return size, (_SLACK if size == 1 else _VOLLEY_SLACK) * size / rate
-
-
 class SharedRate(AdaptiveRate):
     """The adaptive rate as all runs on the account see it: whoever is throttled cuts it for all."""
 
     def __init__(self, ceiling: float, on_cut: Callable[[int, str], None]) -> None:
         super().__init__(ceiling)
+        self.asked = ceiling
+        self.limit = ceiling
+        """The lowest rate that any run on the account was asked for."""
         self._on_cut = on_cut
         self._cuts = 0
+
+    def rate(self, now: float) -> float:
+        return min(super().rate(now), self.limit)
 
     def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
         is_cut = super().throttled(now, sent_at, may_be_stray=may_be_stray)
@@ -70,17 +72,50 @@ class SharedRate(AdaptiveRate):
         self._cut_at = now - age_s
 
 
-class Budget:
-    """This run's access to the account's permits. `member` names the run."""
+class Granted(NamedTuple):
+    """What `scripts.TAKE` answers; `first_us` is when to come again where there are none."""
 
-    def __init__(self, connection: Connection, account: str, member: str, clock: Clock) -> None:
+    permits: int
+    first_us: int
+    gap_us: int
+    now_us: int
+    slack_ppm: int
+    members: int
+    lowest: str
+    cuts: int
+    curve: str
+    cut_age_us: int
+
+
+class Budget:
+    """This run's access to the account's permits. `member` names the run.
+
+    A permit is a time. They are asked for ahead, while earlier ones are waited for, so that it does
+    not matter how long Redis takes to answer. `warn` is told where another run's rate holds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        account: str,
+        member: str,
+        clock: Clock,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._connection = connection
-        self._keys = [f"complete-sessions:{{account:{account}}}:budget"]
+        prefix = f"complete-sessions:{{account:{account}}}"
+        self._keys = [f"{prefix}:budget", f"{prefix}:members"]
         self._member = member
         self._clock = clock
-        self._stock = 0
-        self._stock_ends_at = -math.inf
-        self._resumes_at = -math.inf
+        self._warn = warn
+        self._server = ServerClock()
+        self._timetable = Timetable()
+        self._gap_s = 0.0
+        self._members = 1
+        self._asking: asyncio.Task[None] | None = None
+        self._failure: WorkerError | None = None
+        self._answered = asyncio.Event()
+        self._resumes_at = self._ask_again_at = -math.inf
         self._refused_s = 0.0
         self._stopped = asyncio.Event()
         self._telling: set[asyncio.Task[Any]] = set()
@@ -93,32 +128,104 @@ class Budget:
     def stop(self) -> None:
         """End a wait for a permit, now and from now on."""
         self._stopped.set()
+        self._answered.set()
         self._connection.stop()
 
-    async def take(self, rate: SharedRate) -> None:
-        """Wait until one request may leave, or until `stop`. One task at a time may call this.
-
-        Several permits are taken at once where the rate is high, and used up within one slice.
-        """
+    async def take(self, rate: SharedRate) -> Reservation | None:
+        """Wait until one request may leave; None after `stop`. One task at a time may call this."""
         while not self._stopped.is_set():
-            if self._stock and self._clock.now() < self._stock_ends_at:
-                self._stock -= 1
-                return
-            size, length_s = slice_of(rate.rate(self._clock.now()))
-            args = (size, round(length_s * 1e6), max(1, size // 4), self._member)
-            granted, wait_us, cuts, curve, age_us = await self._connection.call(
-                scripts.TAKE, self._keys, *args
-            )
             now = self._clock.now()
-            rate.follow(now, cuts, curve, age_us / 1e6)
-            until = now + wait_us / 1e6
-            self._resumes_at = -math.inf if granted else until
-            await self._clock.wait(
-                self._stopped, until if granted else min(until, now + _LONGEST_SLEEP_S)
+            due = self._timetable.next_at(now, rate.rate(now))
+            self._ask_ahead(rate)
+            if due is None:
+                await self._wait_for_answer()
+            elif due > now:
+                await self._wait_until(now, min(due, self._asks_at(now)))
+            else:
+                used = self._timetable.use(now, rate.rate(now))
+                self._ask_ahead(rate)
+                return used
+        return None
+
+    def give_back(self, unused: Reservation) -> None:
+        """The permit was not used: it is good for the next request, if that comes soon enough."""
+        self._timetable.give_back(unused)
+
+    async def _wait_until(self, now: float, due: float) -> None:
+        if self._gap_s < _LONG_GAP_S:
+            await self._clock.wait(self._stopped, due)
+        elif due - now > _TIMER_STEP_S:
+            await self._clock.wait(self._stopped, due - _TIMER_STEP_S)
+        else:
+            self._clock.nap(due - now)
+
+    async def _wait_for_answer(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        now = self._clock.now()
+        if self._asking is None:
+            await self._clock.wait(self._stopped, self._ask_again_at)
+            self._refused_s += self._clock.now() - now
+        else:
+            self._answered.clear()
+            await self._answered.wait()
+
+    def _ask_ahead(self, rate: SharedRate) -> None:
+        """Have permits asked for, where those that there are do not last until an answer comes."""
+        now = self._clock.now()
+        is_held_up = self._failure is not None or now < self._ask_again_at
+        if self._asking is not None or is_held_up or self._stopped.is_set():
+            return
+        if self._timetable.ahead_s(now) < self._lead_s:
+            self._asking = asyncio.create_task(self._ask(rate))
+
+    def _asks_at(self, now: float) -> float:
+        """When the next permits are to be asked for; inf while some are."""
+        if self._asking is not None:
+            return math.inf
+        return max(now + self._timetable.ahead_s(now) - self._lead_s, self._ask_again_at)
+
+    @property
+    def _lead_s(self) -> float:
+        return self._server.round_trip_s * _LEAD + _LEAD_S
+
+    async def _ask(self, rate: SharedRate) -> None:
+        try:
+            await self._ask_once(rate)
+        except WorkerError as error:
+            self._failure = error
+        finally:
+            self._asking = None
+            self._answered.set()
+        self._ask_ahead(rate)
+
+    async def _ask_once(self, rate: SharedRate) -> None:
+        began_at = self._clock.now()
+        per_s = rate.rate(began_at)
+        wanted = max(1, math.ceil(per_s / self._members * self._lead_s))
+        args = (
+            *(self._member, repr(per_s), repr(rate.asked), wanted),
+            round(self._server.round_trip_s / 2 * 1e6),
+            round(self._timetable.lateness.slack * 1e6),
+        )
+        answer = Granted(*await self._connection.call(scripts.TAKE, self._keys, *args))
+        now = self._clock.now()
+        self._server.observe(began_at, answer.now_us / 1e6, now)
+        self._members, self._gap_s = answer.members, answer.gap_us / 1e6
+        first = self._server.local(answer.first_us / 1e6)
+        self._timetable.add(first, self._gap_s, answer.permits, answer.slack_ppm / 1e6)
+        self._resumes_at = -math.inf if answer.permits else first
+        self._ask_again_at = min(self._resumes_at, now + _LONGEST_SLEEP_S)
+        rate.follow(now, answer.cuts, answer.curve, answer.cut_age_us / 1e6)
+        self._hold_to(rate, float(answer.lowest))
+
+    def _hold_to(self, rate: SharedRate, lowest: float) -> None:
+        if lowest < rate.limit:
+            self._warn(
+                f"another run on the account has --rate {lowest:g}: the lowest holds for all, here"
+                f" instead of {rate.asked:g}"
             )
-            if not granted:
-                self._refused_s += self._clock.now() - now
-            self._stock, self._stock_ends_at = granted, until + length_s
+        rate.limit = lowest
 
     @property
     def paused_s(self) -> float:
@@ -164,7 +271,7 @@ class Budget:
 class AccountPermits:
     """The account's permits for one run, as its pacer takes them.
 
-    `is_sure` is asked after each: where it says no, the permit has become too old to be used.
+    `is_sure` is asked after each: where it says no, the permit waits until it says yes.
     """
 
     def __init__(
@@ -173,17 +280,26 @@ class AccountPermits:
         self._budget = budget
         self._rate = rate
         self._is_sure = is_sure
+        self._used: Reservation | None = None
 
     async def take(self) -> None:
         """Wait for a permit, or until `stop`. Raises UnavailableError where Redis stays away."""
         try:
-            await self._budget.take(self._rate)
-            while self._is_sure is not None and not await self._is_sure():
-                await self._budget.take(self._rate)
+            while (used := await self._budget.take(self._rate)) is not None:
+                if self._is_sure is None or await self._is_sure():
+                    break
+                self._budget.give_back(used)
+            self._used = used
         except UnavailableError:
             # A run that ends needs no permit: what it ends for is not this.
             if not self._budget.is_stopped:
                 raise
+
+    def give_back(self) -> None:
+        """The permit that was taken last was not used."""
+        if self._used is not None:
+            self._budget.give_back(self._used)
+            self._used = None
 
     def stop(self) -> None:
         """End a `take` that waits, now and from now on."""

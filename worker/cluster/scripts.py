@@ -8,39 +8,55 @@ from __future__ import annotations
 
 from typing import Final
 
-# Slices of time follow each other, each with so many permits; whoever comes when a slice is used up
-# gets a place in the next one, so that waiting is in turn and costs one call. The marks are moved
-# with a clock that is set back, or nobody would get a permit until it has caught up.
+# Permits are times, each a gap behind the one before, whoever gets them: the next one that is free
+# is kept. The marks are moved with a clock that is set back, or nobody would get a permit until it
+# has caught up.
 TAKE: Final = """
-local size, length, wanted, me = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local me, rate, ceiling = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local wanted, soonest, slack = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local kept = redis.call('HMGET', KEYS[1], 'now', 'slice', 'used', 'pause', 'prober', 'cut_at',
-  'cuts', 'curve')
+local kept = redis.call('HMGET', KEYS[1], 'now', 'next', 'pause', 'prober', 'cut_at', 'cuts',
+  'curve')
 local back = math.max((tonumber(kept[1]) or now) - now, 0)
-local slice, used = (tonumber(kept[2]) or 0) - back, tonumber(kept[3]) or 0
-local pause, cut_at = (tonumber(kept[4]) or 0) - back, (tonumber(kept[6]) or 0) - back
-local granted, wait = 0, 0
-if pause > now and kept[5] ~= me then
-  wait = pause - now
-else
-  if now >= slice + length then
-    slice, used = now, 0
-  elseif used >= size then
-    slice, used = slice + length, 0
+local free, pause = (tonumber(kept[2]) or 0) - back, (tonumber(kept[3]) or 0) - back
+local cut_at = (tonumber(kept[5]) or 0) - back
+
+local members, lowest = 1, ceiling
+local mine = ARGV[3] .. ' ' .. ARGV[6] .. ' '
+local others = redis.call('HGETALL', KEYS[2])
+for i = 1, #others, 2 do
+  local its_ceiling, its_slack, ends_at = string.match(others[i + 1], '(%S+) (%S+) (%S+)')
+  ends_at = tonumber(ends_at)
+  if ends_at < now or ends_at > now + 600000000 then
+    redis.call('HDEL', KEYS[2], others[i])
+  elseif others[i] ~= me then
+    members = members + 1
+    lowest = math.min(lowest, tonumber(its_ceiling))
+    slack = math.max(slack, tonumber(its_slack))
   end
-  granted = math.min(wanted, size - used)
-  wait = math.max(slice - now, 0)
-  used = used + granted
 end
-redis.call('HSET', KEYS[1], 'now', now, 'slice', slice, 'used', used, 'pause', pause,
-  'cut_at', cut_at)
+local gap = (1000000 + slack) / math.min(rate, lowest)
+local stays = math.min(math.max(3000000, 4 * gap * wanted * members), 500000000)
+redis.call('HSET', KEYS[2], me, mine .. string.format('%.0f', now + stays))
+
+local granted, first = 0, pause
+if pause <= now or kept[4] == me then
+  granted, first = wanted, math.max(free, now + soonest)
+  free = first + wanted * gap
+end
+redis.call('HSET', KEYS[1], 'now', now, 'next', free, 'pause', pause, 'cut_at', cut_at)
 redis.call('EXPIRE', KEYS[1], 604800)
-return {granted, wait, tonumber(kept[7]) or 0, kept[8] or '', now - cut_at}
+redis.call('EXPIRE', KEYS[2], 604800)
+return {granted, first, gap, now, slack, members, tostring(lowest), tonumber(kept[6]) or 0,
+  kept[7] or '', now - cut_at}
 """
-"""KEYS: the account. ARGV: permits in a slice, its microseconds, permits wanted, who asks.
-Returns permits (0: come again), microseconds until then, and the rate: how often it was cut, the
-curve since then, its age in microseconds."""
+"""KEYS: the account's budget, its members. ARGV: who asks, the rate it knows of and its ceiling in
+requests a second, permits wanted, microseconds until it could use the first, and the slack that it
+needs, in millionths. Returns permits (0: come again), when the first may be used, the gap to each
+next one and the time now, all in microseconds; the slack that holds for all, how many members there
+are, the lowest ceiling of any; and the rate: how often it was cut, the curve since then, its age in
+microseconds."""
 
 CUT: Final = """
 local cuts = tonumber(redis.call('HGET', KEYS[1], 'cuts')) or 0

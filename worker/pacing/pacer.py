@@ -140,6 +140,8 @@ class Pacer:
         """The request was not sent after all."""
         _log.debug("permit %d was not used", permit.number)
         self._outages.abandon_probe(permit.number)
+        if self._shared is not None and permit.number == self._granted:
+            self._shared.give_back()
         self._wake.set()
 
     def stop(self) -> None:
@@ -248,7 +250,8 @@ class Pacer:
     def _due(self, now: float) -> float:
         if self._ceiling.is_quiet:
             return self._ceiling.ends_at
-        due = self._spacing.next_at(now)
+        # Permits that are shared are times of the account's: they keep its gaps.
+        due = self._spacing.next_at(now) if self._shared is None else -math.inf
         return max(due, self._outages.next_at()) if self._outages.is_open else due
 
     def _grant(self, now: float) -> Permit:

@@ -26,6 +26,10 @@ class Permits(Protocol):
         """Wait for one, or until `stop`. One task at a time may call this."""
         ...
 
+    def give_back(self) -> None:
+        """The one that was taken last was not used after all."""
+        ...
+
     def stop(self) -> None:
         """End a `take` that waits, now and from now on."""
         ...

@@ -85,6 +85,9 @@ class Store:
     def hlen(self, key: str) -> int:
         return len(self._hashes.get(key, {}))
 
+    def hgetall(self, key: str) -> list[str]:
+        return [text for pair in self._hashes.get(key, {}).items() for text in pair]
+
     def hvals(self, key: str) -> list[str]:
         return list(self._hashes.get(key, {}).values())
 
@@ -203,6 +206,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "EXPIRE": Store.expire,
     "HDEL": Store.hdel,
     "HGET": Store.hget,
+    "HGETALL": Store.hgetall,
     "HINCRBY": Store.hincrby,
     "HLEN": Store.hlen,
     "HMGET": Store.hmget,

@@ -19,7 +19,7 @@ from tests.support.redis_server import needs_redis, redis_server
 from worker.cluster import queue_scripts, scripts
 
 _KEYS: Final = [f"{{q}}:{part}" for part in queue_scripts.PARTS]
-_ACCOUNT: Final = ["{account}"]
+_ACCOUNT: Final = ["{a}:budget", "{a}:members"]
 _IDS: Final = [f"id{number}" for number in range(8)]
 _FOR_EVER: Final = "1000000000"
 _CONSUMERS: Final = ("a", "b", "c")
@@ -128,13 +128,14 @@ def _call_on_budget(random: Random, both: Both) -> tuple[Any, Any]:
         case 2:
             return both.call(scripts.RESUME, _ACCOUNT, me)
         case _:
-            modelled, real = both.call(scripts.TAKE, _ACCOUNT, "9", long_us, "2", me)
+            rate = random.choice(("5", "9.5"))
+            modelled, real = both.call(scripts.TAKE, _ACCOUNT, me, rate, rate, "2", long_us, "9")
             return _taken(modelled), _taken(real)
 
 
 def _taken(answer: list[Any]) -> list[Any]:
-    granted, wait_us, cuts, curve, _ = answer
-    return [granted, wait_us > 0, cuts, curve]
+    granted, first_us, gap_us, now_us, *rest, _ = answer
+    return [granted, first_us > now_us, gap_us, *rest]
 
 
 @needs_redis

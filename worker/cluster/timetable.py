@@ -1,0 +1,143 @@
+"""The permits that a run has ahead, as times of its own clock, and how late it uses them.
+
+Decides only: whoever calls it waits, and asks Redis. Times and lengths are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import deque
+from typing import Final
+
+import msgspec
+
+_LEAST_SLACK: Final = 0.005
+_USUAL_SLACK: Final = 0.02
+_MOST_SLACK: Final = 0.07
+_SAMPLE: Final = 200
+_LEARNT_AFTER: Final = 20
+_DRIFT: Final = 1e-4
+_BROUGHT_FORWARD: Final = 1e-3
+_NOT_LATE_BUT_IDLE_S: Final = 0.1
+
+
+class ServerClock:
+    """What a server's clock shows, by this machine's own, and how long a call of it takes.
+
+    The server looked at its clock between a call's beginning and its end: each call narrows down by
+    how much the two differ (as in NTP, RFC 5905). What is found out brings times forward by little
+    at once: permits must not be crowded by it.
+    """
+
+    def __init__(self) -> None:
+        self.round_trip_s = 0.0
+        self._least = -math.inf
+        self._most = math.inf
+        self._offset_s = 0.0
+        self._seen_at = -math.inf
+
+    def observe(self, began_at: float, server_time: float, ended_at: float) -> None:
+        """The server showed `server_time` in a call that began and ended then by the own clock."""
+        took_s = ended_at - began_at
+        self.round_trip_s = max(took_s, self.round_trip_s * 0.9 + took_s * 0.1)
+        since_s = ended_at - self._seen_at
+        least, most = began_at - server_time, ended_at - server_time
+        drift_s = since_s * _DRIFT
+        self._least, self._most = max(self._least - drift_s, least), min(self._most + drift_s, most)
+        is_new = self._least > self._most or since_s == math.inf
+        if is_new:
+            # The first call, or one of the clocks was set.
+            self._least, self._most = least, most
+        offset_s = (self._least + self._most) / 2
+        earliest = -math.inf if is_new else self._offset_s - since_s * _BROUGHT_FORWARD
+        self._offset_s = max(offset_s, earliest)
+        self._seen_at = ended_at
+
+    def local(self, server_time: float) -> float:
+        return server_time + self._offset_s
+
+
+class Lateness:
+    """How late permits are used, and the slack that is worth it.
+
+    With a slack of 2 % as many requests as the limit allows in a second take 1.02 s: none of them
+    may be later than 20 ms, or one more could arrive within that second. A permit that is later is
+    lost. The best slack costs least together with what is lost.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=_SAMPLE)
+        self._slack = _USUAL_SLACK
+        self._until_next = _LEARNT_AFTER
+
+    def add(self, late_s: float, rate: float) -> None:
+        """A permit was used, or lost, so late, at `rate` requests a second."""
+        if late_s > _NOT_LATE_BUT_IDLE_S:
+            return
+        self._seen.append(late_s)
+        self._until_next -= 1
+        if self._until_next <= 0:
+            self._until_next = _LEARNT_AFTER
+            self._slack = best_slack(sorted(self._seen), rate)
+
+    @property
+    def slack(self) -> float:
+        """The part of a second by which a second's requests should take longer."""
+        return self._slack
+
+
+def best_slack(late: list[float], rate: float) -> float:
+    """The slack that loses least, for lateness as in `late`, in order.
+
+    Where gaps are long it is no less than what keeps two requests from coming closer to each other
+    than a limiter without bursts allows.
+    """
+    usual_s = late[len(late) * 9 // 10]
+    least = min(max(usual_s * rate, _LEAST_SLACK), _USUAL_SLACK)
+    worth = [least, *(one for one in late if least < one <= _MOST_SLACK)]
+    return min(worth, key=lambda slack: slack + 1.0 - bisect_right(late, slack) / len(late))
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """A permit for a request that leaves `at`, or at most `tolerance_s` later."""
+
+    at: float
+    tolerance_s: float
+
+
+class Timetable:
+    """The permits of a run that are not used yet, in order."""
+
+    def __init__(self) -> None:
+        self.lateness = Lateness()
+        self._ahead: deque[Reservation] = deque()
+        self._ends_at = -math.inf
+
+    def add(self, first: float, gap_s: float, count: int, tolerance_s: float) -> None:
+        """So many permits were given, from `first` on."""
+        for number in range(count):
+            self._ahead.append(Reservation(first + number * gap_s, tolerance_s))
+        if count:
+            self._ends_at = first + (count - 1) * gap_s
+
+    def next_at(self, now: float, rate: float) -> float | None:
+        """When the next permit may be used; None where there is none. Those that are too late for
+        it are lost."""
+        while self._ahead and now > self._ahead[0].at + self._ahead[0].tolerance_s:
+            self.lateness.add(now - self._ahead.popleft().at, rate)
+        return self._ahead[0].at if self._ahead else None
+
+    def use(self, now: float, rate: float) -> Reservation:
+        """Take the next permit: a request leaves now."""
+        used = self._ahead.popleft()
+        self.lateness.add(now - used.at, rate)
+        return used
+
+    def give_back(self, unused: Reservation) -> None:
+        """No request left after all: the next one may, unless it is too late by then."""
+        self._ahead.appendleft(unused)
+
+    def ahead_s(self, now: float) -> float:
+        """For how long from now on there are permits; less than 0 where there are none."""
+        return self._ends_at - now
