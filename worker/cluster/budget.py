@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.cluster import scripts
 from worker.cluster.connection import REASON, Connection
-from worker.cluster.timetable import Reservation, ServerClock, Timetable
+from worker.cluster.reservations import Reservation, Reservations, ServerClock
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError, WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
@@ -45,12 +45,16 @@ class SharedRate(AdaptiveRate):
         super().__init__(ceiling)
         self.asked = ceiling
         self.limit = ceiling
-        """The lowest rate that any run on the account was asked for."""
+        """The lowest rate that any run on the account is asked for."""
         self._on_cut = on_cut
         self._cuts = 0
 
     def rate(self, now: float) -> float:
         return min(super().rate(now), self.limit)
+
+    def limit_to(self, ceiling: float) -> None:
+        super().limit_to(ceiling)
+        self.asked = ceiling
 
     def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
         is_cut = super().throttled(now, sent_at, may_be_stray=may_be_stray)
@@ -109,7 +113,7 @@ class Budget:
         self._clock = clock
         self._warn = warn
         self._server = ServerClock()
-        self._timetable = Timetable()
+        self._permits = Reservations()
         self._gap_s = 0.0
         self._members = 1
         self._asking: asyncio.Task[None] | None = None
@@ -135,21 +139,21 @@ class Budget:
         """Wait until one request may leave; None after `stop`. One task at a time may call this."""
         while not self._stopped.is_set():
             now = self._clock.now()
-            due = self._timetable.next_at(now, rate.rate(now))
+            due = self._permits.next_at(now, rate.rate(now))
             self._ask_ahead(rate)
             if due is None:
                 await self._wait_for_answer()
             elif due > now:
                 await self._wait_until(now, min(due, self._asks_at(now)))
             else:
-                used = self._timetable.use(now, rate.rate(now))
+                used = self._permits.use(now, rate.rate(now))
                 self._ask_ahead(rate)
                 return used
         return None
 
     def give_back(self, unused: Reservation) -> None:
         """The permit was not used: it is good for the next request, if that comes soon enough."""
-        self._timetable.give_back(unused)
+        self._permits.give_back(unused)
 
     async def _wait_until(self, now: float, due: float) -> None:
         if self._gap_s < _LONG_GAP_S:
@@ -176,14 +180,14 @@ class Budget:
         is_held_up = self._failure is not None or now < self._ask_again_at
         if self._asking is not None or is_held_up or self._stopped.is_set():
             return
-        if self._timetable.ahead_s(now) < self._lead_s:
+        if self._permits.ahead_s(now) < self._lead_s:
             self._asking = asyncio.create_task(self._ask(rate))
 
     def _asks_at(self, now: float) -> float:
         """When the next permits are to be asked for; inf while some are."""
         if self._asking is not None:
             return math.inf
-        return max(now + self._timetable.ahead_s(now) - self._lead_s, self._ask_again_at)
+        return max(now + self._permits.ahead_s(now) - self._lead_s, self._ask_again_at)
 
     @property
     def _lead_s(self) -> float:
@@ -206,21 +210,21 @@ class Budget:
         args = (
             *(self._member, repr(per_s), repr(rate.asked), wanted),
             round(self._server.round_trip_s / 2 * 1e6),
-            round(self._timetable.lateness.slack * 1e6),
+            round(self._permits.lateness.slack * 1e6),
         )
         answer = Granted(*await self._connection.call(scripts.TAKE, self._keys, *args))
         now = self._clock.now()
         self._server.observe(began_at, answer.now_us / 1e6, now)
         self._members, self._gap_s = answer.members, answer.gap_us / 1e6
         first = self._server.local(answer.first_us / 1e6)
-        self._timetable.add(first, self._gap_s, answer.permits, answer.slack_ppm / 1e6)
+        self._permits.add(first, self._gap_s, answer.permits, answer.slack_ppm / 1e6)
         self._resumes_at = -math.inf if answer.permits else first
         self._ask_again_at = min(self._resumes_at, now + _LONGEST_SLEEP_S)
         rate.follow(now, answer.cuts, answer.curve, answer.cut_age_us / 1e6)
         self._hold_to(rate, float(answer.lowest))
 
     def _hold_to(self, rate: SharedRate, lowest: float) -> None:
-        if lowest < rate.limit:
+        if lowest < min(rate.asked, rate.limit):
             self._warn(
                 f"another run on the account has --rate {lowest:g}: the lowest holds for all, here"
                 f" instead of {rate.asked:g}"

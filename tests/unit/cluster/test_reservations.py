@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cluster.timetable import ServerClock, Timetable, best_slack
+from worker.cluster.reservations import Reservations, ServerClock, best_slack
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0.0001, 0.5), st.integers(0, 1000))
@@ -40,21 +40,21 @@ def test_what_is_found_out_of_the_clock_crowds_no_permits() -> None:
 
 
 def test_a_permit_that_is_too_late_is_lost_and_the_next_one_waited_for() -> None:
-    timetable = Timetable()
-    timetable.add(10.0, 0.1, 3, tolerance_s=0.02)
-    assert timetable.next_at(10.01, 10.0) == 10.0
-    assert timetable.next_at(10.03, 10.0) == pytest.approx(10.1)
-    assert timetable.ahead_s(10.03) == pytest.approx(0.17)
-    assert timetable.next_at(11.0, 10.0) is None
+    permits = Reservations()
+    permits.add(10.0, 0.1, 3, tolerance_s=0.02)
+    assert permits.next_at(10.01, 10.0) == 10.0
+    assert permits.next_at(10.03, 10.0) == pytest.approx(10.1)
+    assert permits.ahead_s(10.03) == pytest.approx(0.17)
+    assert permits.next_at(11.0, 10.0) is None
 
 
 def test_a_permit_that_was_not_used_is_good_for_the_next_request() -> None:
-    timetable = Timetable()
-    timetable.add(10.0, 0.1, 2, tolerance_s=0.02)
-    used = timetable.use(10.0, 10.0)
-    timetable.give_back(used)
-    assert timetable.next_at(10.01, 10.0) == 10.0
-    assert timetable.next_at(10.05, 10.0) == pytest.approx(10.1)
+    permits = Reservations()
+    permits.add(10.0, 0.1, 2, tolerance_s=0.02)
+    used = permits.use(10.0, 10.0)
+    permits.give_back(used)
+    assert permits.next_at(10.01, 10.0) == 10.0
+    assert permits.next_at(10.05, 10.0) == pytest.approx(10.1)
 
 
 @pytest.mark.parametrize(

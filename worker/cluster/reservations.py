@@ -106,7 +106,7 @@ class Reservation(msgspec.Struct, frozen=True):
     tolerance_s: float
 
 
-class Timetable:
+class Reservations:
     """The permits of a run that are not used yet, in order."""
 
     def __init__(self) -> None:
