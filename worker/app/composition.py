@@ -13,6 +13,7 @@ from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
 from worker.reading.reader import Reader, ReadingClient
 from worker.reading.statuses import StatusReader
+from worker.reading.walk import PAGE_SIZE
 from worker.runner import Limits, MaxFailures, Policy
 from worker.settings import ApiKey, Settings, resolve_rate
 
@@ -61,6 +62,9 @@ def statuses_of(
     clock: Clock,
     tally: Tally,
     tell: Callable[[str], None],
+    *,
+    random: Random | None = None,
+    page_size: int = PAGE_SIZE,
 ) -> StatusReader | None:
     """What reads sessions before they are completed, by pages of the list; None where nothing is
     to be read."""
@@ -70,8 +74,8 @@ def statuses_of(
     def on_reply(reply: Reply, latency_ms: float) -> None:
         tally.count_request(reply.label, latency_ms, is_check=True)
 
-    reader = Reader(client, pacer, clock, settings.retry, Random(), on_reply)
-    return StatusReader(reader, clock, tell)
+    reader = Reader(client, pacer, clock, settings.retry, random or Random(), on_reply)
+    return StatusReader(reader, clock, tell, page_size)
 
 
 def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:

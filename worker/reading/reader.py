@@ -22,7 +22,8 @@ from worker.api.verdict import (
     judge_check,
 )
 from worker.core.clock import Clock
-from worker.core.errors import RefusedError
+from worker.core.durations import format_duration
+from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Error, ErrorType
 from worker.pacing.backoff import throttle_delay, transient_delay
 from worker.pacing.pacer import Pacer
@@ -171,23 +172,38 @@ class Reader:
             await self._wait(answer, troubles)
 
     async def _wait(self, trouble: Trouble, troubles: int) -> None:
+        """Wait for the next attempt; raises UnavailableError where that is beyond patience."""
+        pacer, now = self._pacer, self._clock.now()
+        told_s = trouble.retry_after_s
+        if told_s is not None and told_s > pacer.patience_s:
+            raise UnavailableError(
+                f"the API asks to wait {format_duration(round(told_s))}, which is longer than"
+                f" --patience ({format_duration(pacer.patience_s)})",
+                "Run the same command again then",
+            )
+        due = now + max(self._delay(trouble, troubles), told_s or 0.0)
+        if told_s is None and now < pacer.last_probe_at:
+            due = min(due, pacer.last_probe_at)
+        while now < due and not self._stopped.is_set():
+            pacer.check_patience(now)
+            await self._clock.wait(self._stopped, min(due, pacer.gives_up_at))
+            now = self._clock.now()
+
+    def _delay(self, trouble: Trouble, troubles: int) -> float:
         settings = self._backoff
         if isinstance(trouble, Throttled) and trouble.retry_after_s is None:
-            seconds = throttle_delay(
+            return throttle_delay(
                 troubles,
                 initial=settings.throttle_initial,
                 maximum=settings.throttle_max,
                 random=self._random,
             )
-        else:
-            seconds = transient_delay(
-                troubles,
-                initial=settings.backoff_initial,
-                maximum=settings.backoff_max,
-                random=self._random,
-            )
-        seconds = max(seconds, trouble.retry_after_s or 0.0)
-        await self._clock.wait(self._stopped, self._clock.now() + seconds)
+        return transient_delay(
+            troubles,
+            initial=settings.backoff_initial,
+            maximum=settings.backoff_max,
+            random=self._random,
+        )
 
     def _trouble(self, verdict: Verdict, refusal: str) -> Trouble:
         """What an answer means that is not what was asked for; raises RefusedError.

@@ -13,6 +13,7 @@ from worker.core.errors import RefusedError, WorkerError
 from worker.reading.reader import Reader, ReadingStoppedError
 from worker.reading.search import Search
 from worker.reading.sessions import milliseconds
+from worker.reading.walk import PAGE_SIZE
 
 _AT_ONCE: Final = 32
 _BATCH: Final = 256
@@ -66,10 +67,17 @@ class StatusReader:
     `tell` is told once, in a sentence, where the list is of no use. Methods raise as `Reader`'s.
     """
 
-    def __init__(self, reader: Reader, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Clock,
+        tell: Callable[[str], None],
+        page_size: int = PAGE_SIZE,
+    ) -> None:
         self.reader = reader
         self._clock = clock
         self._tell = tell
+        self._page_size = page_size
         self._is_list_refused = False
         self._was_told = False
 
@@ -79,7 +87,7 @@ class StatusReader:
 
     def search(self, ids: Iterable[str]) -> ListSearch:
         """Begin to look for these sessions in the list."""
-        search = Search(ids, milliseconds(self._clock.utc()))
+        search = Search(ids, milliseconds(self._clock.utc()), self._page_size)
         if self._is_list_refused:
             search.give_up()
         return ListSearch(search, self)

@@ -25,6 +25,7 @@ _RUNNER: Final = "worker/runner/runner.py"
 _DISPATCHER: Final = "worker/runner/dispatcher.py"
 _FAILURES: Final = "worker/runner/failures.py"
 _JOB: Final = "worker/runner/job.py"
+_LOOK_AHEAD: Final = "worker/runner/look_ahead.py"
 _VERDICT: Final = "worker/api/verdict.py"
 _SPACING: Final = "worker/pacing/spacing.py"
 _OF_LEDGER: Final = "tests/unit/ledger"
@@ -203,5 +204,30 @@ MUTANTS: Final = (
         "retry_after_s, is_final=is_own)",
         "retry_after_s, is_final=True)",
         "tests/unit/api",
+    ),
+    Mutant(
+        "what may have been sent is looked up in a list, which may lag",
+        "a session that may have been completed is read by itself before it is sent again",
+        _LOOK_AHEAD,
+        "            if job.unresolved:\n                self._ready.append(job)\n"
+        "            else:\n                self._unknown[job.id] = job\n",
+        "            self._unknown[job.id] = job\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "what is ahead at the end of a run is forgotten",
+        "every line of the input is accounted for",
+        _LOOK_AHEAD,
+        "        count = len(self)\n",
+        "        count = 0\n",
+        _OF_RUNNER,
+    ),
+    Mutant(
+        "a status is never too old",
+        "with check_first a status is at most check_valid old when its session is completed",
+        _JOB,
+        "if self.check_next or now > self.valid_until:",
+        "if self.check_next:",
+        _OF_RUNNER,
     ),
 )

@@ -26,6 +26,7 @@ class Session(msgspec.Struct):
     treatments: list[str]
     is_of_second_key: bool
     triggers: int = 0
+    changed_at: float = float("-inf")
     excuse: str | None = None
 
 
@@ -61,6 +62,10 @@ class Api:
             return kind, now
         return "ok", now
 
+    def is_in_spell(self, now: float) -> bool:
+        """Whether every request meets some trouble now."""
+        return not self.is_calm and any(each.begin <= now < each.end for each in self._spells)
+
     def refuses(self, key: int, now: float) -> bool:
         """Whether this key is not valid any more."""
         rotation = None if self.is_calm else self._rotation
@@ -78,8 +83,9 @@ class Api:
     def advance(self, now: float) -> None:
         """Let everything take effect that was due."""
         while self._effects and self._effects[0][0] <= now:
-            session = self.sessions[heapq.heappop(self._effects)[2]]
-            session.triggers += 1
+            at, _, session_id = heapq.heappop(self._effects)
+            session = self.sessions[session_id]
+            session.triggers, session.changed_at = session.triggers + 1, at
             session.status = "processing"
 
     def settle(self) -> None:

@@ -21,19 +21,22 @@ from tests.proofs.simulation import checks
 from tests.proofs.simulation.api import Api
 from tests.proofs.simulation.client import SimulatedClient
 from tests.proofs.simulation.disk import Platter, SimulatedDisk
+from tests.proofs.simulation.listing import PAGE_SIZE, ListedClient
 from tests.proofs.simulation.loop import SimulatedLoop, Timeline
 from tests.proofs.simulation.process import Process
 from tests.proofs.simulation.scenario import RunPlan, Scenario
 from tests.proofs.simulation.source import SimulatedSource
 from tests.proofs.simulation.witness import Witness
-from worker.app.composition import limits_of, make_pacer, policy_of
+from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
 from worker.app.process.signals import stop_on_signals
 from worker.core.clock import Clock
 from worker.core.errors import LedgerError
 from worker.core.events import Event, OutcomesRecorded, RunFinished
+from worker.core.tally import Tally
 from worker.core.target import Target
 from worker.ledger import Ledger
 from worker.pacing.pacer import Pacer
+from worker.reading.statuses import StatusReader
 from worker.runner import EventDispatcher, Limits, Runner
 from worker.runner.ports import Ledger as LedgerPort
 from worker.runner.ports import Source as SourcePort
@@ -151,18 +154,22 @@ class SimulatedRun:
         self.facts.limits = limits_of(settings, self.clock, tick_s=_TICK_S)
         self._plan_ahead()
         async with self.meet(log, dispatcher.notice) as (source, ledger, make):
+            pacer = make_pacer(settings, KEY, self.clock, dispatcher.notice, make)
+            client, tally = self._client(log), Tally()
             runner = Runner(
                 run=self.name,
                 results=str(LOG),
                 source=source,
-                client=self._client(log),
-                pacer=make_pacer(settings, KEY, self.clock, dispatcher.notice, make),
+                client=client,
+                pacer=pacer,
                 ledger=ledger,
                 dispatcher=dispatcher,
                 clock=self.clock,
                 policy=policy_of(settings),
                 limits=self.facts.limits,
                 random=world.random,
+                tally=tally,
+                statuses=self._statuses(client, pacer, tally),
             )
             with stop_on_signals(runner.stop, runner.abort):
                 self.facts.finished = await runner.run()
@@ -188,6 +195,23 @@ class SimulatedRun:
             on_key_renewed=lambda renewed: log.name_target(_target(renewed)),
             connect_timeout_s=self.facts.settings.api.connect_timeout,
             timeout_s=self.facts.settings.api.timeout,
+        )
+
+    def _statuses(self, single: SimulatedClient, pacer: Pacer, tally: Tally) -> StatusReader | None:
+        world, settings = self.world, self.facts.settings
+        listing = world.scenario.listing
+        if listing is None:
+            return None
+        client = ListedClient(world.api, self.process, self.facts.witness, single, listing)
+        return statuses_of(
+            settings,
+            client,
+            pacer,
+            self.clock,
+            tally,
+            lambda _: None,
+            random=world.random,
+            page_size=PAGE_SIZE,
         )
 
     def _plan_ahead(self) -> None:

@@ -51,6 +51,8 @@ _SPELLS: Final = (
     "stalled",
     "403",
 )
+LISTINGS: Final = ("true", "lags", "refused", "fails", "lies")
+_SECOND: Final = 0x68000000  # 2025-04-16
 _STATUSES: Final = ("started",) * 12 + ("missing", "cancelled", "abandoned", "rejected", "complete")
 
 
@@ -101,7 +103,8 @@ class Scenario(msgspec.Struct, frozen=True):
     """A night: runs over one backlog and one log; the last is left in peace.
 
     `conflicts`: the API answers 409 to what is completed. `closes`: it closes a connection after
-    each answer. `grows`: so many of the last ids are added while the source is read.
+    each answer. `listing`: what the list of sessions is like, if ids tell when they were made; None
+    where they do not. `grows`: so many of the last ids are added while the source is read.
     """
 
     seed: int
@@ -122,6 +125,7 @@ class Scenario(msgspec.Struct, frozen=True):
     closes: bool = False
     first_probe: int | None = None
     rotation: Rotation | None = None
+    listing: str | None = None
 
 
 def draw(seed: int) -> Scenario:
@@ -132,7 +136,7 @@ def draw(seed: int) -> Scenario:
     concurrency = random.choice((1, 2, 8))
     is_pipe = random.random() < 0.3
     runs = tuple(_run(random) for _ in range(random.randint(0, 3)))
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         sessions=tuple(_session(random, number, trouble) for number in range(count)),
         runs=runs,
@@ -146,12 +150,24 @@ def draw(seed: int) -> Scenario:
         patience_s=random.choice((60.0, 300.0, 900.0)),
         max_attempts=random.choice((1, 2, 5, 5, 5)),
         on_ambiguous=random.choice((*("check",) * 10, "fail", "resend")),
-        check_first=random.random() < 0.1,
+        check_first=random.random() < 0.2,
         conflicts=random.random() < 0.3,
         closes=random.random() < 0.2,
         first_probe=random.choice((None, 10, 15)),
         rotation=_rotation(random),
     )
+    listing = random.choice((None, *LISTINGS))
+    return scenario if listing is None else listed(scenario, listing)
+
+
+def listed(scenario: Scenario, listing: str) -> Scenario:
+    """The night with ids that tell when their sessions were made, and with such a list of them."""
+    per_second = Random(scenario.seed).choice((1, 2, 40))
+    sessions = tuple(
+        msgspec.structs.replace(session, id=f"{_SECOND + number // per_second:08x}{number:016x}")
+        for number, session in enumerate(scenario.sessions)
+    )
+    return msgspec.structs.replace(scenario, sessions=sessions, listing=listing)
 
 
 def _session(random: Random, number: int, trouble: float) -> SessionPlan:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.proofs.simulation.night import Figures, simulate
-from tests.proofs.simulation.scenario import draw
+from tests.proofs.simulation.scenario import LISTINGS, draw, listed
 
 _SEEDS_IN_A_TEST = 50
 
@@ -19,6 +20,16 @@ def test_no_night_loses_an_id_or_completes_one_twice(first: int) -> None:
             raise AssertionError(
                 f"again: python -m tests.proofs.simulation --seed {seed}"
             ) from error
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_no_list_of_statuses_makes_a_night_lose_or_repeat_anything(listing: str) -> None:
+    for seed in range(1000, 1025):
+        night = msgspec.structs.replace(listed(draw(seed), listing), check_first=True)
+        try:
+            simulate(night)
+        except Exception as error:
+            raise AssertionError(f"seed {seed} with a list that is {listing}") from error
 
 
 def test_a_seed_gives_the_same_night_again() -> None:

@@ -8,9 +8,10 @@ from random import Random
 import msgspec
 import pytest
 
+from tests.support.virtual_time import VirtualClock, run_virtually
 from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
-from worker.core.errors import RefusedError
+from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Error, Outcome
 from worker.core.timetable import Timetable
 from worker.pacing.pacer import Pacer
@@ -87,3 +88,22 @@ async def test_a_page_that_fails_as_often_counts_as_refused() -> None:
     it = reader(*[Answer(200, b'{"sessions": []}')] * 5)
     with pytest.raises(RefusedError, match="does not give its list: unexpected_response"):
         await it.page({})
+
+
+async def test_a_wait_that_the_api_asks_for_beyond_patience_ends_it() -> None:
+    it = reader(Answer(429, b"{}", "7200"))
+    with pytest.raises(UnavailableError, match="asks to wait 2h, which is longer than --patience"):
+        await it.page({})
+
+
+def test_patience_ends_while_a_retry_is_waited_for() -> None:
+    async def wait_in_vain() -> float:
+        clock = VirtualClock()
+        pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, patience_s=300.0)
+        limited = Scripted(*[Answer(429, b"{}")] * 99)
+        slow = RetrySettings(throttle_initial=250.0, throttle_max=300.0)
+        with pytest.raises(UnavailableError, match="throttled everything"):
+            await Reader(limited, pacer, clock, slow, Random(1)).page({})
+        return clock.now()
+
+    assert run_virtually(wait_in_vain()) == pytest.approx(300.0, abs=1.0)

@@ -222,12 +222,12 @@ def run(
 def test_no_status_is_older_than_five_minutes_when_its_session_is_completed(
     tmp_path: Path, rate: float
 ) -> None:
-    api = api_of(600)
+    api = api_of(400)
     finished = run(tmp_path, api, rate=rate)
     assert finished.exit_code is ExitCode.OK
     assert sorted(api.triggers) == sorted(each.id for each in api.model.sessions)
     assert max(api.ages) <= 300.0
-    assert len(api.of("LIST")) <= 1 + 600 / rate / 100
+    assert len(api.of("LIST")) <= 1 + 400 / rate / 100
 
 
 def test_after_a_pause_what_was_known_before_it_is_read_again(tmp_path: Path) -> None:
@@ -266,21 +266,21 @@ def test_a_completion_without_an_answer_is_followed_by_a_get_though_the_list_say
 
 
 def test_others_complete_and_create_sessions_meanwhile(tmp_path: Path) -> None:
-    api = api_of(2500)
+    api = api_of(1200)
     asked = [each.id for each in api.model.sessions]
 
     def meddle(answer: Answer) -> Answer:
-        for number in range(0, 2500, 50):
+        for number in range(0, 1200, 50):
             if len(api.of("POST")) == 0:
                 api.model.complete(number)
-        api.model.create(2_600_000, object_id(2_600_000, len(api.model.sessions)))
+        api.model.create(1_300_000, object_id(1_300_000, len(api.model.sessions)))
         return answer
 
     api.on_list = meddle
     finished = run(tmp_path, api, asked, rate=200.0)
-    assert finished.tally.outcomes == {Outcome.PROCESSING: 2500}
+    assert finished.tally.outcomes == {Outcome.PROCESSING: 1200}
     assert {record.id for record in records_in(tmp_path / "r.jsonl")} == set(asked)
-    assert len(api.triggers) == len(set(api.triggers)) <= 2500
+    assert len(api.triggers) == len(set(api.triggers)) <= 1200
 
 
 def test_a_stop_while_a_page_is_read_leaves_all_that_is_ahead_unattempted(tmp_path: Path) -> None:
@@ -343,11 +343,11 @@ def abandon(api: Api, share: int) -> None:
 def test_sessions_that_ended_long_ago_do_not_end_a_run_for_its_share_of_failures(
     tmp_path: Path,
 ) -> None:
-    api = api_of(3000)
+    api = api_of(1500)
     abandon(api, 45)
     finished = run(tmp_path, api, rate=200.0)
     assert finished.exit_code is ExitCode.SOME_FAILED
-    assert finished.tally.outcomes == {Outcome.FAILED: 1350, Outcome.PROCESSING: 1650}
+    assert finished.tally.outcomes == {Outcome.FAILED: 675, Outcome.PROCESSING: 825}
 
 
 def test_a_number_of_failures_counts_those_that_ended_long_ago_too(tmp_path: Path) -> None:
