@@ -52,28 +52,26 @@ class SharedRate(AdaptiveRate):
     def rate(self, now: float) -> float:
         return min(super().rate(now), self.limit)
 
-    def limit_to(self, ceiling: float) -> None:
-        super().limit_to(ceiling)
+    def limit_to(self, ceiling: float, now: float) -> None:
+        super().limit_to(ceiling, now)
         self.asked = ceiling
 
-    def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
-        is_cut = super().throttled(now, sent_at, may_be_stray=may_be_stray)
-        if is_cut:
-            self._on_cut(self._cuts, f"{self._start} {self._plateau} {self._recovery_s}")
-        return is_cut
+    def throttled(self, sent_at: float, now: float, *, was_early: bool = False) -> bool:
+        changes = self.changes
+        is_news = super().throttled(sent_at, now, was_early=was_early)
+        if self.changes != changes:
+            self._on_cut(self._cuts, self.state(now))
+            # As it is counted there, unless another run was first: then its next one is adopted.
+            self._cuts += 1
+        return is_news
 
     def follow(self, now: float, cuts: int, curve: str, age_s: float) -> None:
-        """Adopt the curve of the account's last cut, if that is news."""
+        """Adopt what the account's runs had learnt at the last cut, if that is news."""
         if cuts == self._cuts:
             return
         self._cuts = cuts
-        if not curve:
-            # Redis has lost its data: what this run has learnt still holds.
-            return
-        start, plateau, self._recovery_s = map(float, curve.split())
-        self._start = min(start, self._ceiling)
-        self._plateau = min(plateau, self._ceiling)
-        self._cut_at = now - age_s
+        # Where Redis has lost its data the curve is empty: what this run has learnt still holds.
+        self.adopt(curve, now - age_s)
 
 
 class Granted(NamedTuple):

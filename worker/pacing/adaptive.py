@@ -1,114 +1,267 @@
-"""The rate that the API lets through, found from its refusals. Time is an argument."""
+"""The rate that the API lets through, found from the run's own requests. Time is an argument."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
-_CUT: Final = 0.7
+from worker.pacing.climb import Climb, hold_s
+from worker.pacing.cusum import Cusum
+from worker.pacing.responses import Responses, rate_of, step_of
+
 _FLOOR_SHARE: Final = 0.02
 _LOWEST_RATE: Final = 0.05
+_STEPS_KEPT: Final = 64
 
-# Found by simulation: a leaky bucket of 10/s that holds a burst of 10, shared with customers' 4/s,
-# answers after 20 to 300 ms. A quicker climb refuses more customers; a slower one is not back at
-# 10/s within 30 s of their going. The plateau lies below what got through so that the bucket has
-# run half empty before the rate is tried again.
-_RECOVERY_S: Final = 8.0
-_PLATEAU_SHARE: Final = 0.98
-_DOUBLING_S: Final = 21.0
-"""Seconds from the plateau's beginning until the rate has doubled."""
+# Found by simulation, over limiters, jitter, latencies and customers: see the tests. The dip lets a
+# limiter that allows bursts run half empty before the rate is tried again; what is refused before
+# that has had its effect says nothing of the new rate.
+_STEP_DOWN: Final = 0.985
+_DEEPEST_CUT: Final = 0.5
+_DEEPEST_DIP: Final = 0.2
+_DIP_BY_DISTANCE: Final = 0.6
+_DIP_S: Final = 6.0
+_SETTLE_S: Final = 2.0
+_RETURN_S: Final = 2.0
+_TOWARDS_REFUSED: Final = 0.3
+_BELOW_THROUGH: Final = 0.98
+_AT_CEILING: Final = 0.99
 
-_STRAY_SHARE: Final = 0.97
-_STRAY_AFTER_S: Final = 3.0
-_STRAY_RECOVERY_S: Final = 1.5
-"""A 429 after seconds of full speed is jitter between two requests, rarely a neighbour, who would
-refuse again at once: it costs a short dip."""
+_MOST_USUAL: Final = 0.06
+_IDLE_S: Final = 1.0
+_IDLE_GAPS: Final = 2.0
 
 
 class AdaptiveRate:
-    """At most `ceiling` requests a second; 0.7 of it after a 429, climbing back by itself.
+    """At most `ceiling` requests a second, and less where going slower has more let through.
 
-    As in CUBIC (RFC 9438) the climb is steep at first, flat around the rate that lately got
-    through, and steeper the longer nothing is refused. That rate is the mean since the cut before,
-    not the one that was refused: a limiter that allows bursts refuses late, at too high a rate.
+    It counts what is let through and refused at each rate, and tells what a 429 means:
+
+    - *Jitter*: a few are refused. The rate goes 2 % down, and the next try comes late.
+    - *A lower limit*, or *customers* on the same account: suddenly many are refused. The rate falls
+      to what gets through. From then on it dips after each 429, until a limiter that allows bursts
+      has room again for others.
+    - *Shed load*: as many are refused at clearly lower rates. The rate goes back up.
+
+    A used-up quota, which refuses everything, is not its business: see the breaker.
+
+    What was taken from where: the curve of the climb and its plateau from CUBIC (RFC 9438); falling
+    to the rate that was delivered, tolerating a small share of losses, and learning nothing from
+    times in which less was sent than allowed, from BBR (draft-ietf-ccwg-bbr); deciding by one's own
+    share of refusals over a sliding time from Envoy's admission control and the client-side
+    throttling of Google's SRE book; holding what was had at a lower setting against what is had now
+    from Envoy's adaptive concurrency and Netflix's concurrency-limits; one rate for all requests,
+    cut by a 429, from the adaptive mode of the AWS SDKs. CUSUM, which tells a change from chance,
+    is Page's.
+
+    Requests are named by the time at which they left. Rates are requests a second, times seconds of
+    one clock.
     """
 
     def __init__(self, ceiling: float) -> None:
-        self._start = self._plateau = self._ceiling = ceiling
-        self._floor = _floor(ceiling)
-        self._recovery_s = 0.0
-        self._cut_at = -math.inf
-        self._paused_at = math.inf
-
-    def throttled(self, now: float, sent_at: float, *, may_be_stray: bool = True) -> bool:
-        """A request that left at `sent_at` was answered 429: whether the rate was cut for it.
-
-        It is cut once per round trip: a request that left before the last cut is old news. Where
-        the limiter is known to let bursts pass, none `may_be_stray`.
-        """
-        if sent_at < self._cut_at:
-            return False
-        refused = self.rate(now)
-        through = min(self._mean(now), refused)
-        was_steady = self._age_s(now) >= _STRAY_AFTER_S and refused >= self._ceiling * _STRAY_SHARE
-        is_stray = may_be_stray and was_steady
-        self._recovery_s = _STRAY_RECOVERY_S if is_stray else _RECOVERY_S
-        self._start = max(refused * _CUT, self._floor)
-        plateau = self._ceiling if is_stray else through * _PLATEAU_SHARE
-        self._plateau = max(plateau, self._start)
-        self._cut_at = now
-        return True
-
-    def limit_to(self, ceiling: float) -> None:
-        """From now on at most `ceiling` requests a second; what was learnt still holds."""
-        if self._cut_at == -math.inf:
-            self._start = self._plateau = ceiling
-        self._ceiling = ceiling
-        self._floor = _floor(ceiling)
-        self._plateau = min(self._plateau, ceiling)
-        self._start = min(self._start, ceiling)
+        self._limit(ceiling)
+        self._climb = Climb(ceiling, ceiling, 0.0, 1.0)
+        self._responses = Responses()
+        self._change = Cusum()
+        self._is_crowded = False
+        self._changes = 0
+        # A clock that runs only while requests are sent: idle time teaches nothing.
+        self._clock_s = 0.0
+        self._clock_at = -math.inf
+        self._is_paused = False
+        self._began_s = -math.inf
+        self._cut_s = 0.0
+        self._cut_requests = 0.0
+        self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS_KEPT)
+        self._heard_at = self._cut_at = self._settled_at = self._fell_at = -math.inf
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
-        if self._cut_at == -math.inf:
-            return self._ceiling
-        climbing_s = self._age_s(now) - self._recovery_s
-        if climbing_s >= 0.0:
-            rise = self._plateau * (climbing_s / _DOUBLING_S) ** 4
-            return min(self._plateau + rise, self._ceiling)
-        left = min(-climbing_s / self._recovery_s, 1.0)
-        return self._plateau - self._dip * left**3
+        return self._rate(self._clock(now))
+
+    @property
+    def changes(self) -> int:
+        """How often a 429 has changed the rate."""
+        return self._changes
+
+    def sent(self, now: float) -> None:
+        """A request leaves now."""
+        clock_s = self._clock(now)
+        rate = self._rate(clock_s)
+        self._cut_s += clock_s - self._clock_s
+        self._cut_requests += (clock_s - self._clock_s) * rate
+        self._clock_s, self._clock_at = clock_s, now
+        step = step_of(rate)
+        if not self._steps or self._steps[-1][1] != step:
+            self._steps.append((now, step))
+
+    def answered(self, sent_at: float, now: float) -> None:
+        """The request that left at `sent_at` was let through: it had any answer but 429."""
+        self._change.answered()
+        if not self._is_unsettled(sent_at):
+            self._responses.add(self._step_at(sent_at), self._clock(now), refused=False)
+
+    def throttled(self, sent_at: float, now: float, *, was_early: bool = False) -> bool:
+        """The request that left at `sent_at` was answered 429.
+
+        One that `was_early` on purpose met a limiter that allows bursts at its fullest: customers
+        are refused next, and it says nothing of the even ones. Returns whether it left after the
+        last such answer had been heard: a volley is news once.
+        """
+        is_news = sent_at >= self._heard_at
+        if is_news:
+            self._heard_at = now
+        step, clock_s = self._step_at(sent_at), self._clock(now)
+        if not was_early and not self._is_unsettled(sent_at):
+            self._responses.add(step, clock_s, refused=True)
+        if sent_at < self._fell_at:
+            return is_news
+        self._change.refused(self._usual(step, clock_s))
+        if self._change.is_certain:
+            self._fall(step, now)
+        elif sent_at >= self._settled_at:
+            self._adjust(step, now, was_early=was_early)
+        return is_news
 
     def pause(self, now: float) -> None:
-        """Nothing is sent from now on, so that the time that passes teaches nothing."""
-        self._paused_at = now
+        """Nothing but probes is sent from now on: they teach nothing of the rate."""
+        self._clock_s = self._clock(now)
+        self._is_paused = True
 
     def resume(self, now: float) -> None:
         """Go on where the pause began."""
-        self._cut_at = min(self._cut_at + now - self._paused_at, now)
-        self._paused_at = math.inf
+        self._is_paused = False
+        self._clock_at = now
 
-    @property
-    def _dip(self) -> float:
-        return self._plateau - self._start
+    def limit_to(self, ceiling: float, now: float) -> None:
+        """From now on at most `ceiling`; what was learnt below it holds."""
+        self._clock_s, self._clock_at = self._clock(now), now
+        start, plateau = min(self._climb.start, ceiling), min(self._climb.plateau, ceiling)
+        self._climb = self._climb._replace(start=start, plateau=plateau)
+        self._limit(ceiling)
 
-    def _age_s(self, now: float) -> float:
-        return min(now, self._paused_at) - self._cut_at
+    def state(self, now: float) -> str:
+        """All that another controller needs to go on from here, in about 100 to 500 characters.
 
-    def _mean(self, now: float) -> float:
-        """The mean of `rate` since the last cut; the ceiling before the first."""
-        since_s = self._age_s(now)
-        if since_s <= 0.0 or since_s == math.inf:
-            return self.rate(now)
-        left_s = max(self._recovery_s - since_s, 0.0)
-        lost = self._dip * self._recovery_s / 4.0 * (1.0 - (left_s / self._recovery_s) ** 4)
-        climbing_s = max(since_s - self._recovery_s, 0.0)
-        whole_climb_s = math.sqrt(math.sqrt(self._ceiling / self._plateau - 1.0)) * _DOUBLING_S
-        climbed_s = min(climbing_s, whole_climb_s)
-        won = self._plateau * _DOUBLING_S / 5.0 * (climbed_s / _DOUBLING_S) ** 5
-        won += (self._ceiling - self._plateau) * (climbing_s - climbed_s)
-        return self._plateau + (won - lost) / since_s
+        The climb (start, plateau, seconds of recovery and hold, its age), whether a limit below the
+        ceiling was found, and the counts of requests by rate; no times of this machine's clock.
+        Empty as long as nothing was learnt.
+        """
+        if self._began_s == -math.inf:
+            return ""
+        clock_s = self._clock(now)
+        curve = " ".join(f"{value:.5g}" for value in (*self._climb, clock_s - self._began_s))
+        return f"{curve} {self._is_crowded:d} {self._responses.dump(clock_s)}"
 
+    def adopt(self, state: str, now: float) -> None:
+        """Go on from what another controller's `state` told at `now`; nothing else is kept.
 
-def _floor(ceiling: float) -> float:
-    return min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))
+        What is not a state, as of another version of the program, changes nothing.
+        """
+        try:
+            *curve, age_s, is_crowded = map(float, state.split()[:6])
+            climb = Climb(*curve)
+            responses = Responses.load(state.split()[6:], self._clock(now))
+        except (ValueError, TypeError):
+            return
+        self._responses = responses
+        self._is_crowded = bool(is_crowded)
+        self._begin(climb, now)
+        self._began_s -= age_s
+        self._fell_at = now
+
+    def _limit(self, ceiling: float) -> None:
+        self._ceiling = ceiling
+        self._floor = min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))
+
+    def _clock(self, now: float) -> float:
+        if self._is_paused:
+            return self._clock_s
+        longest_s = max(_IDLE_S, _IDLE_GAPS / self._climb.plateau)
+        return self._clock_s + min(now - self._clock_at, longest_s)
+
+    def _rate(self, clock_s: float) -> float:
+        if self._began_s == -math.inf:
+            return self._ceiling
+        return min(self._climb.rate(max(clock_s - self._began_s, 0.0)), self._ceiling)
+
+    def _step_at(self, sent_at: float) -> int:
+        for since, step in reversed(self._steps):
+            if since <= sent_at:
+                return step
+        return self._steps[0][1] if self._steps else step_of(self._ceiling)
+
+    def _is_unsettled(self, sent_at: float) -> bool:
+        return self._cut_at < sent_at < self._settled_at
+
+    def _usual(self, step: int, clock_s: float) -> float:
+        """The share that was refused before at about this rate, and a little more."""
+        sent, refused = self._responses.from_step(step, clock_s)
+        return min(0.01 + 1.5 * refused / (sent + 20.0), _MOST_USUAL)
+
+    def _fall(self, step: int, now: float) -> None:
+        """Many are refused: go to the rate that gets through."""
+        self._is_crowded = True
+        through = max(1.0 - self._change.share, _DEEPEST_CUT)
+        self._cut_to(self.rate(now) * through * _STEP_DOWN, now)
+        sent, refused = self._change.counts
+        above = step_of(self._climb.plateau)
+        self._responses.replace(step, self._clock(now), sent, refused, above=above)
+        self._fell_at = now
+        self._change.reset()
+
+    def _adjust(self, step: int, now: float, *, was_early: bool) -> None:
+        """One was refused, and perhaps a few before: back up, a little slower, or as it was."""
+        clock_s = self._clock(now)
+        higher = self._responses.returning(step, clock_s)
+        if higher is not None:
+            self._return_to(rate_of(higher), now)
+        elif was_early or self._responses.is_too_fast(step, clock_s):
+            self._step_down(now, was_early=was_early)
+
+    def _step_down(self, now: float, *, was_early: bool) -> None:
+        """A few are refused: go a little slower, and where a limit was found, as that allows."""
+        refused = self.rate(now)
+        if refused >= self._ceiling * _AT_CEILING:
+            self._is_crowded = False
+        plateau = refused * _STEP_DOWN
+        if self._is_crowded:
+            plateau = min(plateau, self._allowed_below(refused, was_early=was_early))
+        self._cut_to(plateau, now)
+
+    def _allowed_below(self, refused: float, *, was_early: bool) -> float:
+        """What a limiter allows that refused this rate.
+
+        One that allows bursts refuses late, at too high a rate: it allows what went through since
+        the last cut, dip and climb together. Another allows nearly what it refused.
+        """
+        through = refused
+        if self._cut_s > 1.0:
+            through = min(self._cut_requests / self._cut_s, refused)
+        if was_early:
+            return through * _BELOW_THROUGH
+        return through + (refused - through) * _TOWARDS_REFUSED
+
+    def _cut_to(self, plateau: float, now: float) -> None:
+        plateau = max(plateau, self._floor)
+        dip = 0.0
+        if self._is_crowded:
+            dip = min((self._ceiling / plateau - 1.0) * _DIP_BY_DISTANCE, _DEEPEST_DIP)
+        start = max(plateau * (1.0 - dip), self._floor)
+        recovery_s = _DIP_S * dip / _DEEPEST_DIP
+        climb = Climb(start, plateau, recovery_s, hold_s(plateau, self._ceiling))
+        self._begin(climb, now, settle_s=_SETTLE_S if dip > 0.0 else 0.0)
+
+    def _return_to(self, rate: float, now: float) -> None:
+        plateau = min(rate, self._ceiling)
+        self._begin(Climb(self.rate(now), plateau, _RETURN_S, hold_s(plateau, self._ceiling)), now)
+        self._change.reset()
+
+    def _begin(self, climb: Climb, now: float, *, settle_s: float = 0.0) -> None:
+        self._changes += 1
+        self._climb = climb
+        self._began_s = self._clock(now)
+        self._cut_at = now
+        self._settled_at = now + settle_s
+        self._cut_s = self._cut_requests = 0.0

@@ -9,6 +9,7 @@ the refusal is ours, and the rate gives way.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
 _EARLY: Final = 0.2
@@ -21,6 +22,7 @@ _REQUESTS_FOR_A_PROBE: Final = 900
 """A limiter without bursts refuses all three: no more than one request in 300 is to be refused."""
 
 _WARM_UP: Final = 10
+_EARLY_KEPT: Final = 256
 _NEXT_PROBE_AFTER: Final = 3000
 
 
@@ -38,22 +40,23 @@ class BurstProbe:
     """By how much the gaps between requests differ from even ones.
 
     They are even until a probe, three early requests, has shown that the limiter lets bursts pass.
-    From then on each round of `round_size` gaps begins with a long one and ends with two short
-    ones, and lasts as long as if they were even: that asks less of the limiter than the probe did.
-    `first_probe` counts requests; None: there is no probe.
+    From then on each round, a second's requests, begins with a long gap and ends with two short
+    ones, and lasts as long as if they were even: that asks less of the limiter than the probe did,
+    and no more than even gaps of one that allows so many requests in any second.
+    `longest_round` counts gaps, `first_probe` requests; None: there is no probe.
     """
 
-    def __init__(self, round_size: int = 0, first_probe: int | None = None) -> None:
+    def __init__(self, longest_round: int = 0, first_probe: int | None = None) -> None:
         self.is_tolerated = False
         self._until_probe = math.inf if first_probe is None else first_probe
-        self.resize(round_size)
+        self.resize(longest_round)
         self._probing: set[float] = set()
         self._passed = 0
+        self._early: deque[float] = deque(maxlen=_EARLY_KEPT)
 
-    def resize(self, round_size: int) -> None:
-        """From now on a round is of so many gaps; of too few it has no early ones."""
-        self._has_room = round_size >= _SMALLEST_ROUND
-        self._round = (2.6, *[1.0] * (round_size - 3), _EARLY, _EARLY)
+    def resize(self, longest_round: int) -> None:
+        """From now on a round is of no more gaps than that; the next one begins anew."""
+        self._longest_round = longest_round
         self._ahead: list[float] = []
 
     @property
@@ -61,14 +64,16 @@ class BurstProbe:
         """How long the next gap is, in even gaps."""
         return self._ahead[-1] if self._ahead else 1.0
 
-    def left(self, now: float, gaps: float) -> None:
-        """A request left `now`, so many even gaps after the last one."""
+    def left(self, now: float, gaps: float, rate: float) -> None:
+        """A request left `now`, so many even gaps after the last one, at `rate` a second."""
         if self._ahead:
             is_early = self._ahead.pop() == _EARLY and gaps < _REALLY_EARLY
-            if is_early and not self.is_tolerated:
+            if is_early and self.is_tolerated:
+                self._early.append(now)
+            elif is_early:
                 self._probing.add(now)
         if not self._ahead:
-            self._plan()
+            self._plan(min(math.ceil(rate), self._longest_round))
 
     def answered(self, sent_at: float) -> None:
         """The request that left at `sent_at` was let through."""
@@ -83,11 +88,15 @@ class BurstProbe:
         self._probing.discard(sent_at)
         return is_probe
 
-    def _plan(self) -> None:
-        if not self._has_room:
+    def was_early(self, sent_at: float) -> bool:
+        """Whether a request that left at `sent_at` did so early in a round, lately."""
+        return sent_at in self._early
+
+    def _plan(self, round_size: int) -> None:
+        if self.is_tolerated and round_size >= 3:
+            self._ahead = [_EARLY, _EARLY, *[1.0] * (round_size - 3), 2.6]
             return
-        if self.is_tolerated:
-            self._ahead = [*reversed(self._round)]
+        if round_size < _SMALLEST_ROUND:
             return
         self._until_probe -= 1
         if self._until_probe <= 0:

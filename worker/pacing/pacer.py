@@ -113,10 +113,10 @@ class Pacer:
 
     def answered(self, permit: Permit) -> None:
         """The request had any real answer, a 404 or 400 included."""
-        self._spacing.answered(permit.at)
+        now = self._clock.now()
+        self._spacing.answered(permit.at, now)
         if self._outages.are_untroubled:
             return
-        now = self._clock.now()
         self._outages.on_answer(permit.number, now)
         self._go_on(now)
 
@@ -126,7 +126,7 @@ class Pacer:
         """The request was answered 429; `retry_after_s` is what the server asked to wait."""
         now, outages = self._clock.now(), self._outages
         # A volley counts once. A probe counts always, and says nothing of the rate.
-        is_news = outages.is_throttled or self._spacing.throttled(now, permit.at)
+        is_news = outages.is_throttled or self._spacing.throttled(permit.at, now)
         outages.on_throttled(permit.number, now, retry_after_s or 0.0, error, is_news=is_news)
         self._go_on(now)
 
@@ -237,7 +237,7 @@ class Pacer:
         if ceiling.is_quiet:
             self._quiet_since = now
         else:
-            self._spacing.limit_to(ceiling.rate)
+            self._spacing.limit_to(ceiling.rate, now)
         if not is_first or ceiling.is_quiet:
             lasts_s = ceiling.lasts_s()
             _log.debug("the timetable allows %g requests/s for %g s", ceiling.rate, lasts_s)

@@ -37,9 +37,9 @@ class Spacing:
         self._burst_probe = burst_probe
         self._last = -math.inf
 
-    def limit_to(self, rate: float) -> None:
+    def limit_to(self, rate: float, now: float) -> None:
         """From now on at most `rate` requests a second."""
-        self._adaptive.limit_to(rate)
+        self._adaptive.limit_to(rate, now)
         self._burst_probe.resize(requests_in_a_second(rate))
 
     def next_at(self, now: float) -> float:
@@ -56,23 +56,28 @@ class Spacing:
 
     def left(self, now: float) -> None:
         """A request leaves now."""
-        gap_s = 1.0 / self._adaptive.rate(now)
+        rate = self._adaptive.rate(now)
+        gap_s = 1.0 / rate
         if self._last == -math.inf:
             self._last = now + _OPENING_S
         elif gap_s < _STRICT_GAP_S:
             due = self._last + gap_s
             self._last = due if now - due <= _LATENESS_MADE_UP_S else now
         else:
-            self._burst_probe.left(now, (now - self._last) / gap_s)
+            self._burst_probe.left(now, (now - self._last) / gap_s, rate)
             self._last = now
+        self._adaptive.sent(now)
 
-    def answered(self, sent_at: float) -> None:
+    def answered(self, sent_at: float, now: float) -> None:
         """The request that left at `sent_at` was let through."""
         self._burst_probe.answered(sent_at)
+        self._adaptive.answered(sent_at, now)
 
-    def throttled(self, now: float, sent_at: float) -> bool:
-        """The request that left at `sent_at` was answered 429: whether the rate was cut for it."""
+    def throttled(self, sent_at: float, now: float) -> bool:
+        """The request that left at `sent_at` was answered 429: whether that is news, and says
+        something of the rate.
+        """
         if self._burst_probe.refused(sent_at):
             return False
-        may_be_stray = not self._burst_probe.is_tolerated
-        return self._adaptive.throttled(now, sent_at, may_be_stray=may_be_stray)
+        was_early = self._burst_probe.was_early(sent_at)
+        return self._adaptive.throttled(sent_at, now, was_early=was_early)

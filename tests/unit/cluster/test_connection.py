@@ -377,6 +377,7 @@ async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
         rate = SharedRate(10, budget.cut)
         await budget.take(rate)
         rate.throttled(0.0, 0.0)
+        rate.throttled(0.1, 0.1)
         budget.notice(OutageBegan("throttled", 5, Error("429", ""), 0.1, 1.0))
         budget.notice(OutageEnded("throttled", 0.1))
         told = await asyncio.gather(*budget._telling)

@@ -1,168 +1,218 @@
-"""How the rate gives way to a limiter and to customers, and how it comes back."""
+"""What the rate does after each answer. How that works out is in test_adaptive_scenes.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from statistics import mean
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support.limiter_models import Account, LeakyBucket, Log
 from worker.pacing.adaptive import AdaptiveRate
+
+
+class Harness:
+    """A rate whose requests leave one after the other, and are answered at once."""
+
+    def __init__(self, ceiling: float = 10.0) -> None:
+        self.rate = AdaptiveRate(ceiling)
+        self.now = 0.0
+
+    @property
+    def per_s(self) -> float:
+        return self.rate.rate(self.now)
+
+    def send(self, count: int, *, refused: bool = False) -> None:
+        for _ in range(count):
+            self.rate.sent(self.now)
+            if refused:
+                self.rate.throttled(self.now, self.now)
+            else:
+                self.rate.answered(self.now, self.now)
+            self.now += 1 / self.per_s
+
+    def send_for(self, seconds: float) -> list[float]:
+        """The rate after each request."""
+        until, rates = self.now + seconds, []
+        while self.now < until:
+            self.send(1)
+            rates.append(self.per_s)
+        return rates
 
 
 def test_the_rate_is_what_was_asked_for_until_something_is_refused() -> None:
     assert AdaptiveRate(10.0).rate(1e9) == 10.0
 
 
-def test_a_429_takes_three_tenths_off_the_rate() -> None:
-    rate = AdaptiveRate(10.0)
-    assert rate.throttled(100.0, sent_at=99.9)
-    assert rate.rate(100.0) == pytest.approx(7.0)
+def test_a_stray_429_is_tolerated_and_a_second_one_costs_a_small_step() -> None:
+    harness = Harness()
+    harness.send(50)
+    harness.send(1, refused=True)
+    assert harness.per_s == 10.0
+    harness.send(20)
+    harness.send(1, refused=True)
+    assert 9.8 <= harness.per_s < 9.9
 
 
-def test_a_volley_of_429s_cuts_the_rate_once_and_the_next_round_trip_again() -> None:
+def test_a_few_among_hundreds_are_tolerated() -> None:
+    harness = Harness()
+    for _ in range(3):
+        harness.send(160)
+        harness.send(1, refused=True)
+    assert harness.per_s == 10.0
+
+
+def test_where_many_are_refused_the_rate_falls_to_what_gets_through() -> None:
+    harness = Harness()
+    harness.send(100)
+    for _ in range(8):
+        harness.send(1, refused=True)
+        harness.send(1)
+    assert 3.5 <= harness.per_s <= 6.0
+
+
+def test_a_volley_of_429s_is_news_once() -> None:
     rate = AdaptiveRate(10.0)
-    cuts = [rate.throttled(100.0 + lag, sent_at=99.9 + lag) for lag in (0.0, 0.01, 0.05, 0.099)]
-    assert cuts == [True, False, False, False]
-    assert rate.throttled(100.2, sent_at=100.1)
-    assert rate.rate(100.2) < 0.7 * 10.0
+    news = [rate.throttled(99.9 + lag, 100.0 + lag) for lag in (0.0, 0.01, 0.05, 0.099)]
+    assert news == [True, False, False, False]
+    assert rate.throttled(100.1, 100.2)
 
 
 def test_the_rate_climbs_back_in_small_steps_and_never_beyond_what_was_asked_for() -> None:
-    rate = AdaptiveRate(10.0)
-    for at in (10.0, 11.0, 12.0, 13.0):
-        rate.throttled(at, sent_at=at)
-    rates = [rate.rate(13.0 + tenths / 10) for tenths in range(1000)]
+    harness = Harness()
+    harness.send(10, refused=True)
+    rates = harness.send_for(120.0)
     assert rates == sorted(rates)
     assert rates[-1] == 10.0
-    assert max(later / earlier for earlier, later in pairwise(rates)) < 1.05
+    assert max(later / earlier for earlier, later in pairwise(rates)) < 1.1
 
 
 @pytest.mark.parametrize("asked", [0.01, 0.5, 10.0, 5000.0])
 def test_however_much_is_refused_a_trickle_is_left(asked: float) -> None:
-    rate = AdaptiveRate(asked)
-    for at in range(1000):
-        rate.throttled(float(at), sent_at=float(at))
-    assert min(asked, max(asked / 50, 0.05)) <= rate.rate(999.0) <= max(asked / 20, 0.08)
+    harness = Harness(asked)
+    harness.send(300, refused=True)
+    assert harness.per_s == pytest.approx(min(asked, max(asked / 50, 0.05)), rel=0.2)
 
 
 def test_time_in_which_nothing_was_sent_does_not_bring_the_rate_back() -> None:
-    rate = AdaptiveRate(10.0)
-    rate.throttled(10.0, sent_at=10.0)
-    rate.pause(10.5)
-    before = rate.rate(10.5)
-    assert rate.rate(300.0) == before
-    rate.resume(310.5)
-    assert rate.rate(310.5) == pytest.approx(before)
-    assert rate.rate(311.5) > before
+    harness = Harness()
+    harness.send(5, refused=True)
+    harness.send(1)
+    before = harness.per_s
+    assert harness.rate.rate(harness.now + 3600.0) < before * 1.2
+    harness.now += 3600.0
+    harness.send(1)
+    assert harness.per_s < before * 1.4
 
 
-# --- beside customers, who take 4/s of a limit of 10/s that lets bursts of 10 pass ---------------
+def test_a_pause_does_not_bring_the_rate_back_either() -> None:
+    harness = Harness()
+    harness.send(5, refused=True)
+    rate, now = harness.rate, harness.now
+    rate.pause(now)
+    before = rate.rate(now)
+    assert rate.rate(now + 300.0) == before
+    rate.resume(now + 300.0)
+    assert rate.rate(now + 300.0) == pytest.approx(before)
+    assert rate.rate(now + 301.0) > before
 
 
-def beside_customers(seed: int, *, is_poisson: bool = False) -> Log:
-    account = Account(
-        LeakyBucket(10.0, 10.0),
-        customers_at=lambda _: 4.0,
-        is_poisson=is_poisson,
-        first_probe=10,
-        seed=seed,
-    )
-    return account.run(until=600.0)
+def test_a_ceiling_that_is_lowered_and_raised_holds_at_once() -> None:
+    harness = Harness()
+    harness.send(20)
+    harness.rate.limit_to(2.0, harness.now)
+    assert harness.per_s == 2.0
+    harness.send(20)
+    harness.rate.limit_to(8.0, harness.now)
+    assert harness.per_s == 8.0
 
 
-def test_beside_customers_it_takes_what_they_leave_and_hardly_costs_them_anything() -> None:
-    logs = [beside_customers(seed) for seed in range(8)]
-    assert min(log.accepted_per_s(0.0, 600.0) for log in logs) >= 5.7
-    assert max(log.refused_share for log in logs) < 0.03
-    assert mean(log.customers_refused_share for log in logs) < 0.01
+def test_what_was_learnt_outlives_a_change_of_the_ceiling() -> None:
+    harness = Harness()
+    harness.send(12, refused=True)
+    learnt = harness.per_s
+    harness.rate.limit_to(9.0, harness.now)
+    assert harness.per_s == pytest.approx(learnt, rel=0.01)
+    harness.rate.limit_to(learnt / 2, harness.now)
+    assert harness.per_s == learnt / 2
 
 
-def test_customers_who_come_while_it_goes_at_the_full_limit_are_not_shut_out() -> None:
-    # Their requests may well come just behind its own, for as long as both are evenly spaced.
-    for seed in range(32):
-        account = Account(
-            LeakyBucket(10.0, 10.0),
-            customers_at=lambda now: 4.0 if now > 20.0 else 0.0,
-            latency_s=(0.001, 0.002),
-            first_probe=10,
-            seed=seed,
-        )
-        log = account.run(until=40.0)
-        assert len(log.customers_refused) <= 6, seed
+# --- one controller for several runs --------------------------------------------------------------
 
 
-def test_beside_customers_who_come_at_random_it_still_takes_nine_tenths_of_what_they_leave() -> (
-    None
-):
-    # Even a constant 5.7/s, known beforehand, has 1.5 % of them refused: they come in clumps.
-    logs = [beside_customers(seed, is_poisson=True) for seed in range(8)]
-    assert mean(log.accepted_per_s(0.0, 600.0) for log in logs) >= 5.4
-    assert max(log.refused_share for log in logs) < 0.03
-    assert mean(log.customers_refused_share for log in logs) < 0.03
+def test_nothing_learnt_is_nothing_to_tell() -> None:
+    harness = Harness()
+    harness.send(10)
+    assert harness.rate.state(harness.now) == ""
+    harness.rate.adopt("", harness.now)
+    assert harness.per_s == 10.0
 
 
-def customers_until(gone_at: float) -> Callable[[float], float]:
-    return lambda now: 4.0 if now < gone_at else 0.0
+def test_another_controller_goes_on_where_this_one_is() -> None:
+    harness = Harness()
+    harness.send(200)
+    harness.send(9, refused=True)
+    harness.send_for(5.0)
+    other = AdaptiveRate(10.0)
+    state = harness.rate.state(harness.now)
+    assert len(state) < 500
+    other.adopt(state, 77.0)
+    assert other.rate(77.0) == pytest.approx(harness.per_s, rel=0.001)
+    ahead = harness.rate.rate(harness.now + 0.9)
+    assert other.rate(77.9) == pytest.approx(ahead, rel=0.01)
+    assert other.state(77.0).split()[6:] == state.split()[6:]
 
 
-@pytest.mark.parametrize("first_probe", [None, 10])
-@pytest.mark.parametrize("is_poisson", [False, True])
-@pytest.mark.parametrize("seed", range(8))
-def test_half_a_minute_after_the_customers_have_gone_it_is_back(
-    seed: int, is_poisson: bool, first_probe: int | None
+def test_a_lower_ceiling_holds_for_what_is_adopted_too() -> None:
+    harness = Harness()
+    harness.send(5, refused=True)
+    other = AdaptiveRate(3.0)
+    other.adopt(harness.rate.state(harness.now), 0.0)
+    assert other.rate(0.0) <= 3.0
+
+
+@pytest.mark.parametrize("other", ["7.0 9.0 8.0", "a b c d e f", "1 1 1 1 1 0 5:5"])
+def test_what_another_version_told_changes_nothing(other: str) -> None:
+    harness = Harness()
+    harness.send(5, refused=True)
+    before = harness.per_s
+    harness.rate.adopt(other, harness.now)
+    assert harness.per_s == before
+
+
+# --- whatever comes -------------------------------------------------------------------------------
+
+_steps = st.lists(
+    st.tuples(
+        st.sampled_from(["sent", "answered", "throttled", "pause", "resume", "limit", "adopt"]),
+        st.floats(0.0, 100.0),
+    ),
+    max_size=80,
+)
+
+
+@given(_steps, st.floats(0.01, 5000.0))
+def test_whatever_comes_the_rate_stays_between_a_trickle_and_what_was_asked_for(
+    steps: list[tuple[str, float]], ceiling: float
 ) -> None:
-    gone_at = 200.0 + 3.1 * seed
-    account = Account(
-        LeakyBucket(10.0, 10.0),
-        customers_at=customers_until(gone_at),
-        is_poisson=is_poisson,
-        first_probe=first_probe,
-        seed=seed,
-    )
-    log = account.run(until=gone_at + 60.0)
-    assert log.accepted_per_s(gone_at + 30.0, gone_at + 60.0) >= 0.95 * 10.0
-
-
-# --- alone ---------------------------------------------------------------------------------------
-
-
-def test_one_stray_429_at_full_speed_costs_next_to_nothing() -> None:
-    for seed in range(4):
-        log = Account(LeakyBucket(10.0, 5.0), strays={150}, seed=seed).run(1e9, requests=300)
-        calm = Account(LeakyBucket(10.0, 5.0), seed=seed).run(1e9, requests=300)
-        assert len(log.refused) == 1
-        assert log.sent[-1] - calm.sent[-1] < 0.2
-
-
-@pytest.mark.parametrize("burst", [0.0, 3.0, 10.0])
-def test_a_limit_that_is_suddenly_halved_is_found_and_nearly_used(burst: float) -> None:
-    account = Account(LeakyBucket(10.0, 10.0), latency_s=(0.05, 0.051))
-    account.at(300.0, lambda: setattr(account.limiter, "rate", 5.0))
-    account.at(300.0, lambda: setattr(account.limiter, "burst", burst))
-    log = account.run(until=900.0)
-    assert log.accepted_per_s(310.0, 900.0) >= 5.0 * (0.8 if burst == 0.0 else 0.95)
-    assert sum(at > 300.0 for at in log.refused) / sum(at > 300.0 for at in log.sent) < 0.02
-
-
-@pytest.mark.parametrize("burst", [3.0, 10.0])
-def test_a_limit_that_lets_bursts_pass_is_used_to_the_full(burst: float) -> None:
-    log = Account(LeakyBucket(10.0, burst), first_probe=10).run(1e9, requests=1000)
-    assert not log.refused
-    assert 999 / (log.sent[-1] - log.sent[0]) >= 0.99 * 10.0
-
-
-def test_a_limit_without_bursts_refuses_a_probe_and_is_used_all_the_same() -> None:
-    account = Account(LeakyBucket(10.0, 0.0), latency_s=(0.05, 0.0502), first_probe=10)
-    log = account.run(1e9, requests=900)
-    assert len(log.refused) == 3
-    assert len(log.sent) / log.sent[-1] >= 0.985 * 10.0
-
-
-def test_at_hundreds_a_second_a_halved_limit_is_found_too() -> None:
-    account = Account(LeakyBucket(250.0, 50.0), asked=500.0, slots=200)
-    log = account.run(until=60.0)
-    assert log.accepted_per_s(10.0, 60.0) >= 0.75 * 250.0
-    assert log.refused_share < 0.02
+    rate, now, lowest = AdaptiveRate(ceiling), 0.0, ceiling
+    for name, value in steps:
+        now += value / 10
+        match name:
+            case "sent":
+                rate.sent(now)
+            case "answered":
+                rate.answered(now - value, now)
+            case "throttled":
+                rate.throttled(now - value, now)
+            case "pause":
+                rate.pause(now)
+            case "resume":
+                rate.resume(now)
+            case "limit":
+                ceiling = 0.01 + value
+                lowest = min(lowest, ceiling)
+                rate.limit_to(ceiling, now)
+            case _:
+                rate.adopt(rate.state(now), now)
+        assert min(lowest, max(0.05, lowest / 50)) * 0.99 <= rate.rate(now) <= ceiling

@@ -67,11 +67,11 @@ async def test_there_is_another_probe_after_thousands_of_requests() -> None:
 
 
 @in_virtual_time
-async def test_a_429_that_meets_a_passed_canary_slows_down_as_any_other() -> None:
+async def test_429s_that_meet_a_passed_probe_slow_down_as_any_other() -> None:
     harness = Harness(10.0, first_probe=10)
     await harness.send_many(Signal.ANSWERED, 200)
-    await harness.send(Signal.THROTTLED)
-    assert harness.pacer.rate_allowed == pytest.approx(7.0)
+    await harness.send_many(Signal.THROTTLED, 4)
+    assert harness.pacer.rate_allowed < 7.0
 
 
 @in_virtual_time
@@ -104,9 +104,42 @@ def test_no_window_ever_holds_more_than_the_rate(
     assert all(later - times[i] > limit / rate - 1e-9 for i, later in enumerate(times[limit:]))
 
 
-@pytest.mark.parametrize("rate", [0.5, 4.9])
+@pytest.mark.parametrize("rate", [0.5, 3.9])
 def test_at_a_few_requests_a_second_there_is_no_probe(rate: float) -> None:
-    burst_probe = BurstProbe(math.floor(rate), 10)
+    burst_probe = BurstProbe(10, 10)
     for number in range(100):
         assert burst_probe.stretch == 1.0
-        burst_probe.left(float(number), 1.0)
+        burst_probe.left(float(number), 1.0, rate)
+
+
+@pytest.mark.parametrize("rate", [2.5, 5.0, 7.3, 10.0, 64.0])
+def test_no_more_leave_early_than_a_limiter_of_the_rate_of_now_allows(rate: float) -> None:
+    burst_probe = passed_probe()
+    times = [0.0]
+    for _ in range(300):
+        times.append(times[-1] + burst_probe.stretch / rate)
+        burst_probe.left(times[-1], burst_probe.stretch, rate)
+    limit = math.ceil(rate)
+    even = times[-150:]
+    assert min(gaps(even)) < 0.5 / rate
+    assert (
+        min(after - at for at, after in zip(even, even[limit:], strict=False))
+        >= limit / rate - 1e-9
+    )
+
+
+def test_at_two_a_second_gaps_are_even_although_bursts_are_tolerated() -> None:
+    burst_probe = passed_probe()
+    for _ in range(100):
+        burst_probe.left(0.0, 1.0, 2.0)
+    assert burst_probe.stretch == 1.0
+
+
+def passed_probe() -> BurstProbe:
+    """At ten a second, and let through."""
+    burst_probe, now = BurstProbe(100, 1), 0.0
+    while not burst_probe.is_tolerated:
+        burst_probe.left(now, burst_probe.stretch, 10.0)
+        burst_probe.answered(now)
+        now += 1.0
+    return burst_probe

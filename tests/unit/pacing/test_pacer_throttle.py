@@ -17,11 +17,14 @@ from worker.pacing.permits import Permit
 
 
 @in_virtual_time
-async def test_a_429_slows_the_whole_run_down_at_once_and_it_speeds_up_by_itself() -> None:
+async def test_429s_slow_the_whole_run_down_and_it_speeds_up_by_itself() -> None:
     harness = Harness()
-    throttled_at = await harness.send(Signal.THROTTLED)
-    assert harness.pacer.rate_allowed == pytest.approx(7.0)
-    assert await harness.send(Signal.ANSWERED) >= throttled_at + 1 / 8.5
+    await harness.send_many(Signal.THROTTLED, 4)
+    await harness.send(Signal.ANSWERED)
+    throttled_at = (await harness.send_many(Signal.THROTTLED, 4))[-1]
+    slowed = harness.pacer.rate_allowed
+    assert slowed < 7.0
+    assert await harness.send(Signal.ANSWERED) >= throttled_at + 1 / 7.0
     await harness.send_many(Signal.ANSWERED, 400)
     assert harness.pacer.rate_allowed == harness.pacer.rate_asked == 10.0
 
@@ -63,7 +66,7 @@ async def test_429s_in_a_row_close_the_gate_for_everyone() -> None:
     assert harness.pacer.pause(probe.at) == Pause("throttled", 0.0)
     harness.tell(Signal.ANSWERED, probe)
     assert harness.told[-1] == OutageEnded("throttled", about(30.0))
-    assert harness.pacer.rate_allowed < 3.0
+    assert harness.pacer.rate_allowed < 5.0
 
 
 @in_virtual_time
@@ -74,7 +77,7 @@ async def test_a_volley_of_429s_is_one_refusal_and_not_five() -> None:
     for sent_at in volley:
         harness.tell(Signal.THROTTLED, sent_at)
     assert not harness.pacer.is_paused
-    assert harness.pacer.rate_allowed == pytest.approx(350.0)
+    assert 150.0 < harness.pacer.rate_allowed < 300.0
 
 
 @in_virtual_time
@@ -150,7 +153,7 @@ async def test_the_rate_does_not_come_back_while_the_gate_is_closed() -> None:
     await harness.send_many(Signal.THROTTLED, 3)
     await harness.send(Signal.ANSWERED)
     assert harness.pacer.rate_allowed == pytest.approx(slowed)
-    assert slowed < 2.5
+    assert slowed < 5.0
 
 
 @in_virtual_time

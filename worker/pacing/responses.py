@@ -1,0 +1,137 @@
+"""What became of requests at each rate, lately. Times are seconds of any one clock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+_STEPS_PER_E: Final = 50
+_NEAR: Final = 2
+_AFAR: Final = 4
+_HALF_LIFE_S: Final = 40.0
+
+_TOLERATED: Final = 0.007
+_DOUBT: Final = 1.0
+
+# What the API sheds at any rate. More than a twentieth is no such thing: then others use up the
+# account's limit, and they come first.
+_SLOWER: Final = 0.92
+_MOST_SHED: Final = 0.06
+_SHED_MARGIN: Final = 1.25
+_REQUESTS_TO_TELL: Final = 60
+_REQUESTS_TO_RETURN: Final = 30
+_REFUSALS_TO_TELL: Final = 2.5
+
+
+def step_of(rate: float) -> int:
+    """Rates are told apart in steps of 2 %."""
+    return round(math.log(rate) * _STEPS_PER_E)
+
+
+def rate_of(step: int) -> float:
+    return math.exp(step / _STEPS_PER_E)
+
+
+class Tally(NamedTuple):
+    sent: float
+    refused: float
+
+    @property
+    def share(self) -> float:
+        return self.refused / self.sent if self.sent else 0.0
+
+
+@dataclass(slots=True)
+class _Cell:
+    sent: float
+    refused: float
+    at: float
+
+    def tally(self, now: float) -> Tally:
+        left = math.exp2((self.at - now) / _HALF_LIFE_S)
+        return Tally(self.sent * left, self.refused * left)
+
+
+class Responses:
+    """How many were sent and refused at each rate; half of that is forgotten in 40 s."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, _Cell] = {}
+
+    def add(self, step: int, now: float, *, refused: bool) -> None:
+        cell = self._cells.get(step)
+        if cell is None:
+            cell = self._cells[step] = _Cell(0.0, 0.0, now)
+        elif now - cell.at >= 1.0:
+            cell.sent, cell.refused = cell.tally(now)
+            cell.at = now
+        cell.sent += 1.0
+        cell.refused += refused
+
+    def replace(self, step: int, now: float, sent: float, refused: float, *, above: int) -> None:
+        """Forget all that was known of the steps beyond `above` but this: it holds no more."""
+        self._cells = {kept: cell for kept, cell in self._cells.items() if kept <= above}
+        self._cells[step] = _Cell(sent, refused, now)
+
+    def from_step(self, step: int, now: float) -> Tally:
+        """What was refused at about this rate, and at higher ones."""
+        return self._sum(now, step - _NEAR, math.inf)
+
+    def is_too_fast(self, step: int, now: float) -> bool:
+        """Whether more is refused at about this rate than is tolerated, or shed anyway."""
+        return self._is_too_much(step, self.from_step(step, now), now)
+
+    def returning(self, step: int, now: float) -> int | None:
+        """A higher step that was left because of refusals, where going slower bought nothing."""
+        for higher in sorted(self._cells, reverse=True):
+            if higher < step + _AFAR:
+                break
+            tally = self.from_step(higher, now)
+            if tally.sent < _REQUESTS_TO_RETURN or tally.refused < 1.0:
+                continue
+            is_shed = self._shed_below(higher, tally, now) > 0.0
+            if is_shed and not self._is_too_much(higher, tally, now):
+                return higher
+        return None
+
+    def _is_too_much(self, step: int, tally: Tally, now: float) -> bool:
+        tolerated = _TOLERATED + _SHED_MARGIN * self._shed_below(step, tally, now)
+        return tally.refused > tolerated * tally.sent + _DOUBT
+
+    def _shed_below(self, step: int, tally: Tally, now: float) -> float:
+        """The share that is surely refused even at rates where no limit would refuse anything.
+
+        If a limit refused a share of what is sent at this rate, it would let the rest through: at
+        that rate and below it nothing is refused but what is shed.
+        """
+        through = max(min(1.0 - tally.share, _SLOWER), 0.01)
+        slower = self._sum(now, -math.inf, step + math.log(through) * _STEPS_PER_E + 0.5)
+        if slower.sent < _REQUESTS_TO_TELL or slower.refused < _REFUSALS_TO_TELL:
+            return 0.0
+        surely = max(slower.refused - math.sqrt(slower.refused), 0.0)
+        return min(surely / slower.sent, _MOST_SHED)
+
+    def _sum(self, now: float, lowest: float, highest: float) -> Tally:
+        tallies = [
+            cell.tally(now) for step, cell in self._cells.items() if lowest <= step <= highest
+        ]
+        return Tally(sum(each.sent for each in tallies), sum(each.refused for each in tallies))
+
+    def dump(self, now: float) -> str:
+        """`step:sent:refused` of each step that is not forgotten yet."""
+        tallies = {step: cell.tally(now) for step, cell in sorted(self._cells.items())}
+        return " ".join(
+            f"{step}:{tally.sent:.3g}:{tally.refused:.3g}"
+            for step, tally in tallies.items()
+            if tally.sent >= 1.0
+        )
+
+    @classmethod
+    def load(cls, dumped: list[str], now: float) -> Responses:
+        """What `dump` told, as of `now`. Raises ValueError where it is something else."""
+        responses = cls()
+        for cell in dumped:
+            step, sent, refused = cell.split(":")
+            responses._cells[int(step)] = _Cell(float(sent), float(refused), now)
+        return responses
