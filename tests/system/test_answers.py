@@ -243,12 +243,12 @@ async def test_an_answer_that_breaks_off_is_read_and_then_sent_again(
 
 
 async def test_an_answer_that_stays_away_is_read_and_then_sent_again(tmp_path: Path) -> None:
-    run = await run_against(tmp_path, Sent(b"", Then.HANG), DONE, api_timeout="60ms")
+    run = await run_against(tmp_path, Sent(b"", Then.HANG), DONE, api_timeout="2s")
     assert run.methods == ["POST", "GET", "POST"]
 
 
 async def test_who_is_not_there_is_asked_again_without_reading(tmp_path: Path) -> None:
-    ended = await RunHarness(tmp_path, retry_max_attempts=3, stop_patience="100ms").run([ID])
+    ended = await RunHarness(tmp_path, retry_max_attempts=3, stop_patience="1s").run([ID])
     assert (ended.code, ended.outcomes) == (ExitCode.UNAVAILABLE, {})
     assert ended.finished.tally.requests["connect_failed"] > 3
     assert ended.finished.tally.checks == 0
@@ -256,5 +256,5 @@ async def test_who_is_not_there_is_asked_again_without_reading(tmp_path: Path) -
 
 async def test_nobody_waits_longer_than_patience_because_a_server_says_so(tmp_path: Path) -> None:
     busy = response(b"", "Retry-After: 86400", status="503 Later")
-    run = await run_against(tmp_path, busy, stop_patience="50ms", retry_max_attempts=2)
+    run = await run_against(tmp_path, busy, stop_patience="500ms", retry_max_attempts=2)
     assert (run.error[0], run.methods) == ("http_503", ["POST", "GET"] * 2)

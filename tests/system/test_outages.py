@@ -104,7 +104,7 @@ async def test_nobody_waits_longer_than_patience_because_a_server_says_so(
 
 
 async def test_a_deadline_ends_an_outage_too(tmp_path: Path) -> None:
-    given = QUICK | {"stop_max_duration": "200ms", "stop_patience": "1h"}
+    given = QUICK | {"stop_max_duration": "1s", "stop_patience": "1h"}
     ended = await RunHarness(tmp_path, **given).run(ids(50))
     assert ended.code is ExitCode.STOPPED
     assert ended.finished.tally.paused_s > 0

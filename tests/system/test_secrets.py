@@ -106,7 +106,7 @@ async def test_no_fault_brings_the_key_to_light(tmp_path: Path) -> None:
         done = await run(
             *("run", backlog(tmp_path, *some), "--base-url", sandbox.url, "-v"),
             *("--log-format", "console", "--metrics-file", tmp_path / "worker.prom"),
-            env=WITH_KEY | {"WORKER_API_TIMEOUT": "50ms"},
+            env=WITH_KEY | {"WORKER_API_TIMEOUT": "1s", "WORKER_STOP_PATIENCE": "60s"},
         )
         assert done.code in (0, 1)
         assert sum(sandbox.stats()["faults"].values()) > 20
@@ -261,7 +261,7 @@ async def test_passwords_of_the_environment_are_shown_nowhere(tmp_path: Path) ->
         done = await run(
             *("run", source, "--base-url", server.url, "-v", "--shared", "none"), env=env
         )
-        checked = await run("check", "--base-url", server.url, env=env)
+        checked = await run("check", "--base-url", server.url, "--shared", "none", env=env)
         settings = await run("run", source, "--print-settings", env=env)
     assert done.code == 1
     files = _texts_in(tmp_path)

@@ -99,15 +99,15 @@ async def test_the_command_trusts_whom_the_system_trusts(
         assert (done.code, done.last["processing"]) == (0, 2)
 
 
-async def ask(url: str, tls: ssl.SSLContext) -> Reply:
-    given = settings(api_base_url=url, api_connect_timeout="200ms")
+async def ask(url: str, tls: ssl.SSLContext, connect_timeout: str = "10s") -> Reply:
+    given = settings(api_base_url=url, api_connect_timeout=connect_timeout, api_timeout="20s")
     async with client_for(given, tls=tls) as client:
         return await client.complete("a")
 
 
 async def test_a_server_without_tls_is_told_nothing(trusting: ssl.SSLContext) -> None:
     async with RawServer(DONE) as server:
-        reply = await ask(server.url.replace("http:", "https:"), trusting)
+        reply = await ask(server.url.replace("http:", "https:"), trusting, "200ms")
         assert isinstance(reply, NoAnswer)
         assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
         assert server.requests == []
@@ -127,7 +127,7 @@ async def test_a_handshake_that_breaks_off_was_certainly_not_sent(trusting: ssl.
 
 async def test_a_handshake_without_an_end_was_certainly_not_sent(trusting: ssl.SSLContext) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        reply = await ask(f"https://127.0.0.1:{silent.getsockname()[1]}", trusting)
+        reply = await ask(f"https://127.0.0.1:{silent.getsockname()[1]}", trusting, "200ms")
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
 

@@ -172,8 +172,9 @@ async def test_an_answer_may_end_with_its_connection(data: bytes) -> None:
         pytest.param(response(b'5\r\n{"sta\r\n', CHUNKED, length=-1), id="chunks without end"),
     ],
 )
+@in_virtual_time
 async def test_an_answer_that_breaks_off_is_ambiguous(data: bytes, then: Then) -> None:
-    reply = await post(always(data, then), timeout="60ms")
+    reply = await post(always(data, then))
     assert isinstance(reply, NoAnswer)
     assert reply.error.type == ("timeout" if then is Then.HANG else "connection_reset")
     assert reply.may_have_arrived
@@ -273,6 +274,7 @@ async def test_of_a_body_that_unpacks_to_a_lot_only_the_beginning_is_read() -> N
     assert len(reply.body) <= MAX_BODY_BYTES
 
 
+@in_virtual_time
 async def test_an_endless_body_that_drips_runs_out_of_time() -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(response(b"", length=10_000))
@@ -280,13 +282,13 @@ async def test_an_endless_body_that_drips_runs_out_of_time() -> None:
             while True:
                 writer.write(b" ")
                 await writer.drain()
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.5)
         except (ConnectionError, asyncio.CancelledError):
             writer.close()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    async with server, client(url, timeout="100ms") as it:
+    async with server, client(url) as it:
         reply = await it.complete("a")
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("timeout", True)

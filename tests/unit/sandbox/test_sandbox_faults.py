@@ -90,9 +90,12 @@ async def test_a_reset_is_one_on_the_wire(kind: FaultKind, received: bytes) -> N
 async def test_a_timeout_is_silence_until_the_client_leaves(kind: FaultKind) -> None:
     config = SandboxConfig(sessions=STARTED, faults=parse_faults(f"{kind}=1"))
     async with serving(config) as caller:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(caller.complete(ONE), 0.05)
-        assert caller.sandbox.sessions[ONE].triggers == (kind not in BEFORE)
+        request = asyncio.create_task(caller.complete(ONE))
+        await until(lambda: caller.sandbox.stats()["in_flight"] == 1)
+        await until(lambda: caller.sandbox.sessions[ONE].triggers == (kind not in BEFORE))
+        await asyncio.sleep(0.05)
+        assert not request.done()
+        request.cancel()
         await until(lambda: caller.sandbox.stats()["in_flight"] == 0)
 
 

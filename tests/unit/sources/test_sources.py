@@ -534,7 +534,11 @@ NOT_TEXT = [
 ]
 
 
-@pytest.mark.parametrize(("data", "kind", "advice"), NOT_TEXT)
+@pytest.mark.parametrize(
+    ("data", "kind", "advice"),
+    NOT_TEXT,
+    ids=[f"{number}-{it[1]}" for number, it in enumerate(NOT_TEXT)],
+)
 @pytest.mark.parametrize("format", ["auto", "csv"])
 def test_what_is_no_text_is_named_with_what_makes_ids_of_it(
     data: bytes, kind: str, advice: str, format: str
