@@ -73,6 +73,7 @@ def statuses_of(
 
     def on_reply(reply: Reply, latency_ms: float) -> None:
         tally.count_request(reply.label, latency_ms, is_check=True)
+        tally.throttled += reply.label == "429"
 
     reader = Reader(client, pacer, clock, settings.retry, random or Random(), on_reply)
     return StatusReader(reader, clock, tell, page_size)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from worker.api.verdict import (
     Answer,
@@ -27,8 +28,11 @@ from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Error, ErrorType
 from worker.pacing.backoff import throttle_delay, transient_delay
 from worker.pacing.pacer import Pacer
+from worker.pacing.permits import Permit
 from worker.reading.sessions import ListedSession, Page, parse_page
 from worker.reading.walk import Span, Walk
+
+_log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Trouble = Transient | Throttled
@@ -148,28 +152,42 @@ class Reader:
         no outage's."""
         failures = troubles = 0
         while True:
-            permit = None if self._stopped.is_set() else await self._pacer.permit()
-            if permit is None:
-                raise ReadingStoppedError
-            self.requests += 1
-            reply = await send()
-            self._on_reply(reply, (self._clock.now() - permit.at) * 1000)
-            try:
-                answer = judge(reply)
-            except RefusedError:
-                self._pacer.answered(permit)
-                raise
+            answer = await self._attempt(send, judge)
             if not isinstance(answer, Transient | Throttled):
-                self._address_proven = True
-                self._pacer.answered(permit)
                 return answer
-            learn = self._pacer.throttled if isinstance(answer, Throttled) else self._pacer.failed
-            learn(permit, error=answer.error, retry_after_s=answer.retry_after_s)
             troubles += 1
             failures += isinstance(answer, Transient) and not self._pacer.outage_open
             if isinstance(answer, Transient) and failures >= attempts:
                 return answer
+            _log.debug("read again after %s: %s", answer.error.type, answer.error.message)
             await self._wait(answer, troubles)
+
+    async def _attempt(
+        self, send: Callable[[], Awaitable[Reply]], judge: Callable[[Reply], T | Trouble]
+    ) -> T | Trouble:
+        permit = None if self._stopped.is_set() else await self._pacer.permit()
+        if permit is None:
+            raise ReadingStoppedError
+        self.requests += 1
+        reply = await send()
+        self._on_reply(reply, (self._clock.now() - permit.at) * 1000)
+        try:
+            answer = judge(reply)
+        except RefusedError:
+            self._pacer.answered(permit)
+            raise
+        self._learn(answer, permit)
+        return answer
+
+    def _learn(self, answer: object, permit: Permit) -> None:
+        match answer:
+            case Throttled(error=error, retry_after_s=told_s):
+                self._pacer.throttled(permit, error=error, retry_after_s=told_s)
+            case Transient(error=error, retry_after_s=told_s):
+                self._pacer.failed(permit, error=error, retry_after_s=told_s)
+            case _:
+                self._address_proven = True
+                self._pacer.answered(permit)
 
     async def _wait(self, trouble: Trouble, troubles: int) -> None:
         """Wait for the next attempt; raises UnavailableError where that is beyond patience."""

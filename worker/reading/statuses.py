@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from worker.reading.search import Search
 from worker.reading.sessions import milliseconds
 from worker.reading.walk import PAGE_SIZE
 
+_log: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 _BATCH: Final = 256
 
@@ -54,6 +56,7 @@ class ListSearch:
         except ReadingStoppedError:
             search.give_up()
             return None
+        _log.debug("a page of the list has told the status of %d sessions", len(found))
         return [(session.id, judge_status(session.status, 200)) for session in found]
 
     def rest(self) -> list[str]:

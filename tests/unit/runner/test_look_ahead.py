@@ -316,6 +316,7 @@ def test_a_list_that_stays_away_ends_the_run_with_4_and_nothing_lost(tmp_path: P
     finished = run(tmp_path, api)
     assert finished.exit_code is ExitCode.UNAVAILABLE
     assert finished.tally.not_attempted == 500
+    assert finished.tally.throttled == finished.tally.checks == len(api.of("LIST")) > 3
 
 
 def test_a_list_that_fails_while_sessions_can_be_read_costs_five_requests(tmp_path: Path) -> None:
