@@ -12,8 +12,11 @@ import pytest
 
 from tests.support.log_samples import record, write_log
 from tests.support.program import Finished, environment, run
+from worker.cli.audit import _batches
+from worker.cli.reading import Reading
 from worker.core.errors import ExitCode
-from worker.core.outcomes import Record
+from worker.core.outcomes import Outcome, Record
+from worker.report.aggregation import Aggregator
 from worker.sandbox.config import OutageMode, SandboxConfig
 from worker.sandbox.server import Sandbox
 from worker.sandbox.sessions import Status
@@ -113,6 +116,18 @@ async def test_three_thousand_ids_cost_eight_requests_at_most(tmp_path: Path) ->
         assert "3,000 agree, 0 do not." in shown
         assert "What to do" not in shown
         assert server.stats()["requests"]["total"] <= 8
+
+
+def test_a_long_log_is_compared_in_parts_each_of_its_own_time(
+    log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cli.audit._BATCH", 4)
+    aggregator = Aggregator()
+    aggregator.read("log", [recorded("no id!", "failed"), *Reading(Path(log))])
+    parts = list(_batches(aggregator))
+    assert [len(part) for part in parts] == [4, 4, 4, 2]
+    assert [each for part in parts for each in part] == sorted(IDS)
+    assert parts[0][IDS[0]] is Outcome.PROCESSING
 
 
 async def test_a_list_that_lags_accuses_nobody(tmp_path: Path) -> None:

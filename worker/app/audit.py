@@ -113,14 +113,15 @@ def _is_missing(verdict: Settled | Unfinished) -> bool:
 
 
 async def compare_with_api(
-    outcomes: Mapping[str, Outcome],
+    batches: Iterable[Mapping[str, Outcome]],
     statuses: StatusReader,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Audit:
     """Read the session of each id, and compare.
 
     Args:
-        outcomes: each id's latest outcome.
+        batches: each id's latest outcome; no id stands in two of them. Sessions that were created
+            one after the other are best read in one batch.
         statuses: reads the sessions.
         on_progress: is told how many ids have been compared.
 
@@ -130,16 +131,16 @@ async def compare_with_api(
     Raises:
         RefusedError, UnavailableError: as `statuses` does.
     """
-    result = Audit(ids=len(outcomes))
-    to_confirm: list[str] = []
-    compared = 0
-    async for batch in statuses.read(outcomes):
-        to_confirm += _enter(result, outcomes, batch)
-        compared += len(batch)
-        on_progress(compared)
-    # The list may show a session as it was before its completion: nobody is accused by it alone.
-    if to_confirm:
-        _enter(result, outcomes, await statuses.read_singly(to_confirm))
+    result = Audit()
+    for outcomes in batches:
+        to_confirm: list[str] = []
+        async for read in statuses.read(outcomes):
+            to_confirm += _enter(result, outcomes, read)
+            result.ids += len(read)
+            on_progress(result.ids)
+        # The list may show a session as it was before its completion: nobody is accused by it.
+        if to_confirm:
+            _enter(result, outcomes, await statuses.read_singly(to_confirm))
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -19,11 +19,15 @@ from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import ErrorType, Outcome, Record, is_valid_id
+from worker.core.packed_ids import unpack_id
 from worker.core.target import Target
 from worker.core.text import count, visible
 from worker.reading.reader import Reader
 from worker.reading.statuses import StatusReader
 from worker.report.aggregation import Aggregator
+
+_BATCH: Final = 100_000
+"""Ids that are held at once, at half a kilobyte each: a log may hold tens of millions."""
 
 
 @click.command(cls=SectionedCommand, short_help="Hold results logs against the API's own account.")
@@ -59,10 +63,10 @@ def audit(
     if as_json and kind is not None:
         raise UsageError("--json and --ids do not go together", "Leave one of them out")
     settings, key = load_access(values, config)
-    outcomes = _outcomes(find_logs(results), target_of(settings, key))
+    logs = _read_logs(find_logs(results), target_of(settings, key))
     from worker.app.reading import read_to_end  # noqa: PLC0415 - the whole of aiohttp
 
-    auditing = _Auditing(outcomes)
+    auditing = _Auditing(logs)
     try:
         result = read_to_end(auditing.carry_out, settings, key, auditing.tell)
     finally:
@@ -76,21 +80,27 @@ def audit(
     return ExitCode.OK if result.agree == result.ids else ExitCode.SOME_FAILED
 
 
-def _outcomes(logs: list[Path], own: Target) -> dict[str, Outcome]:
-    """The latest outcome of every id that can be asked for."""
+def _read_logs(logs: list[Path], own: Target) -> Aggregator:
     aggregator = Aggregator()
     for path in logs:
         aggregator.read(name_of(path), _of_target(path, Reading(path), own))
-    states = list(aggregator.states)
-    outcomes: dict[str, Outcome] = {}
-    for outcome in Outcome:
-        wanted = [
-            state.outcome is outcome and state.error_type != ErrorType.INVALID_ID
-            for state in states
-        ]
-        ids = filter(is_valid_id, aggregator.latest.ids(wanted.__getitem__))
-        outcomes |= dict.fromkeys(ids, outcome)
-    return outcomes
+    return aggregator
+
+
+def _batches(aggregator: Aggregator) -> Iterator[dict[str, Outcome]]:
+    """The latest outcome of every id that can be asked for, in the order of their creation."""
+    latest, states = aggregator.latest.states, list(aggregator.states)
+    for keys in _slices(sorted(latest)):
+        known = ((unpack_id(key), states[latest[key]]) for key in keys)
+        yield {
+            text: state.outcome
+            for text, state in known
+            if is_valid_id(text) and state.error_type != ErrorType.INVALID_ID
+        }
+
+
+def _slices(keys: list[bytes]) -> Iterator[list[bytes]]:
+    return (keys[first : first + _BATCH] for first in range(0, len(keys), _BATCH))
 
 
 def _of_target(path: Path, records: Iterable[Record], own: Target) -> Iterator[Record]:
@@ -112,19 +122,19 @@ def _of_target(path: Path, records: Iterable[Record], own: Target) -> Iterator[R
 class _Auditing:
     """Asks the API, and on a terminal says how far it is."""
 
-    def __init__(self, outcomes: dict[str, Outcome]) -> None:
-        self._outcomes = outcomes
+    def __init__(self, logs: Aggregator) -> None:
+        self._logs = logs
         self._shows_progress = sys.stderr.isatty()
 
     async def carry_out(self, reader: Reader) -> Audit:
         statuses = StatusReader(reader, Clock(), self.tell)
-        result = await compare_with_api(self._outcomes, statuses, self._on_progress)
+        result = await compare_with_api(_batches(self._logs), statuses, self._on_progress)
         result.requests = reader.requests
         return result
 
     def _on_progress(self, compared: int) -> None:
         if self._shows_progress:
-            text = f"compared {count(compared)} of {count(len(self._outcomes), 'id')}"
+            text = f"compared {count(compared)} of {count(len(self._logs.latest), 'id')}"
             say(f"\r{text}\x1b[K", err=True, nl=False)
 
     def clear_progress(self) -> None:
