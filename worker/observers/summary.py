@@ -21,9 +21,10 @@ from worker.observers.account import share_of_rate
 _LABEL_WIDTH = 11
 _NARROWEST_TEXT = 20
 _LONGEST_TYPE = 40
-# One line, and two, of 80 columns.
+# One line, two, and three of 80 columns: the advice is our own, and its end what to do.
 _LONGEST_COUNTS = 52
 _LONGEST_REASON = 130
+_LONGEST_ADVICE = 200
 
 
 class Line(NamedTuple):
@@ -77,7 +78,7 @@ def _lines(finished: RunFinished, command: str) -> Iterator[Line]:
     if finished.reason:
         yield Line("because", f"{shorten(redact(finished.reason), _LONGEST_REASON)}.")
     if finished.advice:
-        yield Line("next", f"{shorten(redact(finished.advice), _LONGEST_REASON)}.")
+        yield Line("next", f"{shorten(redact(finished.advice), _LONGEST_ADVICE)}.")
     if command and _something_remains(finished):
         yield Line("go on with", command)
 

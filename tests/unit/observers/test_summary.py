@@ -104,6 +104,12 @@ def test_reason_and_advice_are_sentences_of_their_own() -> None:
     assert "next       Run it again." in lines
 
 
+def test_advice_is_shown_to_its_last_word() -> None:
+    advice = "look at the report, and " * 7 + "set it to none"
+    event = finished(ExitCode.REFUSED, busy(), advice=advice)
+    assert advice in words(render(event, 80))
+
+
 def test_command_is_named_where_something_remains() -> None:
     assert f"go on with {COMMAND}" in render(finished(ExitCode.STOPPED, busy()), 80, COMMAND)
     unread = finished(ExitCode.STOPPED, tally(5), complete_input=False)
@@ -141,7 +147,7 @@ def test_worst_case_stays_compact() -> None:
         complete_input=False,
     )
     lines = render(event, 80, COMMAND).splitlines()
-    assert len(lines) <= 16
+    assert len(lines) <= 17
     assert max(map(len, lines)) <= 80
 
 
