@@ -1,65 +1,106 @@
-"""`python -m tests.proofs.mutants`: applies each mutant to a copy, and says what noticed it."""
+"""`python -m tests.proofs.mutants`: applies each mutant to a copy, and says who noticed it."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 
-from tests.proofs.mutants.catalogue import MUTANTS, Mutant
+from tests.proofs.mutants.catalogue import MUTANTS
+from tests.proofs.mutants.mutant import Mutant
 
 _ROOT: Final = Path(__file__).parents[3]
-_SIMULATION: Final = "tests/proofs/simulation"
+_DIRECTORIES: Final = ("worker", "tests", "config")
+_FILES: Final = ("pyproject.toml", "README.md", "Makefile", "CHANGELOG.md")
 _LONGEST_S: Final = 240.0
 _NOBODY: Final = "nobody"
 _NOBODY_ASKED: Final = "nobody: its text is not in the file any more"
 
 
 def main() -> int:
-    missed = 0
-    for mutant in MUTANTS:
-        noticed_by = _try(mutant)
-        missed += noticed_by.startswith(_NOBODY)
-        sys.stdout.write(f"{mutant.name}: noticed by {noticed_by}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"{len(MUTANTS) - missed} of {len(MUTANTS)} were noticed\n")
+    arguments = _parse()
+    chosen = [one for one in MUTANTS if arguments.only in one.name or arguments.only in one.file]
+    with tempfile.TemporaryDirectory() as directory:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(arguments.jobs):
+            copies.put(_copy(Path(directory) / str(number)))
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            missed = sum(pool.map(lambda one: _tell(one, copies), chosen))
+    sys.stdout.write(f"{missed} of {len(chosen)} were missed\n")
     return min(missed, 1)
 
 
-def _try(mutant: Mutant) -> str:
-    """What noticed the mutant."""
-    with tempfile.TemporaryDirectory() as directory:
-        copy = Path(directory)
-        for name in ("worker", "tests", "config"):
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(_ROOT / name, copy / name, ignore=ignored)
-        for name in ("pyproject.toml", "README.md", "Makefile", "CHANGELOG.md"):
-            shutil.copy(_ROOT / name, copy)
-        if not _applies(mutant, copy / mutant.file):
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.mutants", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
+    parser.add_argument("--only", default="", help="those with this in their names or files")
+    return parser.parse_args()
+
+
+def _tell(mutant: Mutant, copies: SimpleQueue[Path]) -> bool:
+    """Try one mutant; whether it was missed."""
+    began = time.monotonic()
+    copy = copies.get()
+    try:
+        noticed_by = _try(mutant, copy)
+    finally:
+        copies.put(copy)
+    is_missed = noticed_by.startswith(_NOBODY) and mutant.equivalent is None
+    excuse = f" (equivalent: {mutant.equivalent})" if mutant.equivalent is not None else ""
+    took_s = time.monotonic() - began
+    sys.stdout.write(f"{mutant.name}: noticed by {noticed_by}{excuse}, {took_s:.0f} s\n")
+    sys.stdout.flush()
+    return is_missed
+
+
+def _copy(directory: Path) -> Path:
+    for name in _DIRECTORIES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_ROOT / name, directory / name, ignore=ignored)
+    for name in _FILES:
+        shutil.copy(_ROOT / name, directory)
+    return directory
+
+
+def _try(mutant: Mutant, copy: Path) -> str:
+    """Who noticed the mutant."""
+    with _applied(mutant, copy / mutant.file) as is_applied:
+        if not is_applied:
             return _NOBODY_ASKED
-        if not _passes(_SIMULATION, copy):
-            return "the simulation"
-        return _NOBODY if _passes(mutant.tests, copy) else mutant.tests
+        for tests in (mutant.simulation, mutant.tests):
+            if not _passes(tests, copy):
+                return "the simulation" if tests is mutant.simulation else ", ".join(tests)
+    return _NOBODY
 
 
-def _applies(mutant: Mutant, file: Path) -> bool:
-    """Apply the mutant; False where its text does not stand in the file exactly once."""
+@contextmanager
+def _applied(mutant: Mutant, file: Path) -> Iterator[bool]:
+    """Within, the mutant is applied; False where its text does not stand in the file just once."""
     text = file.read_text()
-    if text.count(mutant.old) != 1:
-        return False
-    file.write_text(text.replace(mutant.old, mutant.new))
-    return True
+    is_there = text.count(mutant.old) == 1
+    if is_there:
+        file.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        yield is_there
+    finally:
+        file.write_text(text)
 
 
-def _passes(tests: str, copy: Path) -> bool:
+def _passes(tests: tuple[str, ...], copy: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     try:
         ended = subprocess.run(
-            [*command, tests],
+            [*command, *tests],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,

@@ -1,0 +1,119 @@
+"""Mutants of what several runs share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.proofs.mutants.mutant import CLUSTER_SIMULATION, Mutant
+
+_CONSUMER: Final = "worker/cluster/consumer.py"
+_QUEUE: Final = "worker/cluster/queue_scripts.py"
+_BUDGET: Final = "worker/cluster/budget.py"
+_OF_QUEUE: Final = ("tests/unit/cluster/test_queue.py",)
+_OF_BUDGET: Final = ("tests/unit/cluster/test_budget.py",)
+_READ_FIRST: Final = "what was delivered before is read before it is sent"
+_ONE_AT_A_TIME: Final = "no two runs send one id at a time"
+
+CLUSTER: Final = (
+    Mutant(
+        "what another run was given is sent unread",
+        _READ_FIRST,
+        _QUEUE,
+        "    found[#found + 1] = {{entry[1], entry[2], 1}}\n",
+        "    found[#found + 1] = {{entry[1], entry[2], 0}}\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "what this machine's log knows of is sent unread",
+        _READ_FIRST,
+        _CONSUMER,
+        "        return Standing.CHECK if known else Standing.NEW\n",
+        "        return Standing.NEW\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a request leaves though its lease may end before it does",
+        _ONE_AT_A_TIME,
+        _CONSUMER,
+        "        if self._clock.now() + self._request_s < self._sure_until:\n",
+        "        if True:\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a late answer makes leases longer than they are",
+        _ONE_AT_A_TIME,
+        _CONSUMER,
+        "sure_until if held_nothing else min(self._sure_until, sure_until)",
+        "sure_until if held_nothing else max(self._sure_until, sure_until)",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "leases are counted from the answer to a renewal",
+        _ONE_AT_A_TIME,
+        _CONSUMER,
+        "        self._sure_until = max(self._sure_until, began_at + self._lease_s)\n",
+        "        self._sure_until = self._clock.now() + self._lease_s\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "leases are never renewed",
+        "a run that lives keeps its ids",
+        _CONSUMER,
+        "self._lease_s / RENEWALS)\n            await self.renew()\n",
+        "self._lease_s / RENEWALS)\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "an id that comes back is worked on while the runner still has it",
+        _ONE_AT_A_TIME,
+        _CONSUMER,
+        "        is_free = isinstance(state, _Back) and state.is_free\n"
+        "        item = Item(session_id, entry.item.line, check_first=True)\n",
+        "        is_free = True\n"
+        "        item = Item(session_id, entry.item.line, check_first=True)\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "an outcome is added for what another run has taken over",
+        "each id has one outcome for every time it was queued",
+        _QUEUE,
+        "  if is_mine(place) then\n    redis.call('SADD', KEYS[5], id)\n",
+        "  if true then\n    redis.call('SADD', KEYS[5], id)\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a renewal takes what another run has taken over",
+        _ONE_AT_A_TIME,
+        _QUEUE,
+        "  if is_mine(ARGV[i]) then\n",
+        "  if true then\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a run that is told to stop keeps what it holds until its lease is over",
+        "others take over at once from a run that was told to stop",
+        _CONSUMER,
+        "        await self._queue.release(self._consumer)\n",
+        "",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "what failed as the run was to end is settled",
+        "what a run gives up at its end stays for others",
+        _CONSUMER,
+        "        if self._consumer.stopped and record.outcome is Outcome.FAILED:\n",
+        "        if False:\n",
+        _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+)

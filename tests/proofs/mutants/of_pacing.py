@@ -1,0 +1,140 @@
+"""Mutants of the pace: gaps, breakers, backoff."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.proofs.mutants.mutant import Mutant
+
+_BREAKER: Final = "worker/pacing/breaker.py"
+_OUTAGES: Final = "worker/pacing/outages.py"
+_SPACING: Final = "worker/pacing/spacing.py"
+_BACKOFF: Final = "worker/pacing/backoff.py"
+_TESTS: Final = ("tests/unit/pacing",)
+_RATE: Final = "never above the rate in any second"
+_PROBES: Final = "while the API is away nothing but probes is sent, one at a time and ever rarer"
+_PATIENCE: Final = "an outage or nothing but 429 for longer than --patience ends with 4"
+
+PACING: Final = (
+    Mutant(
+        "requests go on while a probe is under way",
+        _PROBES,
+        _OUTAGES,
+        "                case HalfOpen():\n                    return math.inf\n",
+        "                case HalfOpen():\n                    pass\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a probe that was not sent holds everybody up",
+        "a run ends: a probe that was never sent holds nobody up",
+        _BREAKER,
+        "    return state.resting if isinstance(state, HalfOpen) and is_probe else state\n",
+        "    return state\n",
+        _TESTS,
+    ),
+    Mutant(
+        "probes do not become rarer",
+        _PROBES,
+        _BREAKER,
+        "    pause_s = min(resting.pause_s * 2.0, rules.maximum_s)\n",
+        "    pause_s = resting.pause_s\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a breaker never opens",
+        _PROBES,
+        _BREAKER,
+        "    if row.failures >= rules.trips_after:\n        return True\n",
+        "",
+        _TESTS,
+    ),
+    Mutant(
+        "an answer to a request of before closes a breaker",
+        "what left before the trouble began says nothing of it",
+        _BREAKER,
+        "    return state if row is None or number < row.first else NEW\n",
+        "    return state if row is None else NEW\n",
+        _TESTS,
+    ),
+    Mutant(
+        "patience begins anew with each failure",
+        _PATIENCE,
+        _BREAKER,
+        "    return Row(row.failures + 1, row.first, row.deadline, not_before)\n",
+        "    return Row(row.failures + 1, row.first, now + rules.patience_s, not_before)\n",
+        _TESTS,
+    ),
+    Mutant(
+        "what a server asks to wait is not heeded by the breaker",
+        "a pause is never shorter than what the server asked for",
+        _BREAKER,
+        "    reopens_at = max(min(open.reopens_at, row.deadline), row.not_before)\n",
+        "    reopens_at = min(open.reopens_at, row.deadline)\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a 429 leaves an outage open",
+        "any answer ends an outage",
+        _OUTAGES,
+        "        self._down.on_answer(now)\n        if is_news:\n",
+        "        if is_news:\n",
+        _TESTS,
+    ),
+    Mutant(
+        "retries of many ids wake together",
+        "what was throttled together does not come back together",
+        _BACKOFF,
+        "    return delay * random.uniform(1.0, 1.0 + _THROTTLE_JITTER)\n",
+        "    return delay\n",
+        _TESTS,
+    ),
+    Mutant(
+        "retries come back ever sooner",
+        "backoff grows with each failure",
+        _BACKOFF,
+        "    return min(maximum, initial * 2.0 ** min(max(times, 0), _MOST_DOUBLINGS))\n",
+        "    return initial\n",
+        _TESTS,
+    ),
+    Mutant(
+        "requests leave without a gap",
+        _RATE,
+        _SPACING,
+        "        margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN\n"
+        "        return self._last + gap_s * margin * self._burst_probe.stretch\n",
+        "        return self._last\n",
+        _TESTS,
+    ),
+    Mutant(
+        "lateness of any length is made up",
+        "no burst after a pause",
+        _SPACING,
+        "due if now - due <= _LATENESS_MADE_UP_S else now",
+        "due",
+        _TESTS,
+    ),
+    Mutant(
+        "half a second of lateness is made up",
+        "no burst after a pause",
+        _SPACING,
+        "_LATENESS_MADE_UP_S: Final = 0.05",
+        "_LATENESS_MADE_UP_S: Final = 0.5",
+        _TESTS,
+    ),
+    Mutant(
+        "a 429 does not slow the run down",
+        "a 429 slows the whole run down",
+        "worker/pacing/adaptive.py",
+        "        self._start = max(refused * _CUT, self._floor)\n",
+        "        self._start = max(refused, self._floor)\n",
+        _TESTS,
+    ),
+    Mutant(
+        "each 429 of a volley slows the run down",
+        "a volley of 429 counts once",
+        "worker/pacing/adaptive.py",
+        "        if sent_at < self._cut_at:\n            return False\n",
+        "",
+        _TESTS,
+    ),
+)
