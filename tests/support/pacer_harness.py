@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from enum import Enum
 from itertools import pairwise
@@ -38,6 +39,7 @@ class Harness:
         rate: float | Timetable = 10.0,
         *,
         patience_s: float = 900.0,
+        valid_s: float = math.inf,
         first_probe: int | None = None,
     ) -> None:
         self.clock = VirtualClock()
@@ -46,6 +48,7 @@ class Harness:
             rate if isinstance(rate, Timetable) else Timetable.constant(rate),
             clock=self.clock,
             patience_s=patience_s,
+            valid_s=valid_s,
             first_probe=first_probe,
             notify=self.told.append,
         )

@@ -16,6 +16,7 @@ from worker.api.client import Client
 from worker.api.verdict import Answer, Reply
 from worker.app.composition import limits_of, make_pacer, policy_of
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import Event, Observer, RunFinished
 from worker.core.outcomes import Outcome, Record
@@ -250,7 +251,7 @@ class Held:
         self.let_go = asyncio.Event()
         self._at_once = 0
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         self.sent.append(id)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -258,7 +259,7 @@ class Held:
         self._at_once -= 1
         return self._reply
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         raise AssertionError(f"nobody asked to read {id}")
 
 
@@ -269,10 +270,10 @@ class Scripted:
         self._replies = {key: list(row) for key, row in replies.items()}
         self.sent: list[tuple[str, str]] = []
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         return self._next("POST", id)
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         return self._next("GET", id)
 
     def _next(self, method: str, id: str) -> Reply:

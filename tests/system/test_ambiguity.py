@@ -13,6 +13,7 @@ from tests.support.run_harness import DONE, RunHarness, Scripted, faulty, harnes
 from tests.support.virtual_runs import run_by_default
 from tests.support.virtual_time import EPOCH
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import Throttled
 from worker.core.outcomes import Error, Outcome, Via
@@ -246,7 +247,7 @@ class LateBackend:
         self.reads: list[float] = []
         self.acted = 0
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         now = asyncio.get_running_loop().time()
         self.posts.append(now)
         if self._conflict and len(self.posts) > 1:
@@ -254,7 +255,7 @@ class LateBackend:
         asyncio.get_running_loop().call_later(self._acts_after_s, self._act)
         return Answer(504, b"<h1>Gateway Time-out</h1>") if len(self.posts) == 1 else DONE
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         self.reads.append(asyncio.get_running_loop().time())
         return Answer(200, b'{"status": "processing"}') if self.acted else READ_STARTED
 

@@ -23,6 +23,7 @@ from tests.support.run_harness import (
 from tests.support.sandbox_caller import until
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode, UsageError, WorkerError
 from worker.core.events import (
     StopRequested,
@@ -300,7 +301,7 @@ class Late:
     def __init__(self) -> None:
         self.first = asyncio.Event()
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         if id == ids(1)[0]:
             self.first.set()
             return Answer(429, b"", "3600")
@@ -308,7 +309,7 @@ class Late:
         await asyncio.sleep(0.05)
         return DONE
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         raise AssertionError(id)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.run_harness import DONE, Held, RunHarness, harness, ids, journal_of, sessions
 from worker.api.verdict import Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import Event, OutcomesRecorded
 from worker.sandbox.config import SandboxConfig
@@ -94,13 +95,13 @@ class Staggered(Held):
         super().__init__()
         self._first_durable = first_durable
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         if id == ids(1)[0]:
             return DONE
         if id == ids(2)[1]:
             await self._first_durable.wait()
             return DONE
-        return await super().complete(id)
+        return await super().complete(id, departure)
 
 
 async def test_nothing_in_flight_is_waited_for_when_its_outcome_could_not_be_written(

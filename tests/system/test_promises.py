@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.run_harness import DONE, Ended, RunHarness, ids
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode, WorkerError
 from worker.core.outcomes import Error
 
@@ -49,7 +50,7 @@ class Whimsical:
         self.requests = 0
         self.enough = asyncio.Event()
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         if id in self.in_doubt:
             self.sins.append(f"{id} was sent again without being read")
         self._count()
@@ -64,7 +65,7 @@ class Whimsical:
         await self._dawdle()
         return reply
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         self._count()
         await self._dawdle()
         if self._dice.random() < self._malice:

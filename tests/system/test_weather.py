@@ -11,6 +11,7 @@ import pytest
 from tests.support.run_harness import DONE
 from tests.support.virtual_runs import run_by_default
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.outcomes import Error, Outcome
 
@@ -34,14 +35,14 @@ class Api:
         self.done_at: list[float] = []
         self.completed: dict[str, int] = {}
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         answer = await self._answer()
         if answer is None:
             self.completed[id] = self.completed.get(id, 0) + 1
             return DONE
         return answer
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         status = "processing" if id in self.completed else "started"
         return await self._answer() or Answer(200, f'{{"status":"{status}"}}'.encode())
 
@@ -58,7 +59,7 @@ class Api:
 class Stuck(Api):
     """Answers whoever reads, and never completes anything."""
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         await self._answer()
         return DOWN
 

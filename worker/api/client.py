@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import ssl
@@ -12,9 +13,6 @@ from typing import Self
 import aiohttp
 import msgspec
 from aiohttp import hdrs
-from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 from typing_extensions import override
@@ -22,10 +20,12 @@ from yarl import URL
 
 from worker import __version__
 from worker.api.bodies import MAX_BODY_BYTES, MAX_SESSION_BYTES, read_all, read_on
-from worker.api.failures import FAILURES, NotConnectedError, classify, describe
+from worker.api.connector import TURN, Connector, Turn
+from worker.api.failures import FAILURES, classify, describe
 from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
 from worker.api.verdict import Answer, NoAnswer, Reply, is_the_apis
+from worker.core.departure import Departure
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.secrets import redact, redact_bytes
 
@@ -70,17 +70,15 @@ class Client:
             if proxy is None or proxy.authorization is None
             else {hdrs.PROXY_AUTHORIZATION: proxy.authorization}
         )
-        # Connecting must run out of its time before the request does: only then is it known that
-        # nothing was sent. Rounded up to whole seconds, both might end in one instant.
+        self._timeout_s = timeout_s
+        # aiohttp's total would begin before the connection is there. Nothing is rounded up.
         self._timeout = aiohttp.ClientTimeout(
-            total=timeout_s,
-            connect=min(connect_timeout_s, 0.9 * timeout_s),
-            ceil_threshold=math.inf,
+            total=None, connect=connect_timeout_s, ceil_threshold=math.inf
         )
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
-            connector=_Connector(
+            connector=Connector(
                 limit=0, ssl=True if self._tls is None else self._tls, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -103,25 +101,27 @@ class Client:
     ) -> None:
         await self._http.close()
 
-    def complete(self, id: str) -> Coroutine[None, None, Reply]:
-        """`POST /workflowSessions/:id/complete`, once."""
+    def complete(self, id: str, departure: Departure | None = None) -> Coroutine[None, None, Reply]:
+        """`POST /workflowSessions/:id/complete`, once; `departure` says when, once connected."""
         url = self._sessions_url.with_path(f"{self._path}/{id}/complete", encoded=True)
-        return self._send(hdrs.METH_POST, url, _EMPTY_OBJECT)
+        return self._send(hdrs.METH_POST, url, _EMPTY_OBJECT, departure=departure)
 
-    def check(self, id: str) -> Coroutine[None, None, Reply]:
-        """`GET /workflowSessions/:id`, which changes nothing."""
+    def check(self, id: str, departure: Departure | None = None) -> Coroutine[None, None, Reply]:
+        """`GET /workflowSessions/:id`, which changes nothing; `departure` as in `complete`."""
         url = self._sessions_url.with_path(f"{self._path}/{id}", encoded=True)
-        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES)
+        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES, departure=departure)
 
     def list_one(self) -> Coroutine[None, None, Reply]:
         """`GET /workflowSessions` with a page of one: whether the API answers and takes the key."""
         url = self._sessions_url.with_query("page=1&pageSize=1")
         return self._send(hdrs.METH_GET, url, None)
 
-    def list_sessions(self, query: Mapping[str, str]) -> Coroutine[None, None, Reply]:
-        """`GET /workflowSessions` with parameters: a page of the list."""
+    def list_sessions(
+        self, query: Mapping[str, str], departure: Departure | None = None
+    ) -> Coroutine[None, None, Reply]:
+        """`GET /workflowSessions` with parameters: a page of the list; `departure` as above."""
         url = self._sessions_url.with_query(query)
-        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES, read_all)
+        return self._send(hdrs.METH_GET, url, None, MAX_SESSION_BYTES, read_all, departure)
 
     async def _send(
         self,
@@ -130,25 +130,21 @@ class Client:
         body: aiohttp.Payload | None,
         most: int = MAX_BODY_BYTES,
         read: Callable[[aiohttp.ClientResponse, bytes, int], Awaitable[bytes]] = read_on,
+        departure: Departure | None = None,
     ) -> Reply:
         key = self._key()
         try:
-            response = await self._http.request(
-                method,
-                url,
-                data=body,
-                headers=self._headers | {hdrs.AUTHORIZATION: key},
-                proxy_headers=self._proxy_headers,
-                allow_redirects=False,
-            )
-            try:
-                content = await response.content.read(MAX_BODY_BYTES)
-                if not response.content.at_eof():
-                    bound = most if response.status == 200 else MAX_BODY_BYTES
-                    content = await read(response, content, bound)
-            except BaseException:
-                response.close()
-                raise
+            async with asyncio.timeout(None) as deadline:
+                TURN.set(Turn(departure, self._timeout_s, deadline))
+                response = await self._http.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=self._headers | {hdrs.AUTHORIZATION: key},
+                    proxy_headers=self._proxy_headers,
+                    allow_redirects=False,
+                )
+                content = await _read(response, most, read)
         except FAILURES as error:
             return explain_failure(error)
         headers = response.headers
@@ -167,37 +163,29 @@ class Client:
         return answer
 
 
+async def _read(
+    response: aiohttp.ClientResponse,
+    most: int,
+    read: Callable[[aiohttp.ClientResponse, bytes, int], Awaitable[bytes]],
+) -> bytes:
+    """The body of an answer: up to `most` bytes of a success."""
+    try:
+        content = await response.content.read(MAX_BODY_BYTES)
+        if response.content.at_eof():
+            return content
+        bound = most if response.status == 200 else MAX_BODY_BYTES
+        return await read(response, content, bound)
+    except BaseException:
+        response.close()
+        raise
+
+
 def check_environment(base_url: str) -> Proxy | None:
     """The proxy to the API, if any; UsageError where a variable of the environment that says how
     to reach it (`HTTPS_PROXY`, `SSL_CERT_FILE`, `SSL_CERT_DIR`) cannot be right."""
     if base_url.startswith("https:"):
         check_trust(os.environ)
     return proxy_for(base_url, os.environ)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Gives no connection on which something came unasked for: aiohttp would take that for the
-    answer to the next request, which is another id's. Tells what failed before a connection was
-    open, a proxy's tunnel and TLS included, from what failed after."""
-
-    @override
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        try:
-            return await super().connect(req, traces, timeout)
-        except TimeoutError:
-            raise
-        except FAILURES as error:
-            raise NotConnectedError from error
-
-    @override
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-        return None
 
 
 class _Request(aiohttp.ClientRequest):

@@ -33,12 +33,21 @@ class NotConnectedError(aiohttp.ClientError):
     """No connection was opened, for the reason in `__cause__`: nothing was sent to the server."""
 
 
+class NotDepartedError(aiohttp.ClientError):
+    """A connection was open, and the request was not to be sent any more."""
+
+
 def classify(error: BaseException) -> tuple[ErrorType, bool]:
     """Which error it is, and whether the request may have arrived."""
     match error:
         case NotConnectedError():
             return _kind_of_refusal(error.__cause__), False
-        case aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL() | UnicodeError():
+        case (
+            NotDepartedError()
+            | aiohttp.ConnectionTimeoutError()
+            | aiohttp.InvalidURL()
+            | UnicodeError()
+        ):
             return ErrorType.CONNECT_FAILED, False
         case asyncio.TimeoutError():
             return ErrorType.TIMEOUT, True

@@ -34,6 +34,7 @@ def make_pacer(
         throttle_initial_s=settings.retry.throttle_initial,
         throttle_max_s=settings.retry.throttle_max,
         patience_s=settings.stop.patience,
+        valid_s=settings.api.connect_timeout,
         notify=notify,
     )
 

@@ -54,6 +54,11 @@ class Outages:
         for one in self._both:
             one.state = breaker.probing(one.state, number)
 
+    def is_probe(self, number: int) -> bool:
+        """Whether the request `number` is the probe that is under way."""
+        states = (one.state for one in self._both)
+        return any(isinstance(state, HalfOpen) and state.probe == number for state in states)
+
     def abandon_probe(self, number: int) -> None:
         """The request `number` did not leave after all: where it was the probe, another may go."""
         for one in self._both:

@@ -18,7 +18,9 @@ from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.breaker import Rules
 from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.ceiling import Ceiling
+from worker.pacing.departures import Departures, gap_with_permit
 from worker.pacing.outages import Outages
+from worker.pacing.pauses import Pauses
 from worker.pacing.permits import Permit, Permits
 from worker.pacing.spacing import Spacing, requests_in_a_second
 
@@ -40,10 +42,10 @@ class Pacer:
     """Says when the next request may leave: no more than `rates` allow, in any second.
 
     What became of each permit must be told by one of `answered`, `throttled`, `failed` and
-    `release`: while a probe is under way no other permit is granted. Times are seconds of `clock`.
-    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, from within those calls, and
-    of `RateChanged`.
-    `first_probe` is the burst probe's; `shared` gives permits that are needed beside the own ones.
+    `release`: while a probe is under way no other permit is granted. A permit that is older than
+    `valid_s` seconds is not used. Times are seconds of `clock`. `notify` is told of `OutageBegan`,
+    `ProbeFailed` and `OutageEnded`, from within those calls, and of `RateChanged`. `first_probe` is
+    the burst probe's; `shared` gives permits that are needed beside the own ones.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Pacer:
         throttle_initial_s: float = 30.0,
         throttle_max_s: float = 300.0,
         patience_s: float = 900.0,
+        valid_s: float = math.inf,
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
         shared: Permits | None = None,
@@ -77,13 +80,21 @@ class Pacer:
             Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
             notify,
         )
+        self._departures = Departures(limit, limit / highest)
+        self._departing = asyncio.Lock()
+        self._valid_s = valid_s
         self._notify = notify
-        self._pauses = _Pauses()
+        self._pauses = Pauses()
         self._quiet_since = math.inf
-        self._granted = 0
+        self._last = Permit(0, -math.inf, math.inf)
         self._stopped = False
         self._wake = asyncio.Event()
+        self._halt = asyncio.Event()
         self._turn = asyncio.Lock()
+
+    def departure(self, permit: Permit) -> PermitDeparture:
+        """What its client asks before it sends the request of this permit."""
+        return PermitDeparture(self, permit)
 
     async def permit(self) -> Permit | None:
         """Wait until a request may leave; None after `stop`.
@@ -110,6 +121,52 @@ class Pacer:
             if self._may_leave(now):
                 return self._grant(now)
         return None
+
+    async def depart(
+        self, permit: Permit, is_open: Callable[[], bool], *, at_once: bool
+    ) -> Permit | None:
+        """Wait until a request whose connection is open may leave; the permit as of then.
+
+        `at_once` tells that the connection was there without waiting: such a request leaves with
+        its permit, and does not suspend. None where it is not to be sent any more: after `stop`, in
+        a pause that began meanwhile, or where the permit is too old. Where `is_open` says no, the
+        permit is returned as it is, for another connection.
+        """
+        departures = self._departures
+        if at_once and not self._departing.locked():
+            gap_s = gap_with_permit(permit.gap_s, self._even_gap_s(permit.at))
+            if departures.next_at(gap_s) <= permit.at:
+                departures.left_with_permit(permit.at)
+                return permit
+        self._spacing.held_up(permit.at)
+        async with self._departing:
+            return await self._depart_late(permit, is_open)
+
+    async def _depart_late(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:
+        while self._is_valid(permit):
+            now = self._clock.now()
+            gap_s = self._even_gap_s(now)
+            due = self._departures.next_at(gap_s)
+            if due > now:
+                _log.debug("request %d leaves in %.3f s", permit.number, due - now)
+                await self._clock.wait(self._halt, due)
+            elif is_open():
+                self._departures.left(now, gap_s)
+                return Permit(permit.number, now, gap_s)
+            else:
+                return permit
+        _log.debug("request %d is not sent", permit.number)
+        return None
+
+    def _is_valid(self, permit: Permit) -> bool:
+        if self._stopped or self._ceiling.is_quiet:
+            return False
+        if self._clock.now() > permit.at + self._valid_s:
+            return False
+        return not self._outages.is_open or self._outages.is_probe(permit.number)
+
+    def _even_gap_s(self, now: float) -> float:
+        return 1.0 / self._adaptive.rate(now)
 
     def answered(self, permit: Permit) -> None:
         """The request had any real answer, a 404 or 400 included."""
@@ -140,7 +197,7 @@ class Pacer:
         """The request was not sent after all."""
         _log.debug("permit %d was not used", permit.number)
         self._outages.abandon_probe(permit.number)
-        if self._shared is not None and permit.number == self._granted:
+        if self._shared is not None and permit.number == self._last.number:
             self._shared.give_back()
         self._wake.set()
 
@@ -148,6 +205,7 @@ class Pacer:
         """Grant nothing any more, to a waiting caller either."""
         self._stopped = True
         self._wake.set()
+        self._halt.set()
         if self._shared is not None:
             self._shared.stop()
 
@@ -256,10 +314,10 @@ class Pacer:
 
     def _grant(self, now: float) -> Permit:
         self._spacing.left(now)
-        self._granted += 1
+        self._last = Permit(self._last.number + 1, now, now - self._last.at)
         if self._outages.is_open:
-            self._outages.probe(self._granted)
-        return Permit(self._granted, now)
+            self._outages.probe(self._last.number)
+        return self._last
 
     def _go_on(self, now: float) -> None:
         """Note whether a pause began or ended, and let whoever waits look again."""
@@ -274,47 +332,20 @@ class Pacer:
         self._wake.set()
 
 
-class _Pauses:
-    """How long nothing but probes left: the run's own pauses, and those of what it shares.
+class PermitDeparture:
+    """Lets one request leave with its permit; `permit` is as of when it left.
 
-    What holds the run up twice counts once.
+    `is_refused` says that it was not sent: the permit is to be released.
     """
 
-    def __init__(self) -> None:
-        self._own_s = 0.0
-        self._began_at = math.inf
-        self._shared_s = 0.0
-        self._asked: tuple[float, float] | None = None
+    def __init__(self, pacer: Pacer, granted: Permit) -> None:
+        self.permit = granted
+        self.is_refused = False
+        self._pacer = pacer
+        self._granted = granted
 
-    @property
-    def is_own(self) -> bool:
-        return self._began_at != math.inf
-
-    def begin(self, now: float) -> None:
-        self._began_at = now
-
-    def end(self, now: float) -> None:
-        self._own_s += now - self._began_at
-        self._began_at = math.inf
-
-    def begin_shared(self, now: float, shared_s: float) -> None:
-        """A shared permit is asked for, after so many seconds in which there was none."""
-        self._asked = self._own_so_far(now), shared_s
-
-    def end_shared(self, now: float, shared_s: float) -> None:
-        self._shared_s += self._held_up_s(now, shared_s)
-        self._asked = None
-
-    def total_s(self, now: float, shared_s: float) -> float:
-        return self._own_so_far(now) + self._shared_s + self._held_up_s(now, shared_s)
-
-    def _own_so_far(self, now: float) -> float:
-        return self._own_s + max(now - self._began_at, 0.0)
-
-    def _held_up_s(self, now: float, shared_s: float) -> float:
-        """How long the permit that is asked for was held up, if this run was not anyway."""
-        if self._asked is None:
-            return 0.0
-        own_before_s, shared_before_s = self._asked
-        own_s = self._own_so_far(now) - own_before_s
-        return max(shared_s - shared_before_s - own_s, 0.0)
+    async def __call__(self, is_open: Callable[[], bool], *, at_once: bool) -> bool:
+        left = await self._pacer.depart(self._granted, is_open, at_once=at_once)
+        self.is_refused = left is None
+        self.permit = left or self._granted
+        return left is not None

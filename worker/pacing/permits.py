@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import msgspec
@@ -12,11 +13,13 @@ from worker.core.events import Pause
 class Permit(msgspec.Struct, frozen=True, gc=False):
     """The right to send one request from `at` on, in seconds of the pacer's clock.
 
-    `number` grows with each permit of a pacer, and tells its requests apart.
+    `number` grows with each permit of a pacer, and tells its requests apart. `gap_s` is the time
+    since the permit before it.
     """
 
     number: int
     at: float
+    gap_s: float = math.inf
 
 
 class Permits(Protocol):

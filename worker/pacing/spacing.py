@@ -73,6 +73,10 @@ class Spacing:
         self._burst_probe.answered(sent_at)
         self._adaptive.answered(sent_at, now)
 
+    def held_up(self, sent_at: float) -> None:
+        """The request whose permit was given at `sent_at` leaves later than that."""
+        self._burst_probe.refused(sent_at)
+
     def throttled(self, sent_at: float, now: float) -> bool:
         """The request that left at `sent_at` was answered 429: whether that is news, and says
         something of the rate.

@@ -23,6 +23,7 @@ from worker.api.verdict import (
     judge_check,
 )
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.durations import format_duration
 from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Error, ErrorType
@@ -36,14 +37,16 @@ _log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Trouble = Transient | Throttled
+Send = Callable[[Departure], Awaitable[Reply]]
 
 
 class ReadingClient(Protocol):
-    """Sends one request, and returns what came back, or that nothing did."""
+    """Sends one request when `departure` says so, once it is connected; returns what came back, or
+    that nothing did."""
 
-    async def list_sessions(self, query: Mapping[str, str]) -> Reply: ...
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply: ...
 
-    async def check(self, id: str) -> Reply: ...
+    async def check(self, id: str, departure: Departure) -> Reply: ...
 
 
 class Backoff(Protocol):
@@ -130,7 +133,9 @@ class Reader:
                 return verdict
             return self._trouble(verdict, "the API refuses to show a session")
 
-        send = lambda: self._client.check(session_id)  # noqa: E731 - one for each request
+        def send(departure: Departure) -> Awaitable[Reply]:
+            return self._client.check(session_id, departure)
+
         return await self._ask(send, judge, self._backoff.max_attempts)
 
     async def _page(self, query: Mapping[str, str], attempts: float) -> Page | Transient:
@@ -140,11 +145,14 @@ class Reader:
                 page = parse_page(reply.body)
             return page or self._trouble(judge_check(reply), "the API refuses its list")
 
-        return await self._ask(lambda: self._client.list_sessions(query), judge, attempts)
+        def send(departure: Departure) -> Awaitable[Reply]:
+            return self._client.list_sessions(query, departure)
+
+        return await self._ask(send, judge, attempts)
 
     async def _ask(
         self,
-        send: Callable[[], Awaitable[Reply]],
+        send: Send,
         judge: Callable[[Reply], T | Trouble],
         attempts: float,
     ) -> T | Transient:
@@ -162,15 +170,8 @@ class Reader:
             _log.debug("read again after %s: %s", answer.error.type, answer.error.message)
             await self._wait(answer, troubles)
 
-    async def _attempt(
-        self, send: Callable[[], Awaitable[Reply]], judge: Callable[[Reply], T | Trouble]
-    ) -> T | Trouble:
-        permit = None if self._stopped.is_set() else await self._pacer.permit()
-        if permit is None:
-            raise ReadingStoppedError
-        self.requests += 1
-        reply = await send()
-        self._on_reply(reply, (self._clock.now() - permit.at) * 1000)
+    async def _attempt(self, send: Send, judge: Callable[[Reply], T | Trouble]) -> T | Trouble:
+        reply, permit = await self._exchange(send)
         try:
             answer = judge(reply)
         except RefusedError:
@@ -178,6 +179,21 @@ class Reader:
             raise
         self._learn(answer, permit)
         return answer
+
+    async def _exchange(self, send: Send) -> tuple[Reply, Permit]:
+        """What a request brought, and the permit with which it left."""
+        while not self._stopped.is_set():
+            permit = await self._pacer.permit()
+            if permit is None:
+                break
+            departure = self._pacer.departure(permit)
+            reply = await send(departure)
+            if not departure.is_refused:
+                self.requests += 1
+                self._on_reply(reply, (self._clock.now() - departure.permit.at) * 1000)
+                return reply, departure.permit
+            self._pacer.release(permit)
+        raise ReadingStoppedError
 
     def _learn(self, answer: object, permit: Permit) -> None:
         match answer:

@@ -65,25 +65,24 @@ class Dispatcher:
             permit = await self._pacer.permit()
             if permit is None:
                 return
-            job = self._begin_next(permit)
+            job = self._next_job(permit)
             if job is None:
                 self._slots.release()
             else:
-                under_way.create_task(self._send(job))
+                self._requests.in_flight.add(permit.number)
+                under_way.create_task(self._send(job, permit))
 
-    async def _send(self, job: Job) -> None:
+    async def _send(self, job: Job, permit: Permit) -> None:
         try:
-            await self._ending.guard(self._requests.send(job))
+            await self._ending.guard(self._requests.send(job, permit))
         finally:
             self._slots.release()
 
-    def _begin_next(self, permit: Permit) -> Job | None:
+    def _next_job(self, permit: Permit) -> Job | None:
         """The job that leaves now; None where others have taken over what was due."""
         while (job := self._backlog.take(permit.at)) is not None:
             if self._ledger.owns(job.id):
-                begun = job.begun(permit)
-                self._requests.in_flight[job.id] = begun
-                return begun
+                return job
             # An id that another run has taken over is no input of this one any more.
             self._tally.input -= 1
             self._backlog.let_go()

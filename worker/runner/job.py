@@ -117,9 +117,13 @@ class Job(msgspec.Struct, frozen=True, gc=False):
         `valid_until`."""
         return replace(self, check_next=False, valid_until=valid_until)
 
-    def answered(self, latency_ms: float) -> Job:
-        """The job whose request came to an end after so long."""
-        return replace(self, latency_ms=latency_ms)
+    def answered(self, permit: Permit, latency_ms: float) -> Job:
+        """The job whose request left with the permit as it is now, and ended after so long."""
+        if permit is self.permit:
+            return replace(self, latency_ms=latency_ms)
+        is_check = self.via is Via.CHECK
+        posted_at = self.posted_at if is_check else permit.at
+        return replace(self, permit=permit, posted_at=posted_at, latency_ms=latency_ms)
 
     def failed(self, moment: int) -> Job:
         """The job whose request has failed; of a moment no more than one failure counts."""

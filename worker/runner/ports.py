@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from worker.api.verdict import Reply, Settled, Unfinished
+from worker.core.departure import Departure
 from worker.core.outcomes import Item, Record
 from worker.ledger import Standing
 
@@ -37,11 +38,12 @@ class Source(Protocol):
 
 
 class Client(Protocol):
-    """Sends one request and returns what came back, or that nothing did."""
+    """Sends one request when `departure` says so, once it is connected; returns what came back, or
+    that nothing did."""
 
-    async def complete(self, id: str) -> Reply: ...
+    async def complete(self, id: str, departure: Departure) -> Reply: ...
 
-    async def check(self, id: str) -> Reply: ...
+    async def check(self, id: str, departure: Departure) -> Reply: ...
 
 
 class StatusSearch(Protocol):

@@ -17,6 +17,7 @@ from worker.core.errors import ExitCode, WorkerError
 from worker.core.events import Event, RetryScheduled
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
+from worker.pacing.permits import Permit
 from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
 from worker.runner.failures import FailureAttribution
@@ -27,7 +28,8 @@ from worker.runner.suspicion import Suspicion
 
 
 class Requests:
-    """`in_flight` holds the jobs whose requests may have left and are not answered, by id."""
+    """`in_flight` holds the numbers of the permits whose requests may have left and are not
+    answered: one id may be sent twice, where its lease was lost and came back."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Requests:
         random: Random,
         notify: Callable[[Event], None],
     ) -> None:
-        self.in_flight: dict[str, Job] = {}
+        self.in_flight: set[int] = set()
         self._client = client
         self._pacer = pacer
         self._backlog = backlog
@@ -58,19 +60,26 @@ class Requests:
         self._random = random
         self._notify = notify
 
-    async def send(self, job: Job) -> None:
-        """Send the request that the job has begun, and do what follows from its answer.
+    async def send(self, job: Job, permit: Permit) -> None:
+        """Send the job's next request, and do what follows from its answer.
 
-        `in_flight` must hold the job already. Where this raises, it stays there.
+        `in_flight` must hold the permit already. Where this raises, it stays there.
         """
-        client, is_check = self._client, job.check_next
-        reply = await (client.check(job.id) if is_check else client.complete(job.id))
+        begun, departure = job.begun(permit), self._pacer.departure(permit)
+        is_check = begun.check_next
+        send = self._client.check if is_check else self._client.complete
+        reply = await send(job.id, departure)
         now = self._clock.now()
-        del self.in_flight[job.id]
-        latency_ms = (now - job.permit.at) * 1000
+        self.in_flight.remove(permit.number)
+        if departure.is_refused:
+            self._pacer.release(permit)
+            self._backlog.retry(job, now)
+            return
+        latency_ms = (now - departure.permit.at) * 1000
         self._tally.count_request(reply.label, latency_ms, is_check=is_check)
         judge = judge_check if is_check else judge_completion
-        self._follow(job.answered(latency_ms), judge(reply, job.id), now)
+        answered = begun.answered(departure.permit, latency_ms)
+        self._follow(answered, judge(reply, job.id), now)
 
     def settle(self, job: Job, settled: Settled, now: float) -> None:
         """Record an outcome, and look at what all of them say of the run."""

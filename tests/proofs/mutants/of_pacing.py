@@ -106,6 +106,14 @@ PACING: Final = (
         _TESTS,
     ),
     Mutant(
+        "what waited for its connection leaves at once",
+        _RATE,
+        "worker/pacing/pacer.py",
+        "            due = self._departures.next_at(gap_s)\n            if due > now:\n",
+        "            due = now\n            if due > now:\n",
+        _TESTS,
+    ),
+    Mutant(
         "lateness of any length is made up",
         "no burst after a pause",
         _SPACING,

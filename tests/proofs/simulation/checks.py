@@ -112,10 +112,13 @@ def _never_above_the_rate(facts: Facts) -> None:
     rate = facts.settings.pace.rate
     assert isinstance(rate, float)
     most = max(1, int(rate))
-    times = [sent.at for sent in facts.witness.sent]
-    for first, beyond in zip(times, times[most:], strict=False):
-        took = beyond - first
-        expect(took >= most / rate - 1e-6, f"{most + 1} requests in {took:.4f} s at {first:.4f} s")
+    began = [sent.at for sent in facts.witness.sent]
+    left = sorted(sent.left_at for sent in facts.witness.sent if sent.left_at is not None)
+    for times, what in ((began, "began"), (left, "left")):
+        for first, beyond in zip(times, times[most:], strict=False):
+            took = beyond - first
+            told = f"{most + 1} requests {what} in {took:.4f} s at {first:.4f} s"
+            expect(took >= most / rate - 1e-6, told)
 
 
 def _kept_to_limits(facts: Facts) -> None:
@@ -123,7 +126,11 @@ def _kept_to_limits(facts: Facts) -> None:
     ids = {one.id for one in sent} - {LIST}
     expect(limits.limit is None or len(ids) <= limits.limit, "more ids were sent than --limit says")
     for end, what in ((limits.deadline, "the deadline"), (facts.signalled_at, "a signal")):
-        late = [one for one in sent if end is not None and one.at > end + _INSTANT_S]
+        late = [
+            one
+            for one in sent
+            if end is not None and max(one.at, one.left_at or one.at) > end + _INSTANT_S
+        ]
         expect(not late, f"sent after {what} at {end}: {late}")
 
 

@@ -12,6 +12,7 @@ from tests.proofs.simulation.api import Api, error, told
 from tests.proofs.simulation.process import Process
 from tests.proofs.simulation.witness import Sent, Witness
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
 from worker.core.outcomes import Error, ErrorType
 
 _HTML: Final = b"<html><body>Bad gateway</body></html>"
@@ -66,20 +67,25 @@ class SimulatedClient:
         self._timeout_s = timeout_s
         self._idle = 0
 
-    async def complete(self, id: str) -> Reply:
-        return await self._send(id, post=True)
+    async def complete(self, id: str, departure: Departure) -> Reply:
+        return await self._send(id, departure, post=True)
 
-    async def check(self, id: str) -> Reply:
-        return await self._send(id, post=False)
+    async def check(self, id: str, departure: Departure) -> Reply:
+        return await self._send(id, departure, post=False)
 
-    async def _send(self, id: str, *, post: bool) -> Reply:
+    async def _send(self, id: str, departure: Departure, *, post: bool) -> Reply:
         self._process.check()
         began_at = asyncio.get_running_loop().time()
         kind, lasts_until = self._api.treatment(self._api.sessions[id], began_at)
         sent = Sent(began_at, "POST" if post else "GET", id)
         self._witness.sent.append(sent)
+        is_idle = self._idle > 0 and kind not in _CONNECTING
         is_open = kind != "refused" and await self._connect(kind, lasts_until - began_at)
+        is_sent = is_open and await departure(lambda: True, at_once=is_idle)
         sent.is_waiting = False
+        if is_open and not is_sent:
+            self._idle += 1
+            return NoAnswer(Error(ErrorType.CONNECT_FAILED.value, "not sent"), False)
         if not is_open:
             reply = await self._refused(kind)
         else:

@@ -12,6 +12,7 @@ from tests.proofs.simulation.client import SimulatedClient
 from tests.proofs.simulation.process import Process
 from tests.proofs.simulation.witness import Sent, Witness
 from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
 from worker.core.outcomes import Error, ErrorType
 from worker.reading.search import created_second_ms
 from worker.sandbox import answers
@@ -43,11 +44,14 @@ class ListedClient:
         self._listing = listing
         self.check = single.check
 
-    async def list_sessions(self, query: Mapping[str, str]) -> Reply:
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
         self._process.check()
         loop, random = asyncio.get_running_loop(), self._api.random
         began_at = loop.time()
-        self._witness.sent.append(Sent(began_at, "GET", LIST, began_at, is_waiting=False))
+        if not await departure(lambda: True, at_once=True):
+            return NoAnswer(Error(ErrorType.CONNECT_FAILED.value, "not sent"), False)
+        left_at = loop.time()
+        self._witness.sent.append(Sent(began_at, "GET", LIST, left_at, is_waiting=False))
         trouble = self._trouble(began_at)
         self._api.advance(began_at)
         page = self._page(query, began_at)

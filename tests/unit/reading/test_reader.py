@@ -11,6 +11,7 @@ import pytest
 from tests.support.virtual_time import VirtualClock, run_virtually
 from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Error, Outcome
 from worker.core.timetable import Timetable
@@ -38,10 +39,10 @@ class Scripted:
     def __init__(self, *answers: Reply) -> None:
         self._answers = list(answers)
 
-    async def list_sessions(self, query: Mapping[str, str]) -> Reply:
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
         return self._answers.pop(0)
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         return self._answers.pop(0)
 
 

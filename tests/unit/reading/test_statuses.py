@@ -14,6 +14,7 @@ from tests.support.run_harness import KEY, client_for, settings
 from worker.api.verdict import Answer, Reply, Settled, Unfinished
 from worker.app.composition import make_pacer
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.errors import RefusedError, UnavailableError
 from worker.core.outcomes import Outcome
 from worker.reading.reader import Reader
@@ -41,12 +42,12 @@ class Recorder:
         self.reader: Reader
         self.statuses: StatusReader
 
-    async def list_sessions(self, query: Mapping[str, str]) -> Reply:
-        reply: Reply = await self._client.list_sessions(query)
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
+        reply: Reply = await self._client.list_sessions(query, departure)
         return self._lists(reply, query) if self._lists is not None else reply
 
-    async def check(self, id: str) -> Reply:
-        reply: Reply = await self._client.check(id)
+    async def check(self, id: str, departure: Departure) -> Reply:
+        reply: Reply = await self._client.check(id, departure)
         return reply
 
 

@@ -15,6 +15,7 @@ from tests.support.run_harness import DONE, records_in
 from tests.support.virtual_runs import run_by_default
 from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Unfinished
 from worker.core.clock import Clock
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode, UsageError
 from worker.core.events import RunFinished
 from worker.core.outcomes import Error, Item, Outcome
@@ -155,20 +156,20 @@ class Api:
         self.triggers: list[str] = []
         self.ages: list[float] = []
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         self._left("POST", id)
         await asyncio.sleep(0.1)
         self._change(id)
         return self.on_complete(id)
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         now = self._left("GET", id)
         await asyncio.sleep(0.1)
         self.read_at[id] = now
         status = next(each.status for each in self.model.sessions if each.id == id)
         return Answer(200, msgspec.json.encode({"id": id, "status": status}))
 
-    async def list_sessions(self, query: Mapping[str, str]) -> Reply:
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
         now = self._left("LIST", "")
         body = self.model.answer(query)
         await asyncio.sleep(0.1)

@@ -11,6 +11,7 @@ from tests.support.run_harness import DONE
 from tests.support.virtual_runs import run_by_default
 from tests.support.virtual_time import VirtualClock
 from worker.api.verdict import Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import Event, RateChanged
 from worker.settings import Settings
@@ -32,12 +33,12 @@ class CountingApi:
         self._clock = clock
         self.by_hour = [0] * 10
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         del id
         self.by_hour[int(self._clock.now() // 3600)] += 1
         return DONE
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         raise AssertionError(id)
 
 

@@ -23,6 +23,7 @@ from tests.support.run_harness import (
 )
 from tests.support.sandbox_caller import until
 from worker.api.verdict import Answer, Reply
+from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import (
     Event,
@@ -111,7 +112,7 @@ class Breaking:
         self._broken = broken
         self._raises = raises
 
-    async def complete(self, id: str) -> Reply:
+    async def complete(self, id: str, departure: Departure) -> Reply:
         async with self._real as real:
             reply = await real.complete(id)
         if id != self._broken:
@@ -121,7 +122,7 @@ class Breaking:
         nothing: Any = None
         return nothing  # type: ignore[no-any-return]
 
-    async def check(self, id: str) -> Reply:
+    async def check(self, id: str, departure: Departure) -> Reply:
         async with self._real as real:
             return await real.check(id)
 

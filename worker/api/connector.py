@@ -1,0 +1,97 @@
+"""Connections to the API, and what happens between a connection that is open and its request."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Final
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from typing_extensions import override
+
+from worker.api.failures import FAILURES, NotConnectedError, NotDepartedError
+from worker.core.departure import Departure
+
+
+class Turn:
+    """One request's way onto its connection.
+
+    `departure` is asked once the connection is open (None: the request may leave at once); from
+    then on the request has `timeout_s` seconds, which `deadline` ends.
+    """
+
+    def __init__(
+        self, departure: Departure | None, timeout_s: float, deadline: asyncio.Timeout
+    ) -> None:
+        self.is_pooled = False
+        self._departure = departure
+        self._timeout_s = timeout_s
+        self._deadline = deadline
+
+    async def comes(self, connection: Connection) -> bool:
+        """Wait until the request may leave on the connection; False where it is not to be sent."""
+        if self._departure is not None:
+            at_once = self.is_pooled
+            if not await self._departure(lambda: is_open(connection), at_once=at_once):
+                return False
+        self._deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+        return True
+
+
+TURN: Final[ContextVar[Turn]] = ContextVar("turn")
+"""That of the request which is being sent."""
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether a request can be sent on the connection: aiohttp would take what came on it unasked
+    for the answer to the next request, which is another id's."""
+    protocol = connection.protocol
+    return protocol is not None and protocol.is_connected() and not protocol.should_close
+
+
+class Connector(aiohttp.TCPConnector):
+    """Gives a connection when the request may leave on it. Tells what failed before a connection
+    was open, a proxy's tunnel and TLS included, from what failed after."""
+
+    @override
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        turn = TURN.get()
+        while True:
+            turn.is_pooled = False
+            connection = await self._open(req, traces, timeout)
+            try:
+                is_its_turn = await turn.comes(connection)
+            except BaseException:
+                connection.close()
+                raise
+            if not is_its_turn:
+                connection.release()
+                raise NotDepartedError
+            if is_open(connection):
+                return connection
+            # It was closed while the request waited for its turn: nothing was sent on it.
+            connection.close()
+
+    async def _open(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        try:
+            return await super().connect(req, traces, timeout)
+        except TimeoutError:
+            raise
+        except FAILURES as error:
+            raise NotConnectedError from error
+
+    @override
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if is_open(connection):
+                TURN.get().is_pooled = True
+                return connection
+            connection.close()
+        return None
