@@ -22,16 +22,18 @@ from tests.bench.effort import FULL, QUICK, Effort
 from tests.bench.neighbour import neighbour
 from tests.bench.outage import outage
 from tests.bench.pacing import pacing_10, pacing_500
-from tests.bench.plot import draw
+from tests.bench.plot import draw, draw_timelines
 from tests.bench.process import ROOT, BenchError
 from tests.bench.rounds import report
 from tests.bench.scale import scale
+from tests.bench.scenes import SCENES, scenes
 from tests.bench.table import Table, render
 from tests.bench.tools import find, install_missing, why_missing
 
 OUTPUT = ROOT / ".bench"
 SHARED = "shared"
 TABLES: dict[str, Callable[[Effort, Path], Table]] = {
+    "scenes": scenes,
     "pacing-10": pacing_10,
     "pacing-500": pacing_500,
     "neighbour": neighbour,
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     effort = replace(QUICK if options.quick else FULL, is_huge=options.huge)
     if options.rounds is not None:
         effort = replace(effort, rounds=options.rounds)
+    if options.scene is not None:
+        effort = replace(effort, scenes=tuple(options.scene))
     if note := install_missing():
         say(note)
     if find("nginx") is None:
@@ -65,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a smoke run of less than a minute")
     parser.add_argument(
         "--only", action="append", choices=[*TABLES, SHARED], help="this table; repeatable"
+    )
+    parser.add_argument(
+        "--scene", action="append", choices=[*SCENES], help="of scenes, this one; repeatable"
     )
     parser.add_argument("--rounds", type=_count, metavar="N", help="rounds of every table")
     parser.add_argument(
@@ -139,6 +146,9 @@ def keep(tables: Sequence[Table], name: str) -> None:
     plot = OUTPUT / f"{name}.svg"
     if draw(tables, plot):
         say(f"Plot: {plot.relative_to(ROOT)}")
+    over_time = OUTPUT / f"{name}-time.png"
+    if draw_timelines(tables, over_time):
+        say(f"Plot: {over_time.relative_to(ROOT)}")
 
 
 def say(text: str) -> None:

@@ -11,6 +11,10 @@ class Effort:
     """Of every table; None leaves it to the table."""
     slow_ids: int = 300
     fast_ids: int = 10_000
+    settle_s: float = 35.0
+    scene_s: float = 60.0
+    scenes: tuple[str, ...] | None = None
+    """Which scenes of the limiters; None are all."""
     shared_s: float = 180.0
     alone_s: float = 32.0
     crowded_s: float = 60.0
@@ -37,6 +41,9 @@ QUICK = Effort(
     rounds=1,
     slow_ids=10,
     fast_ids=200,
+    settle_s=1.0,
+    scene_s=2.0,
+    scenes=("sliding, 30 ms", "no burst"),
     shared_s=4.0,
     alone_s=2.0,
     crowded_s=2.0,

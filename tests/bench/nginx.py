@@ -37,10 +37,7 @@ class Nginx:
 
     def requests(self) -> list[Request]:
         """What was logged, in order; empty for a server without a limit, which logs nothing."""
-        if not self.log.exists():
-            return []
-        with self.log.open() as lines:
-            return [parse(line) for line in lines if line.endswith("\n")]
+        return read_log(self.log)
 
     def count(self) -> int:
         """Requests so far, these questions left out."""
@@ -48,6 +45,13 @@ class Nginx:
         with urlopen(f"http://127.0.0.1:{self.port}/status", timeout=10) as answer:
             numbers = answer.read().decode().split("\n")[2].split()
         return int(numbers[2]) - self.asked
+
+
+def read_log(path: Path) -> list[Request]:
+    if not path.exists():
+        return []
+    with path.open() as lines:
+        return [parse(line) for line in lines if line.endswith("\n")]
 
 
 def parse(line: str) -> Request:

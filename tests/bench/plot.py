@@ -1,4 +1,4 @@
-"""Bars of the tables that compare contenders, as one SVG."""
+"""Bars of the tables that compare contenders, and rates over time, as one picture each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tests.bench.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_PLOTS_ABREAST = 3
 
 
 def draw(tables: Sequence[Table], path: Path) -> bool:
@@ -44,3 +46,29 @@ def _bars(axes: Axes, table: Table) -> None:
     axes.set_title(table.title, fontsize="medium")
     if table.is_logarithmic:
         axes.set_xscale("log")
+
+
+def draw_timelines(tables: Sequence[Table], path: Path) -> bool:
+    """As `draw`: what was accepted and refused in each second, a plot for each row that knows."""
+    drawn = [(table, name) for table in tables for name in table.timelines]
+    if not drawn or importlib.util.find_spec("matplotlib") is None:
+        return False
+    from matplotlib.figure import Figure
+
+    rows = -(-len(drawn) // _PLOTS_ABREAST)
+    figure = Figure(figsize=(11, 1.9 * rows), layout="constrained")
+    for place, (table, name) in enumerate(drawn, 1):
+        axes = figure.add_subplot(rows, min(_PLOTS_ABREAST, len(drawn)), place)
+        _over_time(axes, name, table.timelines[name])
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def _over_time(axes: Axes, name: str, timeline: Sequence[tuple[int, int]]) -> None:
+    seconds = range(len(timeline))
+    accepted = [each[0] for each in timeline]
+    axes.step(seconds, accepted, where="post", color="tab:blue", linewidth=0.9)
+    axes.bar(seconds, [each[1] for each in timeline], width=1.0, align="edge", color="tab:red")
+    axes.set_ylim(0, max(accepted) * 1.15 + 1)
+    axes.set_title(name, fontsize="small")
+    axes.tick_params(labelsize="x-small")

@@ -86,6 +86,8 @@ class Table:
     targets: Sequence[Target] = ()
     plotted: str = ""
     is_logarithmic: bool = False
+    timelines: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Of some rows, what was accepted and refused in each second."""
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)

@@ -44,6 +44,8 @@ TINY = replace(
     QUICK,
     slow_ids=3,
     fast_ids=50,
+    settle_s=0.3,
+    scene_s=0.7,
     shared_s=1.0,
     alone_s=0.5,
     crowded_s=0.5,

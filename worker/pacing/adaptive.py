@@ -9,6 +9,7 @@ from typing import Final
 from worker.pacing.climb import Climb, hold_s
 from worker.pacing.cusum import Cusum
 from worker.pacing.responses import Responses, rate_of, step_of
+from worker.pacing.sending_clock import SendingClock
 
 _FLOOR_SHARE: Final = 0.02
 _LOWEST_RATE: Final = 0.05
@@ -61,15 +62,12 @@ class AdaptiveRate:
 
     def __init__(self, ceiling: float) -> None:
         self._limit(ceiling)
-        self._climb = Climb(ceiling, ceiling, 0.0, 1.0)
+        self._clock = SendingClock()
+        self._follow(Climb(ceiling, ceiling, 0.0, 1.0))
         self._responses = Responses()
         self._change = Cusum()
         self._is_crowded = False
         self._changes = 0
-        # A clock that runs only while requests are sent: idle time teaches nothing.
-        self._clock_s = 0.0
-        self._clock_at = -math.inf
-        self._is_paused = False
         self._began_s = -math.inf
         self._cut_s = 0.0
         self._cut_requests = 0.0
@@ -78,7 +76,7 @@ class AdaptiveRate:
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
-        return self._rate(self._clock(now))
+        return self._rate(self._clock.seconds(now))
 
     @property
     def changes(self) -> int:
@@ -87,11 +85,10 @@ class AdaptiveRate:
 
     def sent(self, now: float) -> None:
         """A request leaves now."""
-        clock_s = self._clock(now)
-        rate = self._rate(clock_s)
-        self._cut_s += clock_s - self._clock_s
-        self._cut_requests += (clock_s - self._clock_s) * rate
-        self._clock_s, self._clock_at = clock_s, now
+        passed_s = self._clock.sent(now)
+        rate = self._rate(self._clock.seconds(now))
+        self._cut_s += passed_s
+        self._cut_requests += passed_s * rate
         step = step_of(rate)
         if not self._steps or self._steps[-1][1] != step:
             self._steps.append((now, step))
@@ -100,7 +97,7 @@ class AdaptiveRate:
         """The request that left at `sent_at` was let through: it had any answer but 429."""
         self._change.answered()
         if not self._is_unsettled(sent_at):
-            self._responses.add(self._step_at(sent_at), self._clock(now), refused=False)
+            self._responses.add(self._step_at(sent_at), self._clock.seconds(now), refused=False)
 
     def throttled(self, sent_at: float, now: float, *, was_early: bool = False) -> bool:
         """The request that left at `sent_at` was answered 429.
@@ -112,7 +109,7 @@ class AdaptiveRate:
         is_news = sent_at >= self._heard_at
         if is_news:
             self._heard_at = now
-        step, clock_s = self._step_at(sent_at), self._clock(now)
+        step, clock_s = self._step_at(sent_at), self._clock.seconds(now)
         if not was_early and not self._is_unsettled(sent_at):
             self._responses.add(step, clock_s, refused=True)
         if sent_at < self._fell_at:
@@ -126,19 +123,16 @@ class AdaptiveRate:
 
     def pause(self, now: float) -> None:
         """Nothing but probes is sent from now on: they teach nothing of the rate."""
-        self._clock_s = self._clock(now)
-        self._is_paused = True
+        self._clock.pause(now)
 
     def resume(self, now: float) -> None:
         """Go on where the pause began."""
-        self._is_paused = False
-        self._clock_at = now
+        self._clock.resume(now)
 
     def limit_to(self, ceiling: float, now: float) -> None:
         """From now on at most `ceiling`; what was learnt below it holds."""
-        self._clock_s, self._clock_at = self._clock(now), now
         start, plateau = min(self._climb.start, ceiling), min(self._climb.plateau, ceiling)
-        self._climb = self._climb._replace(start=start, plateau=plateau)
+        self._follow(self._climb._replace(start=start, plateau=plateau))
         self._limit(ceiling)
 
     def state(self, now: float) -> str:
@@ -150,7 +144,7 @@ class AdaptiveRate:
         """
         if self._began_s == -math.inf:
             return ""
-        clock_s = self._clock(now)
+        clock_s = self._clock.seconds(now)
         curve = " ".join(f"{value:.5g}" for value in (*self._climb, clock_s - self._began_s))
         return f"{curve} {self._is_crowded:d} {self._responses.dump(clock_s)}"
 
@@ -162,7 +156,7 @@ class AdaptiveRate:
         try:
             *curve, age_s, is_crowded = map(float, state.split()[:6])
             climb = Climb(*curve)
-            responses = Responses.load(state.split()[6:], self._clock(now))
+            responses = Responses.load(state.split()[6:], self._clock.seconds(now))
         except (ValueError, TypeError):
             return
         self._responses = responses
@@ -175,11 +169,9 @@ class AdaptiveRate:
         self._ceiling = ceiling
         self._floor = min(ceiling, max(_LOWEST_RATE, ceiling * _FLOOR_SHARE))
 
-    def _clock(self, now: float) -> float:
-        if self._is_paused:
-            return self._clock_s
-        longest_s = max(_IDLE_S, _IDLE_GAPS / self._climb.plateau)
-        return self._clock_s + min(now - self._clock_at, longest_s)
+    def _follow(self, climb: Climb) -> None:
+        self._climb = climb
+        self._clock.longest_gap_s = max(_IDLE_S, _IDLE_GAPS / climb.plateau)
 
     def _rate(self, clock_s: float) -> float:
         if self._began_s == -math.inf:
@@ -207,13 +199,13 @@ class AdaptiveRate:
         self._cut_to(self.rate(now) * through * _STEP_DOWN, now)
         sent, refused = self._change.counts
         above = step_of(self._climb.plateau)
-        self._responses.replace(step, self._clock(now), sent, refused, above=above)
+        self._responses.replace(step, self._clock.seconds(now), sent, refused, above=above)
         self._fell_at = now
         self._change.reset()
 
     def _adjust(self, step: int, now: float, *, was_early: bool) -> None:
         """One was refused, and perhaps a few before: back up, a little slower, or as it was."""
-        clock_s = self._clock(now)
+        clock_s = self._clock.seconds(now)
         higher = self._responses.returning(step, clock_s)
         if higher is not None:
             self._return_to(rate_of(higher), now)
@@ -260,8 +252,8 @@ class AdaptiveRate:
 
     def _begin(self, climb: Climb, now: float, *, settle_s: float = 0.0) -> None:
         self._changes += 1
-        self._climb = climb
-        self._began_s = self._clock(now)
+        self._follow(climb)
+        self._began_s = self._clock.seconds(now)
         self._cut_at = now
         self._settled_at = now + settle_s
         self._cut_s = self._cut_requests = 0.0
