@@ -12,9 +12,10 @@ from worker.core.errors import UsageError
 from worker.ledger.journal import JOURNAL_SUFFIX
 from worker.sources import Shard
 
-_PUT_AWAY: Final = r"(\.\d{1,3}|-\d{8})?(\.(gz|bz2|xz|zst|old|bak))?"
+_NUMBER_OR_DATE: Final = r"([.-]\d{1,3}|[.-]\d{4}-?\d\d-?\d\d([-_.T]?\d{2,10})*)"
+_PACKED: Final = r"(\.(gz|bz2|xz|zst|lz4|zip|Z|old|orig|save|bak)|~)"
+_PUT_AWAY: Final = rf"{_NUMBER_OR_DATE}?{_PACKED}?"
 """What tools that rotate, compress or copy put behind a log's name."""
-_is_put_away: Final = re.compile(_PUT_AWAY).fullmatch
 _match_log: Final = re.compile(
     rf"(?P<stem>.*?)(\.(?P<number>[1-9]\d*)-of-(?P<parts>[1-9]\d*))?\.results\.jsonl{_PUT_AWAY}",
     re.DOTALL,
@@ -27,9 +28,13 @@ def refuse_put_away(results: Path) -> None:
     with suppress(OSError, ValueError):
         if results.exists():
             return
+        # Some put a number or a date before the suffix.
+        stem, suffix = re.escape(results.stem), re.escape(results.suffix)
+        is_put_away = re.compile(
+            rf"{stem}({suffix}{_PUT_AWAY}|{_NUMBER_OR_DATE}{suffix}{_PACKED}?)"
+        )
         for each in _in_order(results.parent):
-            begins, _, ending = each.name.partition(results.name)
-            if not begins and ending and _is_put_away(ending):
+            if is_put_away.fullmatch(each.name):
                 raise UsageError(
                     f"there is no {results}, but {each} stands beside it: what it settled would be "
                     "sent again",
