@@ -14,6 +14,7 @@ from tests.support.program import environment, run, started
 from tests.support.redis_server import SAFE, needs_redis, redis_server
 from tests.support.run_harness import records_in
 from tests.support.sandbox_caller import until
+from worker.core.clock import Clock
 from worker.core.outcomes import Outcome, Record, Via
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.server import Sandbox
@@ -135,6 +136,26 @@ async def test_killed_and_run_again_it_completes_each_once_though_the_list_lags(
         assert finished.code == 0, finished.err
         assert server.sessions.triggered == 1500
         assert server.sessions.triggered_twice == {}
+
+
+async def test_what_a_list_that_lags_calls_started_is_read_where_its_completion_is_rejected(
+    tmp_path: Path,
+) -> None:
+    ids = made(40)
+    held = {each: Status.CANCELLED if at == 0 else Status.STARTED for at, each in enumerate(ids)}
+    async with sandbox(held, list_lag_s=3600.0, conflict=True) as server:
+        clock = Clock()
+        for each in ids[:10]:
+            server.sessions[each].change(Status.COMPLETE, clock.now(), 0)
+        server.sessions[ids[10]].change(Status.CANCELLED, clock.now(), 0)
+        records = await check_first(server, tmp_path, ids, code=1)
+        assert server.stats()["triggered"] == 29
+    told = {each: record.outcome for each, record in records.items()}
+    assert {told[each] for each in ids[1:10]} == {Outcome.PROCESSING}
+    assert {records[each].via for each in ids[1:10]} == {Via.CHECK}
+    error = records[ids[10]].error
+    assert error is not None
+    assert error.type == "session_cancelled"
 
 
 @needs_redis

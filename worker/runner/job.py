@@ -51,8 +51,9 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     arrived and that no GET has told yet; the backend may be at work on it until `settled_at`;
     `was_ambiguous` says that there was such a POST at all. `throttled_since` is when the first 429
     came, `throttled_moment` the moment of the last. A session that was read as started is sent as
-    such till `valid_until`, and then read again. `last_reached`: the API itself gave the last
-    error. `permit` is that of the last request.
+    such till `valid_until`, and then read again. `by_list`: a list said so, which may lag behind;
+    `rejected` says that such a job's POST was. `last_reached`: the API itself gave the last error.
+    `permit` is that of the last request.
     """
 
     id: str
@@ -71,6 +72,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     posted_at: float = -math.inf
     settled_at: float = -math.inf
     valid_until: float = math.inf
+    by_list: bool = False
+    rejected: bool = False
     permit: Permit = _NOT_SENT
     latency_ms: float = 0.0
     last_error: Error | None = None
@@ -112,10 +115,10 @@ class Job(msgspec.Struct, frozen=True, gc=False):
             posted_at=now,
         )
 
-    def known_started(self, valid_until: float) -> Job:
+    def known_started(self, valid_until: float, *, by_list: bool = False) -> Job:
         """The job whose session was read, and is to be completed; it is read again after
         `valid_until`."""
-        return replace(self, check_next=False, valid_until=valid_until)
+        return replace(self, check_next=False, valid_until=valid_until, by_list=by_list)
 
     def answered(self, permit: Permit, latency_ms: float) -> Job:
         """The job whose request left with the permit as it is now, and ended after so long."""
@@ -220,6 +223,10 @@ def _settle(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Ste
         return verdict
     if not job.check_next and job.was_ambiguous:
         return _read_what_was_rejected(job, verdict, policy, answers)
+    if not job.check_next and job.by_list:
+        # It may have been completed before, and the list may not have known yet.
+        read = replace(_remembering(job, verdict, reached=True), check_next=True, rejected=True)
+        return Again(read, 0.0, verdict.error)
     if job.unresolved and verdict.session_status is None and verdict.outcome is Outcome.FAILED:
         return give_up(_remembering(job, verdict, reached=True))
     return verdict
@@ -239,6 +246,8 @@ def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, answers:
 
 def _complete_or_give_up(job: Job, policy: Policy, answers: Answers, now: float) -> Step:
     read = replace(job, check_failures=())
+    if read.rejected:
+        return give_up(read)
     if read.permit.at < read.settled_at:
         # It is read once more when that time has come, and so right before it is sent.
         return Again(read, max(read.settled_at - now, 0.0), read.last_error, settling=True)

@@ -83,7 +83,7 @@ class LookAhead:
         if isinstance(verdict, Settled):
             self._on_settled(job, verdict)
         else:
-            self._ready.append(job.known_started(valid_until))
+            self._ready.append(job.known_started(valid_until, by_list=True))
 
     def _read_anew_what_is_old(self) -> None:
         too_old_at = self._clock.now() + self._valid_s * _FRESH_SHARE

@@ -266,6 +266,26 @@ def test_a_completion_without_an_answer_is_followed_by_a_get_though_the_list_say
     assert set(api.of("GET")) <= silent
 
 
+def test_what_is_rejected_and_still_started_fails_with_the_apis_words_after_one_read(
+    tmp_path: Path,
+) -> None:
+    api = api_of(30)
+    refusal = Answer(422, b'{"type": "invalid_request", "message": "no document"}')
+
+    def reject(session_id: str) -> Reply:
+        if session_id != api.model.sessions[3].id:
+            return DONE
+        api.model.sessions[3] = api.model.sessions[3]._replace(status=Status.STARTED)
+        return refusal
+
+    api.on_complete = reject
+    finished = run(tmp_path, api)
+    assert finished.tally.outcomes == {Outcome.PROCESSING: 29, Outcome.FAILED: 1}
+    assert (len(api.of("POST")), len(api.of("GET"))) == (30, 1)
+    (failed,) = [each for each in records_in(tmp_path / "r.jsonl") if each.error is not None]
+    assert failed.error == Error("invalid_request", "no document")
+
+
 def test_others_complete_and_create_sessions_meanwhile(tmp_path: Path) -> None:
     api = api_of(1200)
     asked = [each.id for each in api.model.sessions]
