@@ -185,10 +185,11 @@ def test_what_the_image_is_made_of_is_there() -> None:
 def test_the_image_holds_what_the_project_declares() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (extras,) = re.findall(r"'\.\[([a-z,]+)\]'", text_of("Containerfile"))
-    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert set(extras.split(",")) == set(project["optional-dependencies"])
     assert {project["readme"], *project["license-files"]} <= set(text_of("Containerfile").split())
     last = dict(container_instructions())
-    assert last["ENTRYPOINT"] == '["complete-sessions"]'
+    assert last["ENTRYPOINT"] == '["tini", "--", "complete-sessions"]'
+    assert "install --yes --no-install-recommends tini" in text_of("Containerfile")
     assert "complete-sessions" in project["scripts"]
     assert "--require-hashes" in text_of("Containerfile")
 

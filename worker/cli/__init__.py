@@ -11,12 +11,12 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from worker import __version__
 from worker.app.process.environment import heed_signals, hold_time_zone, learn_secrets
-from worker.app.process.streams import hold_standard_streams, hold_tracebacks, tell, tell_all
+from worker.app.process.streams import hold_standard_streams, hold_tracebacks, say, tell, tell_all
 from worker.core.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "complete-sessions"
+_COMPLETION: Final = "_COMPLETE_SESSIONS_COMPLETE"
 
 _COMMANDS: Final = {
     "run": "Complete every id of a file or of standard input.",
@@ -71,14 +71,39 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _show_version(context: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from worker.cli.version import version_text  # noqa: PLC0415 - rarely needed
+
+        say(version_text(PROGRAM))
+        context.exit()
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"Each command has its own help: {PROGRAM} run --help",
 )
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version, and what it runs on.",
+)
 def group() -> None:
     """Complete a backlog of ComplyCube workflow sessions: nothing lost, nothing done twice."""
+
+
+def _know_shells() -> None:
+    """Let what a shell asks for be answered as `completion` has arranged with it."""
+    if _COMPLETION in os.environ:
+        from click.shell_completion import add_completion_class  # noqa: PLC0415 - rarely needed
+
+        from worker.cli.fish import Fish  # noqa: PLC0415 - the same
+
+        add_completion_class(Fish)
 
 
 def main() -> None:
@@ -89,6 +114,7 @@ def main() -> None:
         hold_time_zone()
         learn_secrets(os.environ, sys.argv[1:])
         hold_tracebacks()
+        _know_shells()
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         tell_all(error.format_message())

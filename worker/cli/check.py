@@ -55,12 +55,23 @@ class Finding(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+def _switches_of_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Take what else may stand behind `run`, so that one word makes the one command the other."""
+    for names in (
+        *(("--force",), ("--wait",), ("--dry-run",), ("--progress/--no-progress",)),
+        *(("-v", "--verbose"), ("-q", "--quiet")),
+    ):
+        command = click.option(*names, is_flag=True, expose_value=False, hidden=True)(command)
+    return command
+
+
 @click.command(cls=SectionedCommand)
 @click.argument("source", required=False, shell_complete=complete_file)
 @settings_options()
 @queue_option(required=False)
 @shard_option
 @config_option
+@_switches_of_run
 def check(
     source: str | None,
     queue: str | None,
@@ -70,9 +81,9 @@ def check(
 ) -> int:
     """Try the settings, the key, the API and the files of a run, without changing anything.
 
-    Settings are given as to `run`. With SOURCE it is tried too, and the results log beside it; with
-    --shared whether Redis answers, with --queue whether the queue is there and safe in it. The exit
-    code is that of the first failure.
+    Settings are given as to `run`, and its other options do no harm. With SOURCE it is tried too,
+    and the results log beside it; with --shared whether Redis answers, with --queue whether the
+    queue is there and safe in it. The exit code is that of the first failure.
     """
     code = ExitCode.OK
     # A program that reads this, and does not show it, wants one line for each finding.

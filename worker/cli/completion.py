@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from worker.app.process.streams import say
+from worker.cli.fish import Fish
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -25,6 +26,6 @@ def completion(context: click.Context, shell: str) -> None:
     root = context.find_root()
     program = root.info_name or ""
     variable = f"_{program}_COMPLETE".replace("-", "_").upper()
-    maker = get_completion_class(shell)
+    maker = Fish if shell == "fish" else get_completion_class(shell)
     assert maker is not None
     say(maker(root.command, {}, program, variable).source())

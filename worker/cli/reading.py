@@ -63,6 +63,7 @@ class Reading:
         self.path = path
         self.bad_lines = 0
         self._records = 0
+        self._held: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
         """Raises UsageError where the file cannot be read, or is not a results log at all."""
@@ -96,17 +97,26 @@ class Reading:
             return
         text = line[: 4 * _BAD_LINE_LENGTH].decode("utf-8", "replace")
         shown = shorten(visible(text.strip()), _BAD_LINE_LENGTH)
-        self._say(f"line {number} is not a record: {shown or 'it is blank'}")
+        self._held.append(f"line {number} is not a record: {shown or 'it is blank'}")
+        # Of a file that is no log at all, each of its lines is none: nobody need be told of each.
+        if self._records:
+            self._say_held()
+
+    def _say_held(self) -> None:
+        for text in self._held:
+            self._say(text)
+        self._held.clear()
 
     def _conclude(self) -> None:
-        if self.bad_lines > _BAD_LINES_SHOWN:
-            rest = self.bad_lines - _BAD_LINES_SHOWN
-            self._say(f"{count(rest, 'more line')} {'is' if rest == 1 else 'are'} not records")
         if self.bad_lines and not self._records:
             raise UsageError(
                 f"{visible(str(self.path))} is not a results log: none of its lines is a record",
                 "Give the file that `run` wrote, which ends in .results.jsonl",
             )
+        self._say_held()
+        if self.bad_lines > _BAD_LINES_SHOWN:
+            rest = self.bad_lines - _BAD_LINES_SHOWN
+            self._say(f"{count(rest, 'more line')} {'is' if rest == 1 else 'are'} not records")
 
     def _say(self, text: str) -> None:
         say(f"{visible(str(self.path))}: {text}", err=True)

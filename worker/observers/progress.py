@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from worker.core.clock import Clock
@@ -81,6 +84,8 @@ class ProgressBar:
         self._patient_until: datetime | None = None
         self._stop: StopRequested | None = None
         self._live: Live | None = None
+        self._console = console
+        self._reflow = _Reflow(console)
         if can_show(console):
             self._live = Live(
                 console=console,
@@ -92,6 +97,7 @@ class ProgressBar:
 
     def __enter__(self) -> Self:
         if self._live is not None:
+            self._console.push_render_hook(self._reflow)
             self._live.start()
         return self
 
@@ -110,6 +116,7 @@ class ProgressBar:
             # Stopping draws a last time, and that must not fail again where drawing has failed.
             live.update("")
             live.stop()
+            self._console.pop_render_hook()
 
     def notice(self, event: Event) -> None:
         try:
@@ -137,7 +144,55 @@ class ProgressBar:
         if self._live is not None:
             self._view = View(snapshot, eta_s, self._patient_until, self._stop)
             # On a terminal that is held nobody sees the frames that pile up.
-            self._live.update(self._view, refresh=not self._stream.is_behind)
+            self._live.update(self._reflow.noting(self._view), refresh=not self._stream.is_behind)
+
+
+class _Reflow(RenderHook):
+    """Takes away what is left of the bar where its terminal has become narrower.
+
+    Terminals break the lines that they show when their width changes: what were two lines are more
+    then, and the bar goes up by two only.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lengths: list[int] = []
+
+    def noting(self, view: View) -> _Noted:
+        """The view, whose lines' lengths are kept when it is drawn."""
+        return _Noted(view, self._lengths)
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Called before anything is shown; the bar itself is taken away by then."""
+        width = self._console.width
+        extra = sum(max(math.ceil(length / width), 1) - 1 for length in self._lengths)
+        if not extra:
+            return renderables
+        self._lengths.clear()
+        up = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)] * extra
+        return [Control(*up), *renderables]
+
+
+# Some terminals tell of their new width a moment after they have it: what is drawn meanwhile is cut
+# and not wrapped, so that no line more is there than is known of.
+_NO_WRAP: Final = Segment("\x1b[?7l", None, [(ControlType.BELL,)])
+_WRAP: Final = Segment("\x1b[?7h", None, [(ControlType.BELL,)])
+
+
+class _Noted:
+    """A view that tells how long its lines are when they are drawn."""
+
+    def __init__(self, view: View, lengths: list[int]) -> None:
+        self._view = view
+        self._lengths = lengths
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = list(self._view.__rich_console__(console, options))
+        self._lengths[:] = [line.cell_len for line in lines]
+        yield _NO_WRAP
+        yield lines[0]
+        yield Text.assemble(lines[1], end="")
+        yield _WRAP
 
 
 # --- drawing, without a terminal ------------------------------------------------------------------

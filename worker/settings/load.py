@@ -22,6 +22,7 @@ from worker.settings.sources import (
 )
 
 DEFAULT_CONFIG: Final = "config/worker.yaml"
+USER_CONFIG: Final = "complete-sessions/worker.yaml"
 DEFAULT_ORIGIN: Final = "default"
 
 _AT_LEAST: Final = (
@@ -53,15 +54,16 @@ def load(
     """The settings in force.
 
     `flags` holds texts by dotted path, None where a flag was not given. Without `config`,
-    config/worker.yaml is read where it stands in `cwd` (the working directory). UsageError for
-    whatever is not right in any of the sources, be it overruled by another or not.
+    config/worker.yaml is read where it stands in `cwd` (the working directory), or else what the
+    user keeps in complete-sessions/worker.yaml of $XDG_CONFIG_HOME. UsageError for whatever is not
+    right in any of the sources, be it overruled by another or not.
     """
-    file = _file(config, cwd or Path())
+    file, label = _file(config, cwd or Path(), environ)
     values = {option.path: option.default for option in OPTIONS}
     origins = dict.fromkeys(values, DEFAULT_ORIGIN)
     strengths = dict.fromkeys(values, 0)
     weakest_first = (
-        () if file is None else given_in_file(file, str(config or DEFAULT_CONFIG)),
+        () if file is None else given_in_file(file, label),
         given_in_environment(environ),
         given_in_flags(flags),
     )
@@ -77,10 +79,23 @@ def load(
     return Loaded(msgspec.convert(_nested(values), Settings), origins, file)
 
 
-def _file(config: Path | None, cwd: Path) -> Path | None:
+def _file(config: Path | None, cwd: Path, environ: Mapping[str, str]) -> tuple[Path | None, str]:
+    """The settings file, and what it is called in messages."""
     if config is not None:
-        return cwd / config
-    return cwd / DEFAULT_CONFIG if may_exist(cwd / DEFAULT_CONFIG) else None
+        return cwd / config, str(config)
+    if may_exist(cwd / DEFAULT_CONFIG):
+        return cwd / DEFAULT_CONFIG, DEFAULT_CONFIG
+    own = _of_user(environ)
+    return (own, str(own)) if own is not None and may_exist(own) else (None, "")
+
+
+def _of_user(environ: Mapping[str, str]) -> Path | None:
+    """Where a user keeps settings, by the XDG Base Directory Specification."""
+    base, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
+    # A relative path is to be ignored, says the specification.
+    if base.startswith("/"):
+        return Path(base) / USER_CONFIG
+    return Path(home) / ".config" / USER_CONFIG if home.startswith("/") else None
 
 
 def _parse(given: Given) -> Any:

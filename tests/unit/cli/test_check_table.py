@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import click
 import pytest
 
-from worker.cli.check import Finding, _rows
+from worker.cli.check import Finding, _rows, check
+from worker.cli.run import run
 from worker.core.errors import UnavailableError
 
 REFUSED = Finding(
@@ -36,3 +38,10 @@ def test_what_the_api_says_cannot_forge_a_line() -> None:
     (row,) = _rows(Finding("API", "", error), 80)
     assert "\n" not in row
     assert "\x1b" not in row
+
+
+def test_check_takes_whatever_run_takes() -> None:
+    def names(command: click.Command) -> set[str]:
+        return {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+
+    assert names(run) - names(check) == {"--print-settings"}

@@ -126,6 +126,26 @@ def test_fish_completes_too(before: str, after: str, home: Path) -> None:
     assert ended.stdout.split("\t")[0].strip() == after.rsplit(maxsplit=1)[-1]
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("explain 3", "3\tStopped: the API refuses the key or the account (401, 402, 403), a"),
+        ("chec", "check\tTry the settings, the key, the API and the files of a run"),
+        ("run --format=cs", "--format=csv"),
+    ],
+)
+def test_fish_shows_whole_descriptions_and_completes_behind_a_sign(
+    typed: str, offered: str, home: Path
+) -> None:
+    skip_without("fish")
+    script = "source (complete-sessions completion fish | psub); complete -C $argv[1]"
+    command = ["fish", "--no-config", "-c", script, f"complete-sessions {typed}"]
+    ended = subprocess.run(
+        command, env=environment(home), cwd=home, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith(offered)
+
+
 def completions(monkeypatch: pytest.MonkeyPatch, line: str) -> list[tuple[str, str]]:
     """The type and value of each answer, where the last word of `line` is being typed."""
     words = line.split(" ")

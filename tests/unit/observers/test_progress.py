@@ -221,6 +221,28 @@ def test_new_width_is_heeded_at_the_next_tick() -> None:
     assert "in flight" not in screen.text[before:]
 
 
+def test_rows_that_a_narrower_terminal_makes_of_the_bar_are_taken_away() -> None:
+    screen = Screen(width=160)
+    with ProgressBar(screen.console, HandClock()) as bar:
+        bar.notice(ticked(BUSY))
+        rows = [-(-len(line) // 60) for line in screen.text.splitlines()]
+        screen.console.width = 60
+        before = len(screen.raw)
+        bar.notice(ticked(BUSY))
+        assert screen.raw[before:].count("\x1b[1A") == sum(rows) - 1 > 1
+        before = len(screen.raw)
+        bar.notice(ticked(BUSY))
+        assert screen.raw[before:].count("\x1b[1A") == 1
+
+
+def test_bar_never_wraps_and_the_log_may() -> None:
+    screen = Screen()
+    screen.show(ticked(BUSY), finished())
+    off, on = screen.raw.index("\x1b[?7l"), screen.raw.index("\x1b[?7h")
+    assert off < screen.raw.index("failed 45") < on
+    assert screen.raw.count("\x1b[?7l") == screen.raw.count("\x1b[?7h")
+
+
 def test_log_scrolls_above_the_bar_and_the_bar_comes_back_below() -> None:
     screen = Screen()
     log = LogObserver(configure("console", "info", None, screen.console), None, HandClock())

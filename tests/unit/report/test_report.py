@@ -391,6 +391,14 @@ def test_a_blank_line_and_compressed_data_that_breaks_off_are_told_apart(tmp_pat
         invoke(report, str(log))
 
 
+def test_of_a_file_that_is_no_log_only_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("some\nwords\n" * 30)
+    ended = run_program("report", str(tmp_path / "other"))
+    assert ended.returncode == ExitCode.USAGE
+    [line] = ended.stderr.splitlines()
+    assert "is not a results log: none of its lines is a record" in line
+
+
 def test_many_bad_lines_are_summed_up(tmp_path: Path) -> None:
     log = Path(write_log(tmp_path / "a", record()))
     log.write_bytes(log.read_bytes() + b"x\n" * 50)

@@ -19,6 +19,27 @@ from worker.settings import (
 PROJECT = Path(__file__).parents[3]
 
 
+class TestTheFileOfTheUser:
+    @pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "HOME"])
+    def test_it_is_read_where_none_is_given(self, harness: Harness, variable: str) -> None:
+        place = "own" if variable == "XDG_CONFIG_HOME" else "own/.config"
+        file = harness.cwd / place / "complete-sessions" / "worker.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text("stop: {outage_after: 77}\n")
+        environ = {variable: str(harness.cwd / "own")}
+        loaded = harness.load(environ=environ)
+        assert loaded.settings.stop.outage_after == 77
+        assert loaded.origins["stop.outage_after"] == str(file)
+        harness.write("stop: {outage_after: 78}\n")
+        assert harness.load(environ=environ).settings.stop.outage_after == 78
+
+    @pytest.mark.parametrize("environ", [{}, {"XDG_CONFIG_HOME": "own"}, {"HOME": ""}])
+    def test_a_directory_that_is_none_is_ignored(
+        self, harness: Harness, environ: dict[str, str]
+    ) -> None:
+        assert harness.load(environ=environ).file is None
+
+
 class TestTheFile:
     @pytest.mark.parametrize(
         "text",
