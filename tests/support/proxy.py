@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Final
 
 from tests.support.loopback import LoopbackServer
@@ -16,10 +17,13 @@ class Proxy(LoopbackServer):
     Args:
         port: of the server on 127.0.0.1 to which every tunnel leads.
         answer: what a CONNECT is answered; only `ESTABLISHED` opens a tunnel.
+        tls: with which it is itself spoken to, if not in clear.
     """
 
-    def __init__(self, port: int = 9, answer: bytes = ESTABLISHED) -> None:
-        super().__init__()
+    def __init__(
+        self, port: int = 9, answer: bytes = ESTABLISHED, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(tls)
         self._target = port
         self._answer = answer
         self.heads: list[bytes] = []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 
 import pytest
 import trustme
+import uvloop
 
 from tests.support.proxy import Proxy
 from tests.support.raw_server import PROCESSING, RawServer, always, response
 from tests.support.run_harness import KEY, client_for, settings
 from worker import __version__
-from worker.api.verdict import Answer, NoAnswer, Refused, judge_completion
+from worker.api.verdict import Answer, NoAnswer, Refused, Reply, judge_completion
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +125,34 @@ async def test_a_server_behind_a_proxy_that_speaks_no_tls_was_told_nothing(
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
     assert KEY.encode() not in b"".join(proxy.heads) + proxy.tunnelled
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_proxy_that_is_spoken_to_by_tls_opens_a_tunnel_within_that(
+    monkeypatch: pytest.MonkeyPatch,
+    trusting: ssl.SSLContext,
+    serving: ssl.SSLContext,
+    authority: trustme.CA,
+    loop: str,
+) -> None:
+    """On either loop: TLS within TLS is more than some event loops can."""
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(own)
+
+    async def ask_twice() -> list[Reply]:
+        answer = always(response(PROCESSING))
+        async with RawServer(answer, serving) as server, Proxy(server.port, tls=own) as proxy:
+            monkeypatch.setenv("https_proxy", f"https://jo:pw@{proxy.address}")
+            api = settings(api_base_url="https://api.test/v1")
+            async with client_for(api, tls=trusting) as client:
+                replies = [await client.complete("a"), await client.check("a")]
+        [head] = proxy.heads
+        assert head.startswith(b"CONNECT api.test:443 HTTP/1.1\r\n")
+        assert KEY.encode() not in head + proxy.tunnelled
+        return replies
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(ask_twice()) == [Answer(200, PROCESSING), Answer(200, PROCESSING)]
