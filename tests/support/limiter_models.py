@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.burst_probe import BurstProbe
+from worker.pacing.permits import Permit
 from worker.pacing.spacing import Spacing
 
 
@@ -185,25 +186,26 @@ class Account:
         return due if len(sent) < limit else max(due, sent[-limit] + limit / self.asked)
 
     def _send(self) -> None:
-        self._spacing.left(self.now)
         self._in_flight += 1
         self.log.sent.append(self.now)
+        permit = Permit(len(self.log.sent), self.now)
+        self._spacing.left(permit.number, self.now)
         way_s = self._random.random() * self.jitter_s
-        self._after(way_s, self._arrive, self.now, len(self.log.sent) in self.strays)
+        self._after(way_s, self._arrive, permit)
 
-    def _arrive(self, sent_at: float, is_stray: bool) -> None:
-        is_admitted = not is_stray and self.limiter.admits(self.now)
+    def _arrive(self, permit: Permit) -> None:
+        is_admitted = permit.number not in self.strays and self.limiter.admits(self.now)
         low, high = self.latency_s
-        self._after(low + (high - low) * self._random.random(), self._hear, sent_at, is_admitted)
+        self._after(low + (high - low) * self._random.random(), self._hear, permit, is_admitted)
 
-    def _hear(self, sent_at: float, is_admitted: bool) -> None:
+    def _hear(self, permit: Permit, is_admitted: bool) -> None:
         self._in_flight -= 1
         if is_admitted:
             self.log.accepted.append(self.now)
-            self._spacing.answered(sent_at, self.now)
+            self._spacing.answered(permit, self.now)
         else:
             self.log.refused.append(self.now)
-            self._spacing.throttled(sent_at, self.now)
+            self._spacing.throttled(permit, self.now)
         if self._in_flight == self.slots - 1:
             self._set_timer(0.0)
 

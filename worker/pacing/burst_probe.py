@@ -50,9 +50,9 @@ class BurstProbe:
         self.is_tolerated = False
         self._until_probe = math.inf if first_probe is None else first_probe
         self.resize(longest_round)
-        self._probing: set[float] = set()
+        self._probing: set[int] = set()
         self._passed = 0
-        self._early: deque[float] = deque(maxlen=_EARLY_KEPT)
+        self._early: deque[int] = deque(maxlen=_EARLY_KEPT)
 
     def resize(self, longest_round: int) -> None:
         """From now on a round is of no more gaps than that; the next one begins anew."""
@@ -64,33 +64,33 @@ class BurstProbe:
         """How long the next gap is, in even gaps."""
         return self._ahead[-1] if self._ahead else 1.0
 
-    def left(self, now: float, gaps: float, rate: float) -> None:
-        """A request left `now`, so many even gaps after the last one, at `rate` a second."""
+    def left(self, number: int, gaps: float, rate: float) -> None:
+        """The request `number` left, so many even gaps after the last one, at `rate` a second."""
         if self._ahead:
             is_early = self._ahead.pop() == _EARLY and gaps < _REALLY_EARLY
             if is_early and self.is_tolerated:
-                self._early.append(now)
+                self._early.append(number)
             elif is_early:
-                self._probing.add(now)
+                self._probing.add(number)
         if not self._ahead:
             self._plan(min(math.ceil(rate), self._longest_round))
 
-    def answered(self, sent_at: float) -> None:
-        """The request that left at `sent_at` was let through."""
-        if sent_at in self._probing:
-            self._probing.remove(sent_at)
+    def answered(self, number: int) -> None:
+        """The request `number` was let through."""
+        if number in self._probing:
+            self._probing.remove(number)
             self._passed += 1
             self.is_tolerated = self._passed == _PROBE.count(_EARLY)
 
-    def refused(self, sent_at: float) -> bool:
-        """The one that left at `sent_at` was answered 429: whether for being early, in a probe."""
-        is_probe = sent_at in self._probing
-        self._probing.discard(sent_at)
+    def refused(self, number: int) -> bool:
+        """The request `number` was answered 429: whether for being early, in a probe."""
+        is_probe = number in self._probing
+        self._probing.discard(number)
         return is_probe
 
-    def was_early(self, sent_at: float) -> bool:
-        """Whether a request that left at `sent_at` did so early in a round, lately."""
-        return sent_at in self._early
+    def was_early(self, number: int) -> bool:
+        """Whether the request `number` left early in a round, lately."""
+        return number in self._early
 
     def _plan(self, round_size: int) -> None:
         if self.is_tolerated and round_size >= 3:

@@ -15,10 +15,12 @@ from worker.core.events import Event, Pause, RateChanged
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
+from worker.pacing.alarm import Alarm
 from worker.pacing.breaker import Rules
 from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.ceiling import Ceiling
-from worker.pacing.departures import Departures, gap_with_permit
+from worker.pacing.departing import DepartureQueue, PermitDeparture
+from worker.pacing.departures import Departures
 from worker.pacing.outages import Outages
 from worker.pacing.pauses import Pauses
 from worker.pacing.permits import Permit, Permits
@@ -29,11 +31,6 @@ THROTTLED_AFTER: Final = 5
 `test_when_the_quota_ends_in_full_run_few_requests_are_wasted`."""
 
 _RETRY_INTERVAL_S: Final = 0.001
-
-_TIMER_STEP_S: Final = 0.001
-"""Event loops round timers to whole milliseconds. To be late by one each time would cost 1 % of
-10/s: the timer is set for so much earlier, and the rest is slept through. Found by
-`test_requests_leave_evenly_spaced_from_the_first_one_on`."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -80,21 +77,21 @@ class Pacer:
             Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
             notify,
         )
-        self._departures = Departures(limit, limit / highest)
-        self._departing = asyncio.Lock()
+        self._departing = DepartureQueue(
+            Departures(limit, limit / highest),
+            clock,
+            even_gap_s=self._even_gap_s,
+            is_valid=self._is_valid,
+            on_held_up=self._spacing.held_up,
+        )
         self._valid_s = valid_s
         self._notify = notify
         self._pauses = Pauses()
         self._quiet_since = math.inf
         self._last = Permit(0, -math.inf, math.inf)
         self._stopped = False
-        self._wake = asyncio.Event()
-        self._halt = asyncio.Event()
+        self._alarm = Alarm(clock)
         self._turn = asyncio.Lock()
-
-    def departure(self, permit: Permit) -> PermitDeparture:
-        """What its client asks before it sends the request of this permit."""
-        return PermitDeparture(self, permit)
 
     async def permit(self) -> Permit | None:
         """Wait until a request may leave; None after `stop`.
@@ -111,7 +108,7 @@ class Pacer:
             self._follow_timetable(now)
             due = self._due(now)
             if due > now:
-                await self._park(now, min(due, self._ceiling.ends_at))
+                await self._wait(now, min(due, self._ceiling.ends_at))
                 continue
             await self._pass_throttler()
             if self._shared is not None:
@@ -122,56 +119,15 @@ class Pacer:
                 return self._grant(now)
         return None
 
-    async def depart(
-        self, permit: Permit, is_open: Callable[[], bool], *, at_once: bool
-    ) -> Permit | None:
-        """Wait until a request whose connection is open may leave; the permit as of then.
-
-        `at_once` tells that the connection was there without waiting: such a request leaves with
-        its permit, and does not suspend. None where it is not to be sent any more: after `stop`, in
-        a pause that began meanwhile, or where the permit is too old. Where `is_open` says no, the
-        permit is returned as it is, for another connection.
-        """
-        departures = self._departures
-        if at_once and not self._departing.locked():
-            gap_s = gap_with_permit(permit.gap_s, self._even_gap_s(permit.at))
-            if departures.next_at(gap_s) <= permit.at:
-                departures.left_with_permit(permit.at)
-                return permit
-        self._spacing.held_up(permit.at)
-        async with self._departing:
-            return await self._depart_late(permit, is_open)
-
-    async def _depart_late(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:
-        while self._is_valid(permit):
-            now = self._clock.now()
-            gap_s = self._even_gap_s(now)
-            due = self._departures.next_at(gap_s)
-            if due > now:
-                _log.debug("request %d leaves in %.3f s", permit.number, due - now)
-                await self._clock.wait(self._halt, due)
-            elif is_open():
-                self._departures.left(now, gap_s)
-                return Permit(permit.number, now, gap_s)
-            else:
-                return permit
-        _log.debug("request %d is not sent", permit.number)
-        return None
-
-    def _is_valid(self, permit: Permit) -> bool:
-        if self._stopped or self._ceiling.is_quiet:
-            return False
-        if self._clock.now() > permit.at + self._valid_s:
-            return False
-        return not self._outages.is_open or self._outages.is_probe(permit.number)
-
-    def _even_gap_s(self, now: float) -> float:
-        return 1.0 / self._adaptive.rate(now)
+    def departure(self, permit: Permit) -> PermitDeparture:
+        """What its client asks before it sends the request of this permit: nothing is sent any more
+        after `stop`, in a pause that began meanwhile, and where the permit is too old."""
+        return PermitDeparture(self._departing, permit)
 
     def answered(self, permit: Permit) -> None:
         """The request had any real answer, a 404 or 400 included."""
         now = self._clock.now()
-        self._spacing.answered(permit.at, now)
+        self._spacing.answered(permit, now)
         if self._outages.are_untroubled:
             return
         self._outages.on_answer(permit.number, now)
@@ -183,7 +139,7 @@ class Pacer:
         """The request was answered 429; `retry_after_s` is what the server asked to wait."""
         now, outages = self._clock.now(), self._outages
         # A volley counts once. A probe counts always, and says nothing of the rate.
-        is_news = outages.is_throttled or self._spacing.throttled(permit.at, now)
+        is_news = outages.is_throttled or self._spacing.throttled(permit, now)
         outages.on_throttled(permit.number, now, retry_after_s or 0.0, error, is_news=is_news)
         self._go_on(now)
 
@@ -199,13 +155,13 @@ class Pacer:
         self._outages.abandon_probe(permit.number)
         if self._shared is not None and permit.number == self._last.number:
             self._shared.give_back()
-        self._wake.set()
+        self._alarm.ring()
 
     def stop(self) -> None:
         """Grant nothing any more, to a waiting caller either."""
         self._stopped = True
-        self._wake.set()
-        self._halt.set()
+        self._alarm.ring()
+        self._departing.stop()
         if self._shared is not None:
             self._shared.stop()
 
@@ -271,19 +227,20 @@ class Pacer:
         finally:
             self._pauses.end_shared(self._clock.now(), shared.paused_s)
 
-    async def _park(self, now: float, due: float) -> None:
-        timer = due - _TIMER_STEP_S
-        if self._spacing.makes_up_lateness(now):
-            await self._wait(max(due, now + _TIMER_STEP_S))
-        elif timer > now:
-            await self._wait(timer)
-        else:
-            self._clock.nap(due - now)
+    async def _wait(self, now: float, due: float) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            reason = self.pause(now) or f"gaps at {self.rate_allowed:.4g} requests/s"
+            _log.debug("nothing leaves for %.3f s: %s", due - now, reason)
+        await self._alarm.wait(now, due, is_exact=not self._spacing.makes_up_lateness(now))
 
-    async def _wait(self, until: float) -> None:
-        _log.debug("nothing leaves for %.3f s", until - self._clock.now())
-        await self._clock.wait(self._wake, None if until == math.inf else until)
-        self._wake.clear()
+    def _is_valid(self, permit: Permit) -> bool:
+        is_old = self._clock.now() > permit.at + self._valid_s
+        if self._stopped or self._ceiling.is_quiet or is_old:
+            return False
+        return not self._outages.is_open or self._outages.is_probe(permit.number)
+
+    def _even_gap_s(self, now: float) -> float:
+        return 1.0 / self._adaptive.rate(now)
 
     def _follow_timetable(self, now: float) -> None:
         ceiling = self._ceiling
@@ -313,8 +270,8 @@ class Pacer:
         return max(due, self._outages.next_at()) if self._outages.is_open else due
 
     def _grant(self, now: float) -> Permit:
-        self._spacing.left(now)
         self._last = Permit(self._last.number + 1, now, now - self._last.at)
+        self._spacing.left(self._last.number, now)
         if self._outages.is_open:
             self._outages.probe(self._last.number)
         return self._last
@@ -329,23 +286,4 @@ class Pacer:
             else:
                 self._pauses.end(now)
                 self._adaptive.resume(now)
-        self._wake.set()
-
-
-class PermitDeparture:
-    """Lets one request leave with its permit; `permit` is as of when it left.
-
-    `is_refused` says that it was not sent: the permit is to be released.
-    """
-
-    def __init__(self, pacer: Pacer, granted: Permit) -> None:
-        self.permit = granted
-        self.is_refused = False
-        self._pacer = pacer
-        self._granted = granted
-
-    async def __call__(self, is_open: Callable[[], bool], *, at_once: bool) -> bool:
-        left = await self._pacer.depart(self._granted, is_open, at_once=at_once)
-        self.is_refused = left is None
-        self.permit = left or self._granted
-        return left is not None
+        self._alarm.ring()

@@ -7,6 +7,7 @@ from typing import Final
 
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.burst_probe import BurstProbe
+from worker.pacing.permits import Permit
 
 _STRICT_GAP_S: Final = 0.01
 _LATENESS_MADE_UP_S: Final = 0.05
@@ -54,8 +55,8 @@ class Spacing:
         """Whether a request that is late by a millisecond costs nothing."""
         return 1.0 / self._adaptive.rate(now) < _STRICT_GAP_S
 
-    def left(self, now: float) -> None:
-        """A request leaves now."""
+    def left(self, number: int, now: float) -> None:
+        """The request `number` leaves now."""
         rate = self._adaptive.rate(now)
         gap_s = 1.0 / rate
         if self._last == -math.inf:
@@ -64,24 +65,23 @@ class Spacing:
             due = self._last + gap_s
             self._last = due if now - due <= _LATENESS_MADE_UP_S else now
         else:
-            self._burst_probe.left(now, (now - self._last) / gap_s, rate)
+            self._burst_probe.left(number, (now - self._last) / gap_s, rate)
             self._last = now
         self._adaptive.sent(now)
 
-    def answered(self, sent_at: float, now: float) -> None:
-        """The request that left at `sent_at` was let through."""
-        self._burst_probe.answered(sent_at)
-        self._adaptive.answered(sent_at, now)
+    def answered(self, permit: Permit, now: float) -> None:
+        """The request of this permit was let through."""
+        self._burst_probe.answered(permit.number)
+        self._adaptive.answered(permit.at, now)
 
-    def held_up(self, sent_at: float) -> None:
-        """The request whose permit was given at `sent_at` leaves later than that."""
-        self._burst_probe.refused(sent_at)
+    def held_up(self, permit: Permit) -> None:
+        """The request of this permit leaves later than it was granted."""
+        self._burst_probe.refused(permit.number)
 
-    def throttled(self, sent_at: float, now: float) -> bool:
-        """The request that left at `sent_at` was answered 429: whether that is news, and says
-        something of the rate.
-        """
-        if self._burst_probe.refused(sent_at):
+    def throttled(self, permit: Permit, now: float) -> bool:
+        """The request of this permit was answered 429: whether that is news, and says something of
+        the rate."""
+        if self._burst_probe.refused(permit.number):
             return False
-        was_early = self._burst_probe.was_early(sent_at)
-        return self._adaptive.throttled(sent_at, now, was_early=was_early)
+        was_early = self._burst_probe.was_early(permit.number)
+        return self._adaptive.throttled(permit.at, now, was_early=was_early)

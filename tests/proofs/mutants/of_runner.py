@@ -126,9 +126,9 @@ RUNNER: Final = (
         "the slot of an answered request stays taken",
         "a run ends",
         _DISPATCHER,
-        "            await self._ending.guard(self._requests.send(job))\n"
+        "            await self._ending.guard(self._requests.send(job, permit))\n"
         "        finally:\n            self._slots.release()\n",
-        "            await self._ending.guard(self._requests.send(job))\n"
+        "            await self._ending.guard(self._requests.send(job, permit))\n"
         "        finally:\n            pass\n",
         _TESTS,
     ),

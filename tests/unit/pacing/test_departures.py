@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -22,10 +23,20 @@ def no() -> bool:
     return False
 
 
+async def depart(
+    harness: Harness, permit: Permit, is_open: Callable[[], bool], *, at_once: bool
+) -> Permit | None:
+    """The permit with which the request leaves; None where it is not sent."""
+    departure = harness.pacer.departure(permit)
+    is_sent = await departure(is_open, at_once=at_once)
+    assert is_sent != departure.is_refused
+    return departure.permit if is_sent else None
+
+
 async def leave(harness: Harness, permit: Permit, connecting_s: float) -> float | None:
     """When the request leaves whose connection takes so long to open; None where it does not."""
     await asyncio.sleep(connecting_s)
-    left = await harness.pacer.depart(permit, yes, at_once=connecting_s == 0.0)
+    left = await depart(harness, permit, yes, at_once=connecting_s == 0.0)
     return None if left is None else left.at
 
 
@@ -52,7 +63,7 @@ async def test_on_an_open_connection_a_request_leaves_with_its_permit_and_suspen
     for _ in range(30):
         permit = await harness.permit()
         before = turns()
-        assert await harness.pacer.depart(permit, yes, at_once=True) is permit
+        assert await depart(harness, permit, yes, at_once=True) is permit
         assert turns() == before
 
 
@@ -102,8 +113,8 @@ def test_however_long_connections_take_no_window_holds_more_than_the_rate(
 async def test_what_waits_to_leave_when_the_run_stops_is_not_sent() -> None:
     harness = Harness(0.1)
     first, second = await harness.permit(), await harness.permit()
-    await harness.pacer.depart(first, yes, at_once=False)
-    waiting = asyncio.create_task(harness.pacer.depart(second, yes, at_once=False))
+    await depart(harness, first, yes, at_once=False)
+    waiting = asyncio.create_task(depart(harness, second, yes, at_once=False))
     await asyncio.sleep(0.01)
     harness.pacer.stop()
     assert await waiting is None
@@ -114,9 +125,9 @@ async def test_what_waits_to_leave_when_an_outage_begins_is_not_sent_but_the_pro
     harness = Harness()
     waiting = await harness.permit()
     await harness.send_many(Signal.FAILED, 10)
-    assert await harness.pacer.depart(waiting, yes, at_once=False) is None
+    assert await depart(harness, waiting, yes, at_once=False) is None
     probe = await harness.permit()
-    left = await harness.pacer.depart(probe, yes, at_once=False)
+    left = await depart(harness, probe, yes, at_once=False)
     assert left is not None
     assert left.number == probe.number
 
@@ -126,15 +137,15 @@ async def test_a_permit_that_is_too_old_is_not_used() -> None:
     harness = Harness(valid_s=10.0)
     permit = await harness.permit()
     await asyncio.sleep(10.1)
-    assert await harness.pacer.depart(permit, yes, at_once=False) is None
+    assert await depart(harness, permit, yes, at_once=False) is None
 
 
 @in_virtual_time
 async def test_a_connection_that_was_closed_takes_nobodys_turn() -> None:
     harness = Harness(1.0)
     closed, other = await harness.permit(), await harness.permit()
-    assert await harness.pacer.depart(closed, no, at_once=False) is closed
-    left = await harness.pacer.depart(other, yes, at_once=False)
+    assert await depart(harness, closed, no, at_once=False) is closed
+    left = await depart(harness, other, yes, at_once=False)
     assert left is not None
     assert left.at == harness.clock.now()
 
@@ -144,7 +155,7 @@ async def test_an_early_request_of_a_probe_that_waits_for_its_connection_proves_
     harness = Harness(10.0, first_probe=10)
     for _ in range(300):
         permit = await harness.permit()
-        left = await harness.pacer.depart(permit, yes, at_once=False)
+        left = await depart(harness, permit, yes, at_once=False)
         assert left is not None
         harness.tell(Signal.ANSWERED, left)
     assert min(gaps(await harness.send_many(Signal.ANSWERED, 100))) >= 0.1
