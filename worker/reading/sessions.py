@@ -5,10 +5,13 @@ Follows the API's documentation of pagination and of the workflow session.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import msgspec
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class ListedSession(msgspec.Struct, frozen=True):
@@ -67,10 +70,10 @@ def _session(fields: dict[str, Any]) -> ListedSession:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Milliseconds since 1970; a time without a zone is UTC."""
+    """Whole milliseconds since 1970; a time without a zone is UTC."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def timestamp(since_1970_ms: int) -> str:

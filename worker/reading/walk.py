@@ -100,7 +100,9 @@ class Walk:
     def _check_times(self, page: Page) -> None:
         after = float("-inf") if self._span.created_after is None else self._span.created_after
         before = float("inf") if self.before is None else self.before
-        if not all(after < session.created_ms < before for session in page.sessions):
+        # Times may be finer than a millisecond: what is within one counts as its beginning. And an
+        # API that takes the times themselves into the range misses nothing by it.
+        if not all(after <= session.created_ms <= before for session in page.sessions):
             raise RefusedError(
                 "the API's list does not heed createdAfter and createdBefore",
                 "Without them it cannot be gone through while sessions come in",

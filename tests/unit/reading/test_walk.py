@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.list_model import BORN_MS, ListModel
 from worker.core.errors import RefusedError
-from worker.reading.sessions import ListedSession, parse_page, timestamp
+from worker.reading.sessions import ListedSession, milliseconds, parse_page, timestamp
 from worker.reading.walk import Span, Walk
 
 
@@ -62,7 +63,7 @@ def test_a_span_holds_what_was_created_within_it(
 
 
 def test_a_list_that_does_not_heed_the_times_is_refused() -> None:
-    model = model_of([1, 2, 3])
+    model = model_of([1, 2, 4])
     walk = Walk(Span(created_before=BORN_MS + 2))
     page = model.page({})
     with pytest.raises(RefusedError, match="does not heed createdAfter and createdBefore"):
@@ -77,6 +78,22 @@ def test_a_list_that_gives_the_same_page_for_ever_is_refused() -> None:
         walk.take(page)
     with pytest.raises(RefusedError, match="repeats its pages"):
         walk.take(page)
+
+
+def test_times_that_are_finer_than_a_millisecond_are_heeded_all_the_same() -> None:
+    times = ["2025-01-01T14:06:44.756999Z", "2025-01-01T14:06:44.755001Z"]
+    items = [{"id": time, "status": "started", "createdAt": time} for time in times]
+    page = parse_page(json.dumps({"items": items, "totalItems": 2, "pages": 1}).encode())
+    assert page is not None
+    newest, oldest = page.sessions
+    assert timestamp(newest.created_ms) == "2025-01-01T14:06:44.756Z"
+    walk = Walk(Span(created_after=oldest.created_ms, created_before=newest.created_ms + 1))
+    assert [session.id for session in walk.take(page)] == times
+
+
+@given(st.integers(0, 4 * 10**12))
+def test_a_time_is_read_as_it_is_written(since_1970_ms: int) -> None:
+    assert milliseconds(datetime.fromisoformat(timestamp(since_1970_ms))) == since_1970_ms
 
 
 def test_a_list_that_is_not_sorted_newest_first_is_refused() -> None:
