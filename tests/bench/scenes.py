@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.backends import Open, behind_nginx, limited
@@ -24,6 +24,9 @@ _PEERS = {"curl": "curl --rate", "parallel": "GNU parallel --delay, curl"}
 _PEERS["official"] = "official client, sleep"
 _OWN = "own"
 _HALVED_AT_S, _BACK_AT_S, _ADAPT_S = 60.0, 150.0, 30.0
+_SLOW = 10
+_FAST_SETTLE_S, _FAST_S = 5.0, 20.0
+"""At hundreds a second less time tells as much, and rounds at the same time would use it up."""
 
 
 @dataclass(frozen=True)
@@ -109,28 +112,34 @@ def _refused_column(key: str) -> Column:
 def _measure(name: str, table: Table, effort: Effort, directory: Path) -> None:
     scene, row = SCENES[name], table.row(name)
     directory.mkdir()
-    seconds = effort.settle_s + effort.scene_s
-    if scene.is_changing:
-        seconds = max(seconds, _BACK_AT_S + 2 * _ADAPT_S if effort.scene_s >= 10 else seconds)
+    effort = effort if scene.rate <= _SLOW else _shorter(effort)
+    seconds = _BACK_AT_S + 2 * _ADAPT_S if scene.is_changing else effort.settle_s + effort.scene_s
     ids = write_ids(directory / "ids.txt", round(scene.rate * seconds * 1.1) + 10)
     entries = [(_OWN, round_) for round_ in range(effort.rounds_or(3))]
-    if scene.rate <= 10:
+    if scene.rate <= _SLOW:
         entries += [(key, 0) for key in _PEERS]
     contenders = {each.name: each for each in paced(seconds)}
 
-    def one(entry: tuple[str, int]) -> tuple[str, int, list[Request]]:
+    def one(entry: tuple[str, int]) -> list[Request]:
         key, round_ = entry
         contender = contenders[_PEERS.get(key, UVLOOP)]
-        return key, round_, _send(scene, contender, ids, directory / f"{key}{round_}", seconds)
+        return _send(scene, contender, ids, directory / f"{key}{round_}", seconds)
 
-    with ThreadPoolExecutor(len(entries)) as pool:
-        for key, round_, requests in pool.map(one, entries):
-            if not requests:
-                continue
-            share, refused = judge(requests, scene, effort)
-            row.add(**{f"{key}_share": share, f"{key}_refused": refused})
-            if (key, round_) == (_OWN, 0):
+    with ThreadPoolExecutor(len(entries) if scene.rate <= _SLOW else 1) as pool:
+        for entry, requests in zip(entries, pool.map(one, entries), strict=True):
+            if requests:
+                share, refused = judge(requests, scene, effort)
+                row.add(**{f"{entry[0]}_share": share, f"{entry[0]}_refused": refused})
+            if entry == (_OWN, 0):
                 table.timelines[name] = timeline(requests, seconds)
+
+
+def _shorter(effort: Effort) -> Effort:
+    return replace(
+        effort,
+        settle_s=min(effort.settle_s, _FAST_SETTLE_S),
+        scene_s=min(effort.scene_s, _FAST_S),
+    )
 
 
 def _send(
