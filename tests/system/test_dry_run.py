@@ -52,6 +52,7 @@ def test_a_fresh_backlog(tmp_path: Path, rehearse: Any) -> None:
     assert told["would be sent"] == "40"
     assert (told["duplicates"], told["cannot be ids"]) == ("1", "1")
     assert told["would take"] == "about 0:00:10 at 4 requests a second"
+    assert "no 429, no outage, no retry" in told["this assumes"]
     assert told["notes"].startswith("note: cannot be an id: line 42, 'no id!': An id has only")
     assert told["notes"].count("\n") == 1
 

@@ -107,6 +107,7 @@ class Forecast:
             f"duplicates       {self.standings[Standing.DUPLICATE]}",
             f"cannot be ids    {self.invalid}",
             f"would take       about {_how_long(requests, rates, now)}",
+            "this assumes     that all of it gets through at once: no 429, no outage, no retry",
             "Nothing was sent.",
         ]
 
