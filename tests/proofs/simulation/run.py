@@ -46,6 +46,8 @@ LOG: Final = Path("/logs/results.jsonl")
 _EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
 KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
 _TICK_S: Final = 30.0
+_CLOCK_ERROR_S: Final = 1.0
+"""A clock that is set forward by more, after a crash, ends the wait for the API too early."""
 
 
 @dataclass
@@ -227,6 +229,9 @@ class SimulatedRun:
 
     def _set_clock(self, seconds: float) -> None:
         self.world.clock_off_s += seconds
+        if seconds > _CLOCK_ERROR_S:
+            for session in self.world.api.sessions.values():
+                session.excuse = session.excuse or "a clock that is set forward"
 
     def _before(self, name: str) -> None:
         """What befalls an operation of the disk that changes something."""

@@ -221,10 +221,9 @@ def _rotation(random: Random) -> Rotation | None:
 
 
 def _clock_set(random: Random) -> tuple[tuple[float, float], ...]:
-    """Back, or a little forward. One that is set far forward ends a wait for the API too early."""
     if random.random() < 0.9:
         return ()
-    return ((random.uniform(0.0, 10.0), random.choice((-86400.0, -3600.0, -30.0, 0.5))),)
+    return ((random.uniform(0.0, 10.0), random.choice((-86400.0, -3600.0, -30.0, 0.5, 3600.0))),)
 
 
 def _spells(random: Random) -> tuple[Spell, ...]:
