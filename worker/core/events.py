@@ -110,8 +110,10 @@ class StopRequested(Event, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Why nothing is sent ("outage", "throttled", "shared" or "quiet"), and for how many seconds
-    more (0: a probe is under way)."""
+    """Why nothing is sent ("outage", "throttled", "shared", "quiet", or "held" by somebody).
+
+    `seconds_left` is for how long more; 0 where a probe is under way, inf where nobody knows.
+    """
 
     reason: str
     seconds_left: float

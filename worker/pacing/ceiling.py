@@ -26,6 +26,8 @@ class Ceiling:
         """Requests a second, as of the last `follow`; 0 in quiet hours, -1 before the first."""
         self.ends_at = -math.inf
         """When another rate may begin, in seconds of the monotonic clock."""
+        self.is_held = False
+        """Whether somebody has said that nothing is to be sent."""
         self._utc_s = utc_s
         self._since = math.inf
         self._open_s = 0.0
@@ -35,6 +37,16 @@ class Ceiling:
     def is_quiet(self) -> bool:
         """Whether nothing may be sent, probes included."""
         return self.rate == 0.0
+
+    def adopt(self, rates: Timetable) -> None:
+        """From the next `follow` on other rates are asked for."""
+        self.rates = rates
+        self.ends_at = -math.inf
+
+    def hold(self, *, is_held: bool) -> None:
+        """From the next `follow` on nothing may be sent, or what the timetable says."""
+        self.is_held = is_held
+        self.ends_at = -math.inf
 
     def follow(self, now: float) -> bool:
         """Look at the timetable where it is time to; returns whether the rate has changed."""
@@ -47,11 +59,13 @@ class Ceiling:
         self.ends_at = now + left_s
         if not math.isinf(left_s):
             self.ends_at = now + min(left_s, _LOOK_AGAIN_S)
-        had, self.rate = self.rate, period.rate
+        had, self.rate = self.rate, 0.0 if self.is_held else period.rate
         return had != self.rate
 
     def lasts_s(self) -> float:
-        """Return for how many seconds more the rate holds; inf where it is the only one."""
+        """Return for how many seconds more the rate holds; inf where nobody knows when it ends."""
+        if self.is_held:
+            return math.inf
         utc_s = self._utc_s()
         return max(self.rates.period(utc_s).ends_at - utc_s, 0.0)
 

@@ -77,8 +77,9 @@ class Pacer:
             Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
             notify,
         )
+        self._departures = Departures(limit, limit / highest)
         self._departing = DepartureQueue(
-            Departures(limit, limit / highest),
+            self._departures,
             clock,
             even_gap_s=self._even_gap_s,
             is_valid=self._is_valid,
@@ -165,6 +166,23 @@ class Pacer:
         if self._shared is not None:
             self._shared.stop()
 
+    def follow(self, rates: Timetable) -> None:
+        """From now on other rates are asked for; higher ones bring no burst either."""
+        highest = rates.highest_rate
+        limit = requests_in_a_second(highest)
+        throttler = Throttler(limit, limit / highest, _RETRY_INTERVAL_S)
+        self._pass_throttler = throttler.acquire
+        self._departures.limit_to(limit, limit / highest)
+        self._ceiling.adopt(rates)
+        self._follow_timetable(self._clock.now())
+        self._alarm.ring()
+
+    def hold(self, *, is_held: bool) -> None:
+        """Let nothing leave, probes included, until this is called once more, with False."""
+        self._ceiling.hold(is_held=is_held)
+        self._follow_timetable(self._clock.now())
+        self._alarm.ring()
+
     def check_patience(self, now: float) -> None:
         """Raise UnavailableError where there is nothing left to wait for."""
         self._follow_timetable(now)
@@ -216,7 +234,8 @@ class Pacer:
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment; None where nothing holds the run up."""
         if self._ceiling.is_quiet:
-            return Pause("quiet", self._ceiling.lasts_s())
+            reason = "held" if self._ceiling.is_held else "quiet"
+            return Pause(reason, self._ceiling.lasts_s())
         own = self._outages.pause(now)
         return own if own is not None or self._shared is None else self._shared.pause(now)
 
@@ -244,7 +263,7 @@ class Pacer:
 
     def _follow_timetable(self, now: float) -> None:
         ceiling = self._ceiling
-        is_first, was_quiet = math.isinf(ceiling.ends_at), ceiling.is_quiet
+        is_first, was_quiet = ceiling.rate < 0.0, ceiling.is_quiet
         if not ceiling.follow(now):
             return
         if was_quiet:
