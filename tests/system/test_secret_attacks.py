@@ -46,17 +46,13 @@ ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("check",): ("backlog.txt",),
     ("report",): ("log.jsonl",),
     ("ids",): ("log.jsonl",),
-    ("find",): (),
     ("audit",): ("log.jsonl",),
-    ("explain",): (),
     ("enqueue",): ("backlog.txt", "--queue", "june"),
     ("queue", "status"): ("--queue", "june"),
     ("queue", "results"): ("--queue", "june"),
     ("queue", "drop"): ("--queue", "gone"),
-    ("sandbox",): (),
-    ("completion",): (),
 }
-"""What each command needs, to come as far as it can."""
+"""What a command needs, to come as far as it can."""
 
 ALSO = {
     ("run",): (("--dry-run",), ("--print-settings",), ("--log-format", "console")),
@@ -130,7 +126,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def attacks(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Command lines with the key in them."""
-    base = ARGUMENTS[names]
+    base = ARGUMENTS.get(names, ())
     texts = [KEY, f"/nowhere/{KEY}/x", f"http://u:{KEY}@127.0.0.1:9/{KEY}"]
     if names != ("sandbox",):
         # That one would serve until it is stopped.
@@ -159,8 +155,8 @@ def leaks(shown: dict[str, str]) -> list[str]:
     return [name for name, text in shown.items() if any(part in text for part in PARTS)]
 
 
-def test_every_command_is_attacked() -> None:
-    assert COMMANDS.keys() == ARGUMENTS.keys()
+def test_what_is_attacked_is_what_there_is() -> None:
+    assert ARGUMENTS.keys() | ALSO.keys() <= COMMANDS.keys()
 
 
 @needs_redis

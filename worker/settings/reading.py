@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from worker.core.secrets import learn
+from worker.core.secrets import learn, may_be_key
 
 LARGEST_KEY_FILE: Final = 4096
 """In bytes: what is larger holds more than a key."""
@@ -73,4 +73,6 @@ def learn_key_file(path: Path) -> None:
     """
     with suppress(UnreadableError, OSError, ValueError):
         if path.is_file():
-            learn(*read_small(path, LARGEST_KEY_FILE).text.split())
+            words = read_small(path, LARGEST_KEY_FILE).text.split()
+            # Of what is more than a key the other words are none: they must stay legible.
+            learn(*(word for word in words if len(words) == 1 or may_be_key(word)))

@@ -196,3 +196,9 @@ def test_what_the_process_learned_is_kept_out_of_everything() -> None:
     assert redact(f"{KEY} hunter22") == "[secret] [secret]"
     assert redact_bytes(KEY.encode()) == b"[secret]"
     assert holds_secret(KEY)
+
+
+def test_advice_that_shows_where_user_and_password_stand_is_legible() -> None:
+    advice = "It must be like http://USER:PASSWORD@HOST:PORT or redis://USER:PASSWORD@HOST"
+    assert Secrets().redact(advice) == advice
+    assert Secrets().redact("http://USER:secret@HOST") == "http://[secret]@HOST"

@@ -24,10 +24,11 @@ _SHORTEST: Final = 4
 _SHORTEST_IN_ID: Final = 8
 _LONGER_THAN_WORDS: Final = 12
 _hide_userinfo: Final = re.compile(
-    r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=http://)[^\s/@]+(?=@)|(?<=https://)[^\s/@]+(?=@)"
+    r"(?<=://)(?!USER:PASSWORD@)"
+    r"(?:[^\s/@:]*:[^\s/@]+(?=@)|(?<=http://)[^\s/@]+(?=@)|(?<=https://)[^\s/@]+(?=@))"
 ).sub
 """The user and password of an address (RFC 3986, 3.2.1), whoever wrote it; of a user alone only
-where HTTP speaks: a proxy may take a token for one."""
+where HTTP speaks: a proxy may take a token for one. What advice writes in their place stays."""
 
 
 class Secrets:
