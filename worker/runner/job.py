@@ -1,28 +1,18 @@
-"""An id on its way to its outcome, and the decision what comes next for it: no clock, no loop."""
+"""An id on its way to its outcome: no clock, no loop."""
 
 from __future__ import annotations
 
 import math
-from random import Random
-from typing import Final, assert_never
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from worker.api.verdict import (
-    Foreign,
-    Refused,
     Settled,
-    StaleKey,
-    Throttled,
-    Transient,
-    Unfinished,
-    Verdict,
 )
-from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Item, Outcome, Record, Via
-from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
+from worker.core.outcomes import Error, Item, Record, Via
 from worker.pacing.permits import Permit
-from worker.runner.answers import Answers
 
 _NOT_SENT: Final = Permit(0, -math.inf)
 
@@ -144,50 +134,6 @@ class Job(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class Again(msgspec.Struct, frozen=True, gc=False):
-    """The `job` is tried again, no sooner than `delay_s` from now. `settling`: the API may still be
-    at work on its last completion, and is left to it."""
-
-    job: Job
-    delay_s: float
-    error: Error | None
-    settling: bool = False
-
-
-Step = Settled | Again
-
-
-def next_step(
-    job: Job, verdict: Verdict, policy: Policy, answers: Answers, *, now: float, random: Random
-) -> Step:
-    """What comes after `verdict` on the job's last request, which the job counts already."""
-    match verdict:
-        case Settled():
-            return _settle(job, verdict, policy, answers)
-        case Unfinished():
-            return _complete_or_give_up(job, policy, answers, now)
-        case Foreign() | Transient():
-            return _after_failure(job, verdict, policy, answers, random)
-        case Throttled():
-            return _after_throttle(job, verdict, policy, now, random)
-        case StaleKey():
-            return Again(job, 0.0, verdict.error)
-        case Refused():
-            return give_up(_remembering(job, verdict, reached=True))
-        case _:
-            assert_never(verdict)
-
-
-def give_up(job: Job) -> Settled:
-    """The outcome of an id that is not tried again: failed with its last error, or `ambiguous`."""
-    error = job.last_error or Error(
-        ErrorType.AMBIGUOUS.value, "not asked again before the run ended"
-    )
-    if job.unresolved:
-        error = _ambiguous(error)
-    return Settled(Outcome.FAILED, job.last_http_status, None, error)
-
-
 def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> Record:
     """The line of the results log for a job that is settled at `now`."""
     first_sent_at = now if job.first_sent_at is None else job.first_sent_at
@@ -205,118 +151,3 @@ def record_of(job: Job, settled: Settled, *, now: float, at: str, run: str) -> R
         run=run,
         line=job.line,
     )
-
-
-def _remembering(
-    job: Job, verdict: Settled | Transient | Throttled | Refused | Foreign, *, reached: bool
-) -> Job:
-    return replace(
-        job,
-        last_error=verdict.error,
-        last_http_status=verdict.http_status,
-        last_reached=reached,
-    )
-
-
-def _settle(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Step:
-    if verdict.outcome is Outcome.PROCESSING:
-        return verdict
-    if not job.check_next and job.was_ambiguous:
-        return _read_what_was_rejected(job, verdict, policy, answers)
-    if not job.check_next and job.by_list:
-        # It may have been completed before, and the list may not have known yet.
-        read = replace(_remembering(job, verdict, reached=True), check_next=True, rejected=True)
-        return Again(read, 0.0, verdict.error)
-    if job.unresolved and verdict.session_status is None and verdict.outcome is Outcome.FAILED:
-        return give_up(_remembering(job, verdict, reached=True))
-    return verdict
-
-
-def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Again:
-    """An earlier completion may be what this one was rejected for: "already completed"."""
-    read = replace(
-        _remembering(job, verdict, reached=True),
-        failures=(*job.failures, answers.moment),
-        unresolved=True,
-        check_next=True,
-        settled_at=max(job.settled_at, job.posted_at + policy.settle_s),
-    )
-    return Again(read, 0.0, verdict.error)
-
-
-def _complete_or_give_up(job: Job, policy: Policy, answers: Answers, now: float) -> Step:
-    read = replace(job, check_failures=())
-    if read.rejected:
-        return give_up(read)
-    if read.permit.at < read.settled_at:
-        # It is read once more when that time has come, and so right before it is sent.
-        return Again(read, max(read.settled_at - now, 0.0), read.last_error, settling=True)
-    valid_until = now + policy.check_valid_s if policy.check_first else math.inf
-    known = replace(read, unresolved=False).known_started(valid_until)
-    if answers.own(known.failures) >= policy.max_attempts:
-        return give_up(known)
-    return Again(known, 0.0, None)
-
-
-def _after_failure(
-    job: Job, verdict: Transient | Foreign, policy: Policy, answers: Answers, random: Random
-) -> Step:
-    # Where something else answered in the API's place, it may have passed the request on before.
-    is_ambiguous = isinstance(verdict, Foreign) or verdict.ambiguous
-    after = _remembering(job, verdict, reached=isinstance(verdict, Transient) and is_ambiguous)
-    failures = answers.own(job.check_failures if job.check_next else job.failures)
-    is_last = failures >= policy.max_attempts and answers.are_earlier(
-        job.failures + job.check_failures
-    )
-    if is_ambiguous and not job.check_next:
-        after = _in_doubt(after, verdict, policy)
-        is_last = policy.on_ambiguous == "fail" or (is_last and not after.check_next)
-    if is_last:
-        return give_up(after)
-    asked_s = verdict.retry_after_s if isinstance(verdict, Transient) else None
-    delay_s = max(_backoff(max(failures, 1), policy, random), asked_s or 0.0)
-    return Again(after, delay_s, verdict.error)
-
-
-def _in_doubt(job: Job, verdict: Transient | Foreign, policy: Policy) -> Job:
-    """The job whose completion may have reached the API."""
-    if policy.on_ambiguous == "resend":
-        return replace(job, was_ambiguous=True)
-    is_final = isinstance(verdict, Transient) and verdict.is_final
-    return replace(
-        job,
-        was_ambiguous=True,
-        unresolved=True,
-        check_next=True,
-        settled_at=job.settled_at if is_final else job.posted_at + policy.settle_s,
-    )
-
-
-def _after_throttle(
-    job: Job, verdict: Throttled, policy: Policy, now: float, random: Random
-) -> Step:
-    after = _remembering(job, verdict, reached=True)
-    since = now if job.throttled_since is None else job.throttled_since
-    if now - since > policy.patience_s:
-        return give_up(after)
-    if verdict.retry_after_s is not None:
-        delay_s = max(verdict.retry_after_s, _backoff(job.throttles, policy, random))
-        return Again(after, with_jitter(delay_s, random), verdict.error)
-    delay_s = throttle_delay(
-        job.throttles,
-        initial=policy.throttle_initial_s,
-        maximum=policy.throttle_max_s,
-        random=random,
-    )
-    return Again(after, delay_s, verdict.error)
-
-
-def _backoff(failures: int, policy: Policy, random: Random) -> float:
-    return transient_delay(
-        failures, initial=policy.backoff_initial_s, maximum=policy.backoff_max_s, random=random
-    )
-
-
-def _ambiguous(error: Error) -> Error:
-    message = f"the request may have arrived, and no answer tells: {error.type}: {error.message}"
-    return Error(ErrorType.AMBIGUOUS.value, message[:MAX_MESSAGE_LENGTH])

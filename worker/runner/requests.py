@@ -21,9 +21,10 @@ from worker.pacing.permits import Permit
 from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
 from worker.runner.failures import FailureAttribution
-from worker.runner.job import Again, Job, Policy, next_step
+from worker.runner.job import Job, Policy
 from worker.runner.ports import Client
 from worker.runner.recorder import Recorder
+from worker.runner.steps import Again, next_step
 from worker.runner.suspicion import Suspicion
 
 

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from worker.api.verdict import Settled
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
-from worker.core.events import RunFinished, RunStarted, Snapshot, StopRequested, Ticked
+from worker.core.events import RunFinished, Snapshot, StopRequested, Ticked
 from worker.core.outcomes import Item, Via
-from worker.core.rate_window import RateWindow
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
 from worker.runner import causes
@@ -22,16 +21,17 @@ from worker.runner.dispatcher import Dispatcher
 from worker.runner.ending import Ending
 from worker.runner.event_dispatcher import EventDispatcher
 from worker.runner.intake import Intake
-from worker.runner.job import Job, Policy, give_up
+from worker.runner.job import Job, Policy
 from worker.runner.limits import Limits
 from worker.runner.look_ahead import LookAhead
 from worker.runner.ports import Client, Ledger, Source, Statuses
 from worker.runner.recorder import Recorder
 from worker.runner.requests import Requests
+from worker.runner.steps import give_up
 from worker.runner.suspicion import Suspicion
+from worker.runner.view import RunView
 
 _COUNT_REST_S: Final = 5.0
-_RATE_SPAN_S: Final = 5.0
 
 
 class Runner:
@@ -58,7 +58,6 @@ class Runner:
         tally: Tally | None = None,
         statuses: Statuses | None = None,
     ) -> None:
-        self._run = run
         self._results = results
         self._source = source
         self._pacer = pacer
@@ -112,8 +111,17 @@ class Runner:
         )
         self._over = asyncio.Event()
         self._given_up = False
-        self._departures = RateWindow(_RATE_SPAN_S)
-        self._started_at = 0.0
+        self._view = RunView(
+            run,
+            source,
+            pacer,
+            self._backlog,
+            self._requests,
+            self._ending,
+            limits=limits,
+            tally=self.tally,
+            clock=clock,
+        )
 
     def _look_ahead(self, statuses: Statuses, policy: Policy) -> LookAhead:
         valid_s, on_settled = policy.check_valid_s, self._record_ended
@@ -151,8 +159,7 @@ class Runner:
         self._ending.abort(cause)
 
     async def run(self) -> RunFinished:
-        self._started_at = self._clock.now()
-        self._announce()
+        self._notify(self._view.begin(self._results, self._ledger.recovered))
         guard = self._ending.guard
         serving = asyncio.create_task(guard(self._ledger.serve(self._recorder.on_durable)))
         background = [
@@ -215,25 +222,13 @@ class Runner:
             )
 
     def _finish(self) -> RunFinished:
-        found, tally = self._ending.causes, self.tally
+        found = self._ending.causes
         for error in self._events.defects[:1]:
             found.setdefault(ExitCode.DEFECT, causes.defect(error))
         if self._is_all_settled():
             # A deadline or a limit that came with the last ids has kept nothing back.
             found.pop(ExitCode.STOPPED, None)
-        code = causes.exit_code(found, tally)
-        cause = found.get(code)
-        cut_off = self.in_flight if self._ending.is_aborted else 0
-        finished = RunFinished(
-            run=self._run,
-            exit_code=code,
-            reason=causes.reason(cause, cut_off),
-            advice=cause.advice if cause else "",
-            tally=tally,
-            elapsed_s=self._clock.now() - self._started_at,
-            rate=self._pacer.rate_asked,
-            complete_input=self._backlog.intake.complete,
-        )
+        finished = self._view.finish()
         self._notify(finished)
         return finished
 
@@ -250,41 +245,10 @@ class Runner:
 
     # --- what is shown --------------------------------------------------------------------------
 
-    def _announce(self) -> None:
-        self._notify(
-            RunStarted(
-                run=self._run,
-                source=self._source.name,
-                results=self._results,
-                total=self._source.total,
-                rate=self._pacer.rate_asked,
-                concurrency=self._limits.concurrency,
-                recovered=self._ledger.recovered,
-            )
-        )
-
     async def _tick(self) -> None:
         while not await self._clock.wait(self._over, self._clock.now() + self._limits.tick_s):
             self._notify(Ticked(self.snapshot()))
 
     def snapshot(self) -> Snapshot:
         """The run at this moment."""
-        now = self._clock.now()
-        intake = self._backlog.intake
-        self.tally.paused_s = self._pacer.paused_s
-        self._departures.read(now, self.tally.requests.total())
-        return Snapshot(
-            tally=self.tally,
-            elapsed_s=now - self._started_at,
-            total=self.tally.input if intake.complete else self._source.total,
-            in_flight=self.in_flight,
-            waiting=self._backlog.waiting,
-            rate_allowed=self._pacer.rate_allowed,
-            rate_now=self._departures.per_second,
-            pause=self._pacer.pause(now),
-            draining=self.stopping,
-            rates=self._pacer.rates,
-            utc_s=self._clock.utc().timestamp(),
-            limit=self._limits.limit,
-            deadline_in_s=self._limits.seconds_left(now),
-        )
+        return self._view.snapshot()

@@ -7,6 +7,7 @@ from typing import Final
 from tests.proofs.mutants.mutant import Mutant
 
 _JOB: Final = "worker/runner/job.py"
+_STEPS: Final = "worker/runner/steps.py"
 _BACKLOG: Final = "worker/runner/backlog.py"
 _DISPATCHER: Final = "worker/runner/dispatcher.py"
 _FAILURES: Final = "worker/runner/failures.py"
@@ -183,7 +184,7 @@ RUNNER: Final = (
     Mutant(
         "what was ambiguous is not read",
         _READ_FIRST,
-        _JOB,
+        _STEPS,
         "        was_ambiguous=True,\n        unresolved=True,\n        check_next=True,\n",
         "        was_ambiguous=True,\n        unresolved=True,\n        check_next=False,\n",
         _TESTS,
@@ -191,7 +192,7 @@ RUNNER: Final = (
     Mutant(
         "what something else answered in the API's place is sent again unread",
         _READ_FIRST,
-        _JOB,
+        _STEPS,
         "    is_ambiguous = isinstance(verdict, Foreign) or verdict.ambiguous\n",
         "    is_ambiguous = isinstance(verdict, Transient) and verdict.ambiguous\n",
         ("tests/unit/runner", "tests/system/test_answers.py"),
@@ -199,7 +200,7 @@ RUNNER: Final = (
     Mutant(
         "a session is sent again at once while its backend may still act",
         _SETTLE,
-        _JOB,
+        _STEPS,
         "        settled_at=job.settled_at if is_final else job.posted_at + policy.settle_s,\n",
         "        settled_at=job.settled_at if is_final else job.posted_at,\n",
         _TESTS,
@@ -207,7 +208,7 @@ RUNNER: Final = (
     Mutant(
         "a session is sent at the end of retry.settle without another look",
         _SETTLE,
-        _JOB,
+        _STEPS,
         "    if read.permit.at < read.settled_at:\n",
         "    if False:\n",
         _TESTS,
@@ -215,7 +216,7 @@ RUNNER: Final = (
     Mutant(
         "a rejection after an ambiguous completion is taken for the outcome",
         '"already completed" is no failure of what was completed',
-        _JOB,
+        _STEPS,
         "    if not job.check_next and job.was_ambiguous:\n",
         "    if False:\n",
         _TESTS,
@@ -223,7 +224,7 @@ RUNNER: Final = (
     Mutant(
         "a read that is rejected settles what may have been completed",
         "what nobody could tell is recorded as ambiguous",
-        _JOB,
+        _STEPS,
         "    if job.unresolved and verdict.session_status is None"
         " and verdict.outcome is Outcome.FAILED:\n",
         "    if False:\n",
@@ -232,7 +233,7 @@ RUNNER: Final = (
     Mutant(
         "what is given up while in doubt is recorded as plainly failed",
         "what nobody could tell is recorded as ambiguous",
-        _JOB,
+        _STEPS,
         "    if job.unresolved:\n        error = _ambiguous(error)\n",
         "",
         _TESTS,
@@ -240,7 +241,7 @@ RUNNER: Final = (
     Mutant(
         "a 429 for one id is tried for ever",
         _PATIENCE,
-        _JOB,
+        _STEPS,
         "    if now - since > policy.patience_s:\n        return give_up(after)\n",
         "",
         _TESTS,
@@ -248,7 +249,7 @@ RUNNER: Final = (
     Mutant(
         "Retry-After of a 429 is not obeyed",
         "a throttled id waits for Retry-After",
-        _JOB,
+        _STEPS,
         "        delay_s = max(verdict.retry_after_s, _backoff(job.throttles, policy, random))\n",
         "        delay_s = _backoff(job.throttles, policy, random)\n",
         _TESTS,
@@ -256,7 +257,7 @@ RUNNER: Final = (
     Mutant(
         "Retry-After of a 503 is not obeyed",
         "an id waits as long as the server asks",
-        _JOB,
+        _STEPS,
         "    delay_s = max(_backoff(max(failures, 1), policy, random), asked_s or 0.0)\n",
         "    delay_s = _backoff(max(failures, 1), policy, random)\n",
         _WEATHER,
@@ -264,7 +265,7 @@ RUNNER: Final = (
     Mutant(
         "attempts are not counted",
         "an id is given up after --max-attempts",
-        _JOB,
+        _STEPS,
         "    failures = answers.own(job.check_failures if job.check_next else job.failures)\n",
         "    failures = 0\n",
         _TESTS,

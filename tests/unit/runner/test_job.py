@@ -24,7 +24,8 @@ from worker.api.verdict import (
 from worker.core.outcomes import Error, Item, Outcome, Via
 from worker.pacing.permits import Permit
 from worker.runner.answers import Answers
-from worker.runner.job import Again, Job, Policy, Step, give_up, next_step
+from worker.runner.job import Job, Policy
+from worker.runner.steps import Again, Step, give_up, next_step
 
 RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
 REFUSED_CONNECTION = Transient(Error("connect_failed", "nobody there"), ambiguous=False)
