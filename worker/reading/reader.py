@@ -114,19 +114,26 @@ class Reader:
             assert isinstance(page, Page)
             yield walk.take(page), page.total
 
-    async def page(self, query: Mapping[str, str]) -> Page:
+    async def page(self, query: Mapping[str, str], witness: str) -> Page:
         """One page of the list.
 
-        Raises RefusedError where the API refuses its list, or fails it as often as an id may fail.
+        Where it fails again and again, the session `witness` is read, which is waited for: in an
+        outage it ends with it. Raises RefusedError where the API refuses its list, or goes on to
+        fail it while it shows sessions.
         """
         page = await self._page(query, self._backoff.max_attempts)
+        if not isinstance(page, Page):
+            await self._session(witness, math.inf)
+            page = await self._page(query, 1)
         if isinstance(page, Page):
             return page
         raise RefusedError(f"the API does not give its list: {page.error.type}", page.error.message)
 
     async def session(self, session_id: str) -> Settled | Unfinished | Transient:
         """What a session's status means; Transient where it cannot be read, however often."""
+        return await self._session(session_id, self._backoff.max_attempts)
 
+    async def _session(self, session_id: str, attempts: float) -> Settled | Unfinished | Transient:
         def judge(reply: Reply) -> Settled | Unfinished | Trouble:
             verdict = judge_check(reply, session_id)
             if isinstance(verdict, Settled | Unfinished):
@@ -136,7 +143,7 @@ class Reader:
         def send(departure: Departure) -> Awaitable[Reply]:
             return self._client.check(session_id, departure)
 
-        return await self._ask(send, judge, self._backoff.max_attempts)
+        return await self._ask(send, judge, attempts, counts_outages=False)
 
     async def _page(self, query: Mapping[str, str], attempts: float) -> Page | Transient:
         def judge(reply: Reply) -> Page | Trouble:
@@ -148,25 +155,28 @@ class Reader:
         def send(departure: Departure) -> Awaitable[Reply]:
             return self._client.list_sessions(query, departure)
 
-        return await self._ask(send, judge, attempts)
+        return await self._ask(send, judge, attempts, counts_outages=True)
 
     async def _ask(
         self,
         send: Send,
         judge: Callable[[Reply], T | Trouble],
         attempts: float,
+        *,
+        counts_outages: bool,
     ) -> T | Transient:
-        """The first answer that is no trouble, or the last trouble after so many failures that are
-        no outage's."""
+        """The first answer that is no trouble, or the last trouble after so many failures; those
+        that are an outage's count where `counts_outages` says so."""
         failures = troubles = 0
         while True:
             answer = await self._attempt(send, judge)
             if not isinstance(answer, Transient | Throttled):
                 return answer
             troubles += 1
-            failures += isinstance(answer, Transient) and not self._pacer.outage_open
-            if isinstance(answer, Transient) and failures >= attempts:
-                return answer
+            if isinstance(answer, Transient):
+                failures += counts_outages or not self._pacer.outage_open
+                if failures >= attempts:
+                    return answer
             _log.debug("read again after %s: %s", answer.error.type, answer.error.message)
             await self._wait(answer, troubles)
 

@@ -76,6 +76,11 @@ class Search:
         """Whether the pages have shown too few of the ids that they should have."""
         return self._credit < 0
 
+    @property
+    def next_id(self) -> str:
+        """The id with which the page of `query` begins."""
+        return self._ascending[-1][1]
+
     def query(self) -> dict[str, str] | None:
         """The parameters of the next page; None where no page is worth its request."""
         while self._ascending:

@@ -48,7 +48,7 @@ class ListSearch:
                 self._owner.on_useless_list("it shows hardly any of the sessions asked for")
             return None
         try:
-            found = search.take(await self._owner.reader.page(query))
+            found = search.take(await self._owner.reader.page(query, search.next_id))
         except RefusedError as error:
             self._owner.on_useless_list(error.message, is_refused=True)
             search.give_up()

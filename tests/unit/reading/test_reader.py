@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.support.virtual_time import VirtualClock, run_virtually
+from tests.support.virtual_time import VirtualClock, in_virtual_time, run_virtually
 from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
 from worker.core.departure import Departure
@@ -85,16 +85,32 @@ async def test_a_session_that_cannot_be_read_is_given_up_after_as_many_attempts_
     assert it.requests == FAST.max_attempts
 
 
-async def test_a_page_that_fails_as_often_counts_as_refused() -> None:
-    it = reader(*[Answer(200, b'{"sessions": []}')] * 5)
+NO_PAGE = Answer(200, b'{"sessions": []}')
+STARTED = Answer(200, b'{"status": "started"}')
+
+
+async def test_a_page_that_fails_while_a_session_can_be_read_counts_as_refused() -> None:
+    it = reader(*[NO_PAGE] * 5, STARTED, NO_PAGE)
     with pytest.raises(RefusedError, match="does not give its list: unexpected_response"):
-        await it.page({})
+        await it.page({}, "a")
+    assert it.requests == 7
+
+
+@in_virtual_time
+async def test_a_page_that_fails_in_an_outage_is_read_when_a_session_can_be_read_again() -> None:
+    clock = VirtualClock()
+    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None)
+    away = NoAnswer(Error("connect_failed", "no route"), False)
+    client = Scripted(*[away] * 15, STARTED, page("a", 1000, 1))
+    it = Reader(client, pacer, clock, RetrySettings(), Random(1))
+    (session,) = (await it.page({}, "a")).sessions
+    assert session.id == "a"
 
 
 async def test_a_wait_that_the_api_asks_for_beyond_patience_ends_it() -> None:
     it = reader(Answer(429, b"{}", "7200"))
     with pytest.raises(UnavailableError, match="asks to wait 2h, which is longer than --patience"):
-        await it.page({})
+        await it.page({}, "a")
 
 
 def test_patience_ends_while_a_retry_is_waited_for() -> None:
@@ -104,7 +120,7 @@ def test_patience_ends_while_a_retry_is_waited_for() -> None:
         limited = Scripted(*[Answer(429, b"{}")] * 99)
         slow = RetrySettings(throttle_initial=250.0, throttle_max=300.0)
         with pytest.raises(UnavailableError, match="throttled everything"):
-            await Reader(limited, pacer, clock, slow, Random(1)).page({})
+            await Reader(limited, pacer, clock, slow, Random(1)).page({}, "a")
         return clock.now()
 
     assert run_virtually(wait_in_vain()) == pytest.approx(300.0, abs=1.0)

@@ -29,6 +29,7 @@ from worker.settings.model import PaceSettings, RetrySettings, StopSettings
 
 COMPLETE = Settled(Outcome.PROCESSING, 200, "complete")
 STARTED = Unfinished(200)
+AWAY = NoAnswer(Error("connect_failed", "no route"), may_have_arrived=False)
 
 
 # --- the stage by itself -------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class Api:
         self.on_list: Callable[[Answer], Reply] = lambda answer: answer
         self.on_complete: Callable[[str], Reply] = lambda session_id: DONE
         self.triggers: list[str] = []
+        self.away_until = 0.0
         self.ages: list[float] = []
 
     async def complete(self, id: str, departure: Departure) -> Reply:
@@ -165,6 +167,8 @@ class Api:
     async def check(self, id: str, departure: Departure) -> Reply:
         now = self._left("GET", id)
         await asyncio.sleep(0.1)
+        if now < self.away_until:
+            return AWAY
         self.read_at[id] = now
         status = next(each.status for each in self.model.sessions if each.id == id)
         return Answer(200, msgspec.json.encode({"id": id, "status": status}))
@@ -173,6 +177,8 @@ class Api:
         now = self._left("LIST", "")
         body = self.model.answer(query)
         await asyncio.sleep(0.1)
+        if now < self.away_until:
+            return AWAY
         for item in msgspec.json.decode(body)["items"]:
             self.read_at[item["id"]] = now
         return self.on_list(Answer(200, body))
@@ -340,12 +346,24 @@ def test_a_list_that_stays_away_ends_the_run_with_4_and_nothing_lost(tmp_path: P
     assert finished.tally.throttled == finished.tally.checks == len(api.of("LIST")) > 3
 
 
-def test_a_list_that_fails_while_sessions_can_be_read_costs_five_requests(tmp_path: Path) -> None:
+def test_a_list_that_fails_while_sessions_can_be_read_costs_seven_requests(
+    tmp_path: Path,
+) -> None:
     api = api_of(50)
     api.on_list = lambda answer: Answer(500, b'{"type": "internal_server_error"}')
     finished = run(tmp_path, api)
     assert finished.exit_code is ExitCode.OK
-    assert (len(api.of("LIST")), len(api.of("GET")), len(api.triggers)) == (5, 50, 50)
+    assert (len(api.of("LIST")), len(api.of("GET")), len(api.triggers)) == (6, 51, 50)
+
+
+def test_an_outage_at_the_start_costs_time_and_not_the_list(tmp_path: Path) -> None:
+    api = api_of(300)
+    api.away_until = 200.0
+    finished = run(tmp_path, api)
+    assert finished.exit_code is ExitCode.OK
+    assert len(api.triggers) == 300
+    gets = [session_id for method, session_id, at in api.sent if method == "GET" and at > 200.0]
+    assert len(gets) == 1
 
 
 def test_a_limit_holds_for_what_is_looked_up(tmp_path: Path) -> None:
