@@ -14,7 +14,9 @@ from typing import NamedTuple
 import pytest
 from redis import Redis
 
-from tests.proofs.crash_matrix import Row, everything, play, sandbox
+from tests.proofs.crash_matrix.matrix import play
+from tests.proofs.crash_matrix.scene import Row, sandbox
+from tests.proofs.crash_matrix.troubles import everything
 from tests.support.program import in_this_process
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
 from worker.cli.run import run
@@ -151,6 +153,17 @@ def test_what_a_queue_has_lost_is_told_and_put_back(harness: Harness) -> None:
     assert harness("queue", "status", *queue).code == ExitCode.OK
 
 
+def test_a_stream_that_was_evicted_is_repaired(harness: Harness) -> None:
+    queue, ids = ("--queue", "evicted"), "a\nb\n"
+    harness("enqueue", "-", *queue, text=ids)
+    with Redis.from_url(harness.redis.url) as redis:
+        redis.delete("complete-sessions:{queue:evicted}:ids")
+    refused = harness("enqueue", "-", *queue, text=ids)
+    assert (refused.code, "is gone, or part of it" in refused.err) == (ExitCode.UNAVAILABLE, True)
+    mended = harness("enqueue", "-", *queue, "--repair", text=ids)
+    assert (mended.code, "2 ids added" in mended.out) == (ExitCode.OK, True)
+
+
 def test_ids_kept_back_by_the_limit_are_with_no_run(harness: Harness) -> None:
     harness("enqueue", "-", "--queue", "june", text="x\ny\nz\n")
     assert harness.work("--limit", "1").code == ExitCode.STOPPED
@@ -278,5 +291,5 @@ def test_shards_share_one_budget_and_complete_every_id_once(harness: Harness) ->
 
 
 def test_workers_and_redis_may_die_and_every_id_is_completed_once(tmp_path: Path) -> None:
-    row = Row("everything", everything, rate=50.0)
+    row = Row("everything", everything, rates=(50.0,) * 4)
     assert play(row, 150, tmp_path, down_s=0.5).problems == []

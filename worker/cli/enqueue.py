@@ -67,7 +67,7 @@ def enqueue(source: str, queue: str, mode: Mode | None, config: Path | None, **v
         opened = open_source(source, format=written.format, field=written.field)
         with closing(AsyncSource(opened)) as ids:
             # Made at once, so that runs on it may begin before the first id has come.
-            await into.add([])
+            await into.add([], mode or "new")
             async with _held_open(into):
                 return await _add_all(ids, into, mode or "new")
 

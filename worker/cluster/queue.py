@@ -34,9 +34,9 @@ class QueueGoneError(UnavailableError):
         super().__init__(
             f"the queue {name!r} is gone, or part of it: somebody dropped it, or Redis has lost"
             " its data",
-            "What was settled stands in the results logs. To go on, `queue drop --yes` what is"
-            " left of it, `enqueue` the source again, and run with --check-first: Redis no longer"
-            " knows what was sent",
+            "What was settled stands in the results logs. `enqueue SOURCE --repair` puts back the"
+            " rest. Where it says the same, `queue drop --yes`, `enqueue` the source again, and run"
+            " with --check-first: Redis no longer knows what was sent",
         )
 
 
