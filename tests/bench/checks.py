@@ -77,7 +77,8 @@ WAYS = (
 
 
 def checks(effort: Effort, directory: Path) -> Table:
-    """For ways that take a request for each id a part of the ids is measured, and multiplied."""
+    """A part of the ids is measured, and multiplied: a page tells a thousand, and all else is one
+    request for each id."""
     rows = [_measured(way, effort, directory) for way in WAYS]
     title = f"requests to check {_SHOWN_IDS:,} ids first, and to complete those that are started"
     targets = [Target(way.name, "most", "<=", 0.124 * _SHOWN_IDS) for way in WAYS if way.is_bulk]

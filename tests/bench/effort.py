@@ -24,7 +24,7 @@ class Effort:
     default_timeout: bool = True
     """Whether a black hole is also met with the request timeout that stands in the settings."""
     cost_share: float = 1.0
-    bulk_ids: int = 100_000
+    bulk_ids: int = 20_000
     single_ids: int = 2_000
     done_shares: tuple[str, ...] = ("none", "half", "most")
     settled_ids: int = 1_000_000
