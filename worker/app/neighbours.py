@@ -34,7 +34,8 @@ def refuse_put_away(results: Path) -> None:
             rf"{stem}({suffix}{_PUT_AWAY}|{_NUMBER_OR_DATE}{suffix}{_PACKED}?)"
         )
         for each in _in_order(results.parent):
-            if is_put_away.fullmatch(each.name):
+            # Its own name is there as well, where it is a link to a log that is yet to be made.
+            if each.name != results.name and is_put_away.fullmatch(each.name):
                 raise UsageError(
                     f"there is no {results}, but {each} stands beside it: what it settled would be "
                     "sent again",
