@@ -77,11 +77,13 @@ EXIT_CODES: Final[dict[ExitCode, Explanation]] = {
         "`--results`. The lock goes with its process: there is no stale lock to remove.",
     ),
     ExitCode.INTERRUPTED: Explanation(
-        "Interrupted by SIGINT (Ctrl-C); what was in flight was finished and recorded.",
+        "Interrupted by SIGINT (Ctrl-C); what was in flight was finished and recorded, "
+        "but for what a second one cut off.",
         f"{_SAME_COMMAND}: it goes on where this run stopped.",
     ),
     ExitCode.TERMINATED: Explanation(
-        "Interrupted by SIGTERM or SIGHUP; what was in flight was finished and recorded.",
+        "Interrupted by SIGTERM or SIGHUP; what was in flight was finished and recorded, "
+        "but for what a second one cut off.",
         f"{_SAME_COMMAND}: it goes on where this run stopped.",
     ),
 }
