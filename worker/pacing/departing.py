@@ -11,6 +11,7 @@ from worker.core.clock import Clock
 from worker.pacing.departures import Departures, gap_with_permit
 from worker.pacing.permits import Permit
 
+_ROUNDING_S: Final = 1e-9
 _log: Final = logging.getLogger(__name__)
 
 
@@ -61,10 +62,13 @@ class DepartureQueue:
             return await self._wait_to_leave(permit, is_open)
 
     def _leaves_with_permit(self, permit: Permit) -> bool:
-        gap_s = gap_with_permit(permit.gap_s, self._even_gap_s(permit.at))
-        if self._departures.next_at(gap_s) > permit.at:
-            return False
-        self._departures.left_with_permit(permit.at)
+        departures, latest = self._departures, permit.at + _ROUNDING_S
+        if departures.next_at(permit.gap_s) > latest:
+            # It follows one that left late: what must lie between them may be less.
+            gap_s = gap_with_permit(permit.gap_s, self._even_gap_s(permit.at))
+            if departures.next_at(gap_s) > latest:
+                return False
+        departures.left_with_permit(permit.at)
         return True
 
     async def _wait_to_leave(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:

@@ -28,11 +28,20 @@ class Outages:
         self._down = _Breaker("outage", down, notify)
         self._throttled = _Breaker("throttled", throttled, notify)
         self._both = (self._down, self._throttled)
+        self.is_down = False
+        """Whether the API is taken to be down: failures are then nobody's own."""
+        self.is_throttled = False
+        """Whether the API is taken to throttle everything."""
+        self.is_open = False
+        """Whether nothing but probes may leave."""
+        self.are_untroubled = True
+        """Whether an answer is no news."""
 
     def on_answer(self, number: int, now: float) -> None:
         """The request `number` had any answer but a 429."""
         self._down.on_answer(now)
         self._throttled.on_answer(now, number)
+        self._note()
 
     def on_throttled(
         self, number: int, now: float, at_least_s: float, error: Error, *, is_news: bool
@@ -41,6 +50,7 @@ class Outages:
         self._down.on_answer(now)
         if is_news:
             self._throttled.on_failure(number, now, at_least_s, error)
+        self._note()
 
     def on_failure(self, number: int, now: float, at_least_s: float, error: Error) -> None:
         """The request `number` was not answered, or not by the API."""
@@ -48,6 +58,7 @@ class Outages:
         # A probe that failed for another reason does not end the throttling either.
         if self._throttled.is_probing:
             self._throttled.on_failure(number, now, at_least_s, error)
+        self._note()
 
     def probe(self, number: int) -> None:
         """The request `number` leaves: while anything is open it is the probe."""
@@ -99,25 +110,11 @@ class Outages:
         """When patience ends for the failures in a row that there are; inf where there are none."""
         return min(breaker.deadline_of(one.state) for one in self._both)
 
-    @property
-    def is_down(self) -> bool:
-        """Whether the API is taken to be down: failures are then nobody's own."""
-        return not self._down.is_closed
-
-    @property
-    def is_throttled(self) -> bool:
-        """Whether the API is taken to throttle everything."""
-        return not self._throttled.is_closed
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing but probes may leave."""
-        return not (self._down.is_closed and self._throttled.is_closed)
-
-    @property
-    def are_untroubled(self) -> bool:
-        """Whether an answer is no news."""
-        return self._down.state is breaker.NEW and self._throttled.state is breaker.NEW
+    def _note(self) -> None:
+        self.is_down = not self._down.is_closed
+        self.is_throttled = not self._throttled.is_closed
+        self.is_open = self.is_down or self.is_throttled
+        self.are_untroubled = all(one.state is breaker.NEW for one in self._both)
 
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment, and for how long (0: a probe is under way)."""

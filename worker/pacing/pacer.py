@@ -91,6 +91,7 @@ class Pacer:
         self._quiet_since = math.inf
         self._last = Permit(0, -math.inf, math.inf)
         self._stopped = False
+        self._news = 0
         self._alarm = Alarm(clock)
         self._turn = asyncio.Lock()
 
@@ -111,12 +112,13 @@ class Pacer:
             if due > now:
                 await self._wait(now, min(due, self._ceiling.ends_at))
                 continue
+            known = self._news
             await self._pass_throttler()
             if self._shared is not None:
                 await self._take_shared(self._shared)
             now = self._clock.now()
             # That may have taken a while: much may have been learnt meanwhile.
-            if self._may_leave(now):
+            if known == self._news or self._may_leave(now):
                 return self._grant(now)
         return None
 
@@ -161,6 +163,7 @@ class Pacer:
     def stop(self) -> None:
         """Grant nothing any more, to a waiting caller either."""
         self._stopped = True
+        self._news += 1
         self._alarm.ring()
         self._departing.stop()
         if self._shared is not None:
@@ -297,6 +300,7 @@ class Pacer:
 
     def _go_on(self, now: float) -> None:
         """Note whether a pause began or ended, and let whoever waits look again."""
+        self._news += 1
         is_held = self._outages.is_open or self._ceiling.is_quiet
         if is_held != self._pauses.is_own:
             if is_held:
