@@ -62,6 +62,10 @@ class FailureAttribution:
         self._pacer.answered(job.permit)
         return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None
 
+    def on_page(self) -> None:
+        """A page of a list was read: the API is at this address."""
+        self._foreign_at_first = None
+
     def _on_failure(self, job: Job, error: Error, retry_after_s: float | None) -> Job:
         self._pacer.failed(job.permit, error=error, retry_after_s=retry_after_s)
         if self._pacer.outage_open:

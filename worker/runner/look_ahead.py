@@ -20,7 +20,7 @@ class LookAhead:
 
     Those whose session has ended go to `on_settled`; those that the statuses tell nothing of are
     given out to be read one by one, and so are those that may have been sent before: a list may
-    lag. What is known is valid for `valid_s` seconds.
+    lag. What is known is valid for `valid_s` seconds. `on_page` is called for each page of a list.
     """
 
     def __init__(
@@ -30,11 +30,13 @@ class LookAhead:
         *,
         valid_s: float,
         on_settled: Callable[[Job, Settled], None],
+        on_page: Callable[[], None] = lambda: None,
     ) -> None:
         self._statuses = statuses
         self._clock = clock
         self._valid_s = valid_s
         self._on_settled = on_settled
+        self._on_page = on_page
         self._unknown: dict[str, Job] = {}
         self._ready: deque[Job] = deque()
         self._search: StatusSearch | None = None
@@ -75,6 +77,7 @@ class LookAhead:
             self._ready += (self._unknown.pop(each) for each in self._search.rest())
             self._search = None
             return
+        self._on_page()
         valid_until = self._clock.now() + self._valid_s
         for session_id, verdict in page:
             self._learn(self._unknown.pop(session_id), verdict, valid_until)

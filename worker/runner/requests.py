@@ -82,6 +82,10 @@ class Requests:
         answered = begun.answered(departure.permit, latency_ms)
         self._follow(answered, judge(reply, job.id), now)
 
+    def on_page(self) -> None:
+        """A page of a list of statuses was read."""
+        self._failures.on_page()
+
     def settle(self, job: Job, settled: Settled, now: float) -> None:
         """Record an outcome, and look at what all of them say of the run."""
         self._recorder.record(job, settled, now)

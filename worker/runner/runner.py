@@ -124,8 +124,16 @@ class Runner:
         )
 
     def _look_ahead(self, statuses: Statuses, policy: Policy) -> LookAhead:
-        valid_s, on_settled = policy.check_valid_s, self._record_ended
-        return LookAhead(statuses, self._clock, valid_s=valid_s, on_settled=on_settled)
+        return LookAhead(
+            statuses,
+            self._clock,
+            valid_s=policy.check_valid_s,
+            on_settled=self._record_ended,
+            on_page=self._on_page,
+        )
+
+    def _on_page(self) -> None:
+        self._requests.on_page()
 
     def _record_invalid(self, item: Item) -> None:
         self._recorder.record_invalid(item)

@@ -59,7 +59,7 @@ class ListedClient:
         reply = page if trouble is None else trouble
         # That the list is refused says nothing of the key: single sessions can be read.
         is_answer = trouble is None or self._listing == "refused"
-        self._witness.on_reply(_OK if is_answer else reply, loop.time())
+        self._witness.on_reply(_OK if is_answer else reply, loop.time(), is_page=True)
         return reply
 
     def _trouble(self, now: float) -> Reply | None:

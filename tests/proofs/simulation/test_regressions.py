@@ -61,3 +61,26 @@ def test_a_wait_of_the_programs_own_is_not_told_as_the_apis_nor_longer_than_pati
             rotation=Rotation(17.325194479710547, 25.900557118109795),
         )
     )
+
+
+def test_a_proxys_answers_after_a_page_of_the_list_are_an_outage_and_no_wrong_address() -> None:
+    simulate(
+        Scenario(
+            seed=2000522,
+            sessions=(
+                SessionPlan("680000000000000000000002", treatments=("proxy_page",)),
+                SessionPlan("680000000000000000000003", "cancelled"),
+                SessionPlan("680000000000000000000004", "cancelled"),
+            ),
+            runs=(RunPlan(limit=3),),
+            spells=(Spell(0.964590351096094, 2000.9645903510961, "proxy_page"),),
+            rate=2.0,
+            concurrency=2,
+            window=2,
+            grows=1,
+            check_first=True,
+            conflicts=True,
+            first_probe=15,
+            listing="fails",
+        )
+    )

@@ -39,7 +39,8 @@ class Witness:
     longest_throttle_s: float = 0.0
     longest_wait_s: float = 0.0
 
-    def on_reply(self, reply: Reply, now: float) -> None:
+    def on_reply(self, reply: Reply, now: float, *, is_page: bool = False) -> None:
+        """Take note of a reply. A page of the list proves the address only where it is one."""
         verdict = judge_check(reply)
         self.measure(now)
         if isinstance(verdict, Transient | Throttled):
@@ -48,7 +49,7 @@ class Witness:
             self.foreign_at_first += isinstance(verdict, Foreign) and not self.answers
             self.silent_since = min(self.silent_since, now)
             return
-        self.answers += 1
+        self.answers += not is_page or not isinstance(verdict, Throttled)
         self.silent_since = _NEVER
         is_throttled = isinstance(verdict, Throttled)
         self.throttled_since = min(self.throttled_since, now) if is_throttled else _NEVER
