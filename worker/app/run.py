@@ -20,11 +20,13 @@ import msgspec
 from worker import __version__
 from worker.api.client import Client, check_environment
 from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
+from worker.app.control.desk import Desk, EtaBoard, attended
+from worker.app.control.last import keep_account
 from worker.app.ending import conclude
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
-from worker.app.process.signals import stop_on_signals
+from worker.app.process.signals import show_on_signal, stop_on_signals
 from worker.app.process.streams import tell
 from worker.app.renewal import renewal
 from worker.app.screen import Screen
@@ -36,12 +38,20 @@ from worker.core.identity import RunIdentity
 from worker.core.secrets import redact
 from worker.core.tally import Tally
 from worker.core.target import Target
+from worker.core.timetable import Timetable
 from worker.ledger import Ledger
 from worker.observers.account import account_of, account_of_failure
 from worker.pacing.burst_probe import first_probe
 from worker.pacing.pacer import Pacer
 from worker.runner import EventDispatcher, Runner
-from worker.settings import ApiKey, EndingSettings, RenewableKey, Settings
+from worker.settings import (
+    OPTION_BY_PATH,
+    ApiKey,
+    EndingSettings,
+    RenewableKey,
+    Settings,
+    resolve_rate,
+)
 from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
@@ -86,7 +96,7 @@ def carry_out(plan: Plan) -> int:
     )
     metrics = _metrics_file(plan.settings, screen, clock)
     try:
-        finished = _run(plan, screen, metrics, clock, identity.run)
+        finished, results = _run(plan, screen, metrics, clock, identity)
     except BaseException as error:
         code = _exit_code_of(error)
         if metrics is not None:
@@ -98,6 +108,7 @@ def carry_out(plan: Plan) -> int:
     else:
         screen.summarize(finished)
         account = account_of(finished, identity, command)
+        keep_account(results, account)
     finally:
         screen.close()
     exit_code = conclude(plan.settings.ending, account, screen.warn)
@@ -149,7 +160,7 @@ class _Work(msgspec.Struct, frozen=True):
     """What is open while a run lasts."""
 
     plan: Plan
-    run: str
+    identity: RunIdentity
     results: Path
     clock: Clock
     source: AsyncSource | ShardedSource | None
@@ -158,8 +169,13 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 def _run(
-    plan: Plan, screen: Screen, metrics: MetricsFile | None, clock: Clock, run: str
-) -> RunFinished:
+    plan: Plan,
+    screen: Screen,
+    metrics: MetricsFile | None,
+    clock: Clock,
+    identity: RunIdentity,
+) -> tuple[RunFinished, Path]:
+    """How the run ended, and the results log that it wrote."""
     settings = plan.settings
     results = plan.files.results()
     allow_connections(settings.pace.concurrency)
@@ -167,20 +183,21 @@ def _run(
         screen.warn(warning)
     with ExitStack() as stack:
         source = _source(plan, screen, stack)
-        ledger = Ledger.open(results, run, force=plan.force, target=target_of(settings, plan.key))
+        target = target_of(settings, plan.key)
+        ledger = Ledger.open(results, identity.run, force=plan.force, target=target)
         stack.callback(ledger.close)
         for note in ledger.notes:
             tell = screen.note if note in ledger.routine else screen.warn
             tell(note)
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
-        work = _Work(plan, run, results, clock, source, ledger, observers)
+        work = _Work(plan, identity, results, clock, source, ledger, observers)
         screen.open()
         with open_loop() as loop:
             finished = loop.run(_run_in_loop(work, screen))
     # What a pipe holds is known only once the log is open: a run that it ends leaves none behind.
     if finished.exit_code is ExitCode.USAGE:
         ledger.discard_empty()
-    return finished
+    return finished, ledger.path
 
 
 def _source(plan: Plan, screen: Screen, stack: ExitStack) -> AsyncSource | ShardedSource | None:
@@ -209,15 +226,40 @@ def _tell_notes(source: AsyncSource, screen: Screen) -> None:
 
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
-    dispatcher = EventDispatcher(work.observers)
+    board = EtaBoard()
+    dispatcher = EventDispatcher([*work.observers, board])
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(_client(work, screen))
-        runner = await _runner(work, client, dispatcher, screen, stack)
+        runner, pacer = await _runner(work, client, dispatcher, screen, stack)
+        desk = _desk(work, runner, pacer, board, screen)
+        await stack.enter_async_context(attended(desk, work.results, screen.warn))
+        stack.enter_context(show_on_signal(lambda: _show(runner, board, screen)))
         with stop_on_signals(runner.stop, runner.abort):
             finished = await runner.run()
     for error in runner.defects:
         screen.show_defect(error)
     return finished
+
+
+def _desk(work: _Work, runner: Runner, pacer: Pacer, board: EtaBoard, screen: Screen) -> Desk:
+    def parse_rate(text: str) -> Timetable:
+        written = OPTION_BY_PATH["pace.rate"].syntax.parse(text)
+        return resolve_rate(written, work.plan.key.kind)
+
+    return Desk(
+        runner,
+        pacer,
+        board,
+        work.clock,
+        work.identity,
+        work.results,
+        parse_rate=parse_rate,
+        tell=screen.note_change,
+    )
+
+
+def _show(runner: Runner, board: EtaBoard, screen: Screen) -> None:
+    screen.show_status(runner.snapshot(), board.eta_s)
 
 
 def _client(work: _Work, screen: Screen) -> Client:
@@ -243,13 +285,13 @@ async def _runner(
     dispatcher: EventDispatcher,
     screen: Screen,
     stack: AsyncExitStack,
-) -> Runner:
+) -> tuple[Runner, Pacer]:
     settings, clock = work.plan.settings, work.clock
     source, ledger, make = await _meet(work, screen, dispatcher.notice, stack)
     pacer = make_pacer(settings, work.plan.key, clock, dispatcher.notice, make)
     tally = Tally()
-    return Runner(
-        run=work.run,
+    runner = Runner(
+        run=work.identity.run,
         results=str(work.results),
         source=source,
         client=client,
@@ -263,6 +305,7 @@ async def _runner(
         tally=tally,
         statuses=statuses_of(settings, client, pacer, clock, tally, screen.note),
     )
+    return runner, pacer
 
 
 async def _meet(
@@ -277,7 +320,7 @@ async def _meet(
     from worker.app.cluster_session import cluster_session  # noqa: PLC0415 - Redis
 
     met = await stack.enter_async_context(
-        cluster_session(plan.settings, plan.key, work.run, work.clock, notify, screen.warn)
+        cluster_session(plan.settings, plan.key, work.identity.run, work.clock, notify, screen.warn)
     )
     if plan.queue is None:
         assert work.source is not None

@@ -8,11 +8,12 @@ import traceback
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from worker.core.clock import Clock
-from worker.core.events import Observer, RunFinished
+from worker.core.events import Observer, RunFinished, Snapshot
 from worker.core.identity import RunIdentity
 from worker.core.text import count
-from worker.observers import logs, summary
+from worker.observers import logs, messages, summary
 from worker.observers.digest import Digest, NoticeLimit
+from worker.observers.fields import progress_fields
 from worker.observers.lines import LogFormat
 from worker.observers.stream import QuietStream
 from worker.settings import LogSettings
@@ -81,6 +82,15 @@ class Screen:
 
     def note(self, text: str) -> None:
         self._log.info("notice", message=text)
+
+    def note_change(self, text: str, by: str) -> None:
+        """Say what somebody has changed in mid-run."""
+        self._log.info("controlled", message=f"{text}, says {by}", change=text, by=by)
+
+    def show_status(self, snapshot: Snapshot, eta_s: float | None) -> None:
+        """Say where the run stands: to whoever has asked, and so under -q as well."""
+        message = messages.progress(snapshot, eta_s)
+        self._log.warning("status", message=message, **progress_fields(snapshot), eta_s=eta_s)
 
     def warn(self, text: str) -> None:
         self._log.warning("notice", message=text)

@@ -21,6 +21,8 @@ _COMPLETION: Final = "_COMPLETE_SESSIONS_COMPLETE"
 _COMMANDS: Final = {
     "run": "Complete every id of a file or of standard input.",
     "check": "Try the settings, the key, the API and the files of a run; changes nothing.",
+    "status": "Say how a run stands, or how the last one ended.",
+    "control": "Tell a run that is on to go slower or faster, to pause, to go on, or to end.",
     "report": "Show what a results log says, as a table, a page or JSON.",
     "ids": "Print ids by their latest outcome, to pipe into `run -`.",
     "find": "Print the ids of sessions that were begun and left, from the API's own list.",

@@ -55,7 +55,7 @@ def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) 
 
 def holder(pid: int | None) -> str:
     """Who holds a lock: `pid`, unless no such process runs here any more, or none is known."""
-    return "Another process" if pid is None or not _is_alive(pid) else f"Process {pid}"
+    return "Another process" if pid is None or not is_alive(pid) else f"Process {pid}"
 
 
 def _locked_in_place(
@@ -72,7 +72,8 @@ def _locked_in_place(
     return False
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number is there."""
     if pid <= 0:
         return False
     try:

@@ -37,6 +37,21 @@ _WAIT: Final[dict[str, Any]] = {
     **_ERROR,
 }
 
+_PROGRESS: Final[dict[str, Any]] = {
+    "done": int,
+    "total": int | None,
+    **_COUNTS,
+    "in_flight": int,
+    "waiting": int,
+    "rate_now": float,
+    "rate_allowed": float,
+    "elapsed_s": float,
+    "draining": bool,
+    "paused": str | None,
+    "next_probe_s": float | None,
+    "eta_s": float | None,
+}
+
 EVENTS: Final[dict[str, dict[str, Any]]] = {
     "run_started": {
         "source": str,
@@ -66,21 +81,9 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     "outcome_failed": _OUTCOME | _ERROR,
     "outcome": _OUTCOME | _ERROR,
     "stop_requested": {"exit_code": int, "cause": str, "reason": str, "in_flight": int},
-    "progress": {
-        "done": int,
-        "total": int | None,
-        **_COUNTS,
-        "in_flight": int,
-        "waiting": int,
-        "rate_now": float,
-        "rate_allowed": float,
-        "elapsed_s": float,
-        "draining": bool,
-        "paused": str | None,
-        "next_probe_s": float | None,
-        "patient_until": str | None,
-        "eta_s": float | None,
-    },
+    "progress": _PROGRESS | {"patient_until": str | None},
+    "status": _PROGRESS,
+    "controlled": {"change": str, "by": str},
     "failures": {"error": str | None, "ids": int},
     "outage": {"reason": str, "began": str, "ended": str | None, **_ERROR},
     "run_finished": {

@@ -27,6 +27,7 @@ _AWAY = {
     "throttled": "the API throttles everything",
     "shared": "Redis is away",
     "quiet": "quiet hours",
+    "held": "somebody holds it",
 }
 
 
@@ -122,7 +123,7 @@ def _throttled(event: Throttled) -> str:
 
 
 def _rate_changed(event: RateChanged, until: datetime | None) -> str:
-    what = f"{rate(event.rate)} requests a second" if event.rate else "quiet hours: nothing is sent"
+    what = f"{rate(event.rate)} requests a second" if event.rate else "nothing is sent"
     return what if until is None else f"{what}, until {until.astimezone():%a %H:%M}"
 
 

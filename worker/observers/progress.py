@@ -39,6 +39,7 @@ _PAUSE_REASON: Final = {
     "throttled": "throttled",
     "shared": "Redis down",
     "quiet": "quiet hours",
+    "held": "by `control`",
 }
 
 

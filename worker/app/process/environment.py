@@ -57,6 +57,12 @@ def heed_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+    # A run says how it stands: before it can, and after its end, nobody is to die of the question.
+    signal.signal(signal.SIGUSR1, _pass_over)
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, a handler is not passed on to the programs that this one starts."""
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

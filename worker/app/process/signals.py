@@ -33,6 +33,19 @@ class SignalledError(WorkerError):
 
 
 @contextmanager
+def show_on_signal(show: Callable[[], None]) -> Iterator[None]:
+    """Within: SIGUSR1 calls `show`, and ends nothing. Must be entered in the loop."""
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGUSR1)
+    loop.add_signal_handler(signal.SIGUSR1, show)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, before or signal.SIG_DFL)
+
+
+@contextmanager
 def stop_on_signals(
     stop: Callable[[WorkerError], None], abort: Callable[[WorkerError], None]
 ) -> Iterator[None]:
