@@ -22,7 +22,7 @@ from worker.core.events import Event, Observer, RunFinished
 from worker.core.outcomes import Outcome, Record
 from worker.ledger import Ledger, read_records
 from worker.runner import EventDispatcher, Runner
-from worker.runner.ports import Client as ClientPort
+from worker.runner.ports import ClientPort
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import parse_faults
 from worker.sandbox.server import Sandbox

@@ -13,12 +13,12 @@ from worker.core.events import (
     OutcomesRecorded,
     Pause,
     ProbeFailed,
+    RequestThrottled,
     RetryScheduled,
     RunFinished,
     RunStarted,
     Snapshot,
     StopRequested,
-    Throttled,
     Ticked,
 )
 from worker.core.outcomes import Error, Outcome, Record, Via
@@ -121,8 +121,8 @@ def retry_scheduled(error: Error = UNAVAILABLE) -> RetryScheduled:
     return RetryScheduled("5eb2", 4, 1, "check", 4.2, error)
 
 
-def throttled() -> Throttled:
-    return Throttled("5eb2", 30.0, 5.6)
+def throttled() -> RequestThrottled:
+    return RequestThrottled("5eb2", 30.0, 5.6)
 
 
 def outage_began(error: Error = UNAVAILABLE) -> OutageBegan:

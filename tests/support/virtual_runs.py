@@ -16,7 +16,7 @@ from worker.core.tally import Tally
 from worker.ledger import Ledger
 from worker.reading.reader import ReadingClient
 from worker.runner import EventDispatcher, Runner
-from worker.runner.ports import Client
+from worker.runner.ports import ClientPort
 from worker.settings import ApiKey, Settings
 
 
@@ -44,7 +44,7 @@ class ListSource:
 def run_by_default(
     directory: Path,
     some: int | Sequence[str],
-    api: Client,
+    api: ClientPort,
     settings: Settings | None = None,
     before: Callable[[Runner], None] = lambda _: None,
     *,

@@ -15,7 +15,7 @@ from tests.support.virtual_time import EPOCH
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.departure import Departure
 from worker.core.errors import ExitCode
-from worker.core.events import Throttled
+from worker.core.events import RequestThrottled
 from worker.core.outcomes import Error, Outcome, Via
 from worker.ledger import Ledger
 from worker.sandbox.config import SandboxConfig
@@ -124,7 +124,7 @@ async def test_what_was_throttled_is_sent_again_without_reading(tmp_path: Path) 
         ended = await here.run(ids(1))
         assert (ended[ids(1)[0]].outcome, ended[ids(1)[0]].attempts) == (Outcome.PROCESSING, 3)
         assert methods(sandbox) == {"POST": 3}
-        assert ended.finished.tally.throttled == len(ended.seen.of(Throttled)) == 2
+        assert ended.finished.tally.throttled == len(ended.seen.of(RequestThrottled)) == 2
 
 
 async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ MAX_SESSION_BYTES: Final = 16 * 1024 * 1024
 """A session holds its tasks, checks and policies too; nothing says how long it may be."""
 
 
-class _Session(msgspec.Struct, omit_defaults=True):
+class _SessionBody(msgspec.Struct, omit_defaults=True):
     id: Any = None
     status: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_Session).decode
+_decode: Final = msgspec.json.Decoder(_SessionBody).decode
 
 
 async def read_on(response: aiohttp.ClientResponse, begun: bytes, most: int) -> bytes:

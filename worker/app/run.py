@@ -57,8 +57,7 @@ from worker.sources import AsyncSource, ShardedSource, open_source
 if TYPE_CHECKING:
     from worker.cluster.consumer import Consumer
     from worker.observers.metrics import MetricsFile
-    from worker.runner.ports import Ledger as LedgerPort
-    from worker.runner.ports import Source as SourcePort
+    from worker.runner.ports import LedgerPort, SourcePort
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from worker.core.text import count, duration
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.cluster.queue import Queue, Status
+    from worker.cluster.queue import Queue, QueueStatus
 
 _is_stream_id: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?").fullmatch
 
@@ -43,7 +43,7 @@ def status(queue: str, config: Path | None, as_json: bool, **values: Any) -> int
     return ExitCode.OK if found.adds_up else ExitCode.SOME_FAILED
 
 
-def _table(status: Status) -> str:
+def _table(status: QueueStatus) -> str:
     held = sum(pending.entries for pending in status.pending)
     rows = [
         f"left      {count(status.left, 'id')}, {held:,} of them with a run",
@@ -56,7 +56,7 @@ def _table(status: Status) -> str:
     return "\n".join(rows + _losses(status))
 
 
-def _losses(status: Status) -> list[str]:
+def _losses(status: QueueStatus) -> list[str]:
     rows = []
     if status.missing:
         rows.append(f"LOST      {count(status.missing, 'id')}: queued, neither left nor settled")

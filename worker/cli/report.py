@@ -20,7 +20,7 @@ from worker.core.outcomes import Record
 from worker.core.secrets import redact
 from worker.core.text import count, visible
 from worker.report.aggregation import Aggregator
-from worker.report.history import Entry, describe
+from worker.report.history import HistoryEntry, describe
 from worker.report.model import Report, summarise
 from worker.report.provenance import LogFile, identify
 from worker.report.terminal import render_colour, render_plain
@@ -131,15 +131,17 @@ def _show_history(logs: list[Path], wanted: str, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _history(logs: list[Path], wanted: str) -> list[Entry]:
+def _history(logs: list[Path], wanted: str) -> list[HistoryEntry]:
     """The id's lines; the last one counts, by the same rule as in whatever else is shown."""
     if len(logs) == 1:
-        return [Entry(name_of(logs[0]), line) for line in Reading(logs[0]) if line.id == wanted]
-    aggregator, entries = Aggregator(), list[Entry]()
+        return [
+            HistoryEntry(name_of(logs[0]), line) for line in Reading(logs[0]) if line.id == wanted
+        ]
+    aggregator, entries = Aggregator(), list[HistoryEntry]()
     for path in logs:
         lines: list[Record] = []
         aggregator.read(name_of(path), _noting(wanted, Reading(path), lines))
-        entries += [Entry(name_of(path), line) for line in lines]
+        entries += [HistoryEntry(name_of(path), line) for line in lines]
     ranks = {(run.log, run.run): rank for rank, run in enumerate(aggregator.runs_by_time())}
     return sorted(entries, key=lambda entry: ranks[entry.log, entry.record.run])
 

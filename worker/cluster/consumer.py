@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from worker.cluster.queue import Entry, Queue, QueueGoneError
+from worker.cluster.queue import Queue, QueueEntry, QueueGoneError
 from worker.core.clock import Clock
 from worker.core.outcomes import Item, Outcome, Record
 from worker.ledger import Ledger, Standing
@@ -182,7 +182,7 @@ class Consumer:
         self._ended = not (is_open or self._stays)
         return self._take_free() + items
 
-    def _is_new(self, entry: Entry) -> bool:
+    def _is_new(self, entry: QueueEntry) -> bool:
         """Whether to work on it. A lease that was over may also give back what is in hand, even at
         its old place: others may have sent it meanwhile. That waits until the runner has let it
         go."""

@@ -51,7 +51,7 @@ class IdsLostError(UnavailableError):
         )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class QueueEntry(msgspec.Struct, frozen=True):
     """An id that was delivered: its place in the stream, and the item to work on."""
 
     place: str
@@ -66,7 +66,7 @@ class Pending(msgspec.Struct):
     age_s: float = 0.0
 
 
-class Status(msgspec.Struct, frozen=True):
+class QueueStatus(msgspec.Struct, frozen=True):
     """What became of the ids of a queue.
 
     Of all that were `queued`, `settled` have an outcome, and the others are `left`, `missing` or
@@ -120,7 +120,9 @@ class Queue:
         does so no longer."""
         await self._call(scripts.HOLD_OPEN, writer, round(for_s * 1000))
 
-    async def fetch(self, consumer: str, lease_s: float, most: int) -> tuple[list[Entry], bool]:
+    async def fetch(
+        self, consumer: str, lease_s: float, most: int
+    ) -> tuple[list[QueueEntry], bool]:
         """Up to `most` entries that nobody works on, and whether there is or will be more.
 
         Those of a consumer whose lease is over come first, this one's own among them. Raises
@@ -155,10 +157,10 @@ class Queue:
         """Let others take over at once what the consumer still holds; how many that is."""
         return int(await self._call(scripts.RELEASE, consumer))
 
-    async def status(self) -> Status:
+    async def status(self) -> QueueStatus:
         """Where the ids are. Raises QueueGoneError where part of the queue is lost."""
         left, open_ids, settled, failed, outcomes, given, waiting = await self._call(scripts.STATUS)
-        return Status(
+        return QueueStatus(
             left=left,
             queued=open_ids + settled,
             outcomes=outcomes,
@@ -216,11 +218,11 @@ class Queue:
             raise QueueGoneError(self.name) from error
 
 
-def _entry(place: str, fields: Sequence[str], delivered: int) -> Entry:
+def _entry(place: str, fields: Sequence[str], delivered: int) -> QueueEntry:
     values = dict(zip(fields[::2], fields[1::2], strict=True))
     item = item_of(values["id"], int(values["line"]))
     if item.problem is not None:
         # Where a text is hidden or cut two of them may look alike; their places differ.
-        return Entry(place, msgspec.structs.replace(item, id=f"{item.id} at {place}"))
+        return QueueEntry(place, msgspec.structs.replace(item, id=f"{item.id} at {place}"))
     check_first = bool(delivered) or "again" in values
-    return Entry(place, msgspec.structs.replace(item, check_first=check_first))
+    return QueueEntry(place, msgspec.structs.replace(item, check_first=check_first))

@@ -45,7 +45,7 @@ class RetryScheduled(Event, frozen=True):
     error: Error
 
 
-class Throttled(Event, frozen=True):
+class RequestThrottled(Event, frozen=True):
     """A 429; `rate` is what the pacer allows from now on, in requests a second."""
 
     name: ClassVar[str] = "throttled"

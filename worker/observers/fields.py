@@ -15,11 +15,11 @@ from worker.core.events import (
     Event,
     OutageEnded,
     RateChanged,
+    RequestThrottled,
     RunFinished,
     RunStarted,
     Snapshot,
     StopRequested,
-    Throttled,
 )
 from worker.core.identity import RunIdentity
 from worker.core.outcomes import Outcome, Record
@@ -29,7 +29,7 @@ Fields = dict[str, Any]
 _RATES: Final = {
     RunStarted: "rate_asked",
     RateChanged: "rate_asked",
-    Throttled: "rate_allowed",
+    RequestThrottled: "rate_allowed",
 }
 
 

@@ -10,12 +10,12 @@ from worker.core.events import (
     OutageEnded,
     ProbeFailed,
     RateChanged,
+    RequestThrottled,
     RetryScheduled,
     RunFinished,
     RunStarted,
     Snapshot,
     StopRequested,
-    Throttled,
 )
 from worker.core.explanations import EXIT_CODES
 from worker.core.outcomes import Error, Outcome, Record
@@ -41,7 +41,7 @@ def message_of(event: Event, until: datetime | None = None) -> str:
             return _started(event)
         case RetryScheduled():
             return _retried(event)
-        case Throttled():
+        case RequestThrottled():
             return _throttled(event)
         case RateChanged():
             return _rate_changed(event, until)
@@ -115,7 +115,7 @@ def _retried(event: RetryScheduled) -> str:
     return f"{event.id} will be {what} in {duration(event.delay_s)}, after {describe(event.error)}"
 
 
-def _throttled(event: Throttled) -> str:
+def _throttled(event: RequestThrottled) -> str:
     text = f"answered 429 for {event.id}: slowed down to {rate(event.rate)} requests a second"
     if event.retry_after_s is not None:
         text += f", told to wait {duration(event.retry_after_s)}"

@@ -11,7 +11,7 @@ from worker.core.text import count, visible
 from worker.report.wording import milliseconds, moment
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """A line of a log."""
 
     log: str
@@ -25,7 +25,7 @@ _VERDICTS = {
 }
 
 
-def describe(id: str, entries: Sequence[Entry]) -> Iterator[str]:
+def describe(id: str, entries: Sequence[HistoryEntry]) -> Iterator[str]:
     """The id's lines from the oldest to the latest, then what holds now. There is at least one."""
     logs = dict.fromkeys(entry.log for entry in entries)
     yield f"{visible(id)}: {count(len(entries), 'line')} in {', '.join(map(visible, logs))}"
@@ -36,7 +36,7 @@ def describe(id: str, entries: Sequence[Entry]) -> Iterator[str]:
     yield from _conclude(entries[-1].record)
 
 
-def _describe_entry(number: int, entry: Entry, *, show_log: bool) -> Iterator[str]:
+def _describe_entry(number: int, entry: HistoryEntry, *, show_log: bool) -> Iterator[str]:
     record = entry.record
     place = f" of {visible(entry.log)}" if show_log else ""
     yield (

@@ -12,7 +12,7 @@ from worker.core.outcomes import Outcome, Record
 from worker.core.tally import Histogram
 from worker.report.aggregation import Aggregator, LogTrace
 from worker.report.state import State, States
-from worker.report.timeline import Bin, Pause, RunTrace, format_time
+from worker.report.timeline import Bin, RunTrace, Standstill, format_time
 
 NO_TYPE = "(no type)"
 
@@ -171,7 +171,7 @@ def _summarise_run(run: RunTrace, states: States) -> RunSummary:
     )
 
 
-def _summarise_pause(pause: Pause) -> PauseSummary:
+def _summarise_pause(pause: Standstill) -> PauseSummary:
     return PauseSummary(
         format_time(pause.began), format_time(pause.ended), round(pause.seconds, 1), pause.retried
     )

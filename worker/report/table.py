@@ -31,7 +31,7 @@ class Column(NamedTuple):
     is_optional: bool = False
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """Rows of printable text, one cell for each column."""
 
     title: str
@@ -39,7 +39,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-Block = Table | str
+Block = TextTable | str
 """A table or a paragraph."""
 
 
@@ -75,7 +75,7 @@ def headline(report: Report) -> str:
     return f"{count(ids.total, 'id')}: {listing(parts)}, by the latest outcome of each."
 
 
-def _outcomes_table(report: Report) -> Table:
+def _outcomes_table(report: Report) -> TextTable:
     columns = (
         Column("log"),
         Column("ids", True),
@@ -95,7 +95,7 @@ def _outcomes_table(report: Report) -> Table:
         ]
         for log in report.log_rows
     ]
-    return Table("Ids by their latest outcome", columns, rows)
+    return TextTable("Ids by their latest outcome", columns, rows)
 
 
 _OUTCOME_COLUMNS = (
@@ -109,13 +109,13 @@ def _outcome_cells(counts: Counts) -> list[str]:
     return [count(counts.processing), count(counts.not_found), count(counts.failed)]
 
 
-def _targets_table(report: Report) -> Table:
+def _targets_table(report: Report) -> TextTable:
     columns = (Column("base URL, kind and fingerprint of the key"), Column("lines", True))
     rows = [[shorten(visible(name), 100), count(lines)] for name, lines in report.target_rows]
-    return Table("Targets", columns, rows)
+    return TextTable("Targets", columns, rows)
 
 
-def _runs_table(report: Report) -> Table:
+def _runs_table(report: Report) -> TextTable:
     runs = report.runs[-_MAX_RUNS:]
     title = "Runs"
     if len(runs) < len(report.runs):
@@ -131,7 +131,7 @@ def _runs_table(report: Report) -> Table:
         Column("p50", True, is_optional=True),
         Column("p99", True, is_optional=True),
     )
-    return Table(title, columns, [_run_cells(run) for run in runs])
+    return TextTable(title, columns, [_run_cells(run) for run in runs])
 
 
 def _run_cells(run: RunSummary) -> list[str]:
@@ -148,7 +148,7 @@ def _run_cells(run: RunSummary) -> list[str]:
     ]
 
 
-def _errors_table(errors: Sequence[ErrorSummary]) -> Table:
+def _errors_table(errors: Sequence[ErrorSummary]) -> TextTable:
     columns = (
         Column("type", style="bold"),
         Column("ids now", True),
@@ -166,7 +166,7 @@ def _errors_table(errors: Sequence[ErrorSummary]) -> Table:
         ]
         for error in errors
     ]
-    return Table("Errors by type", columns, rows)
+    return TextTable("Errors by type", columns, rows)
 
 
 def _advice(errors: Sequence[ErrorSummary]) -> Iterator[str]:

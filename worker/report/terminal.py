@@ -6,7 +6,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
 from worker.report.model import Report
-from worker.report.table import Block, Table, blocks
+from worker.report.table import Block, TextTable, blocks
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -32,12 +32,12 @@ def _plain(block: Block) -> str:
     return "\n".join(lines)
 
 
-def _widths(table: Table) -> list[int]:
+def _widths(table: TextTable) -> list[int]:
     cells = [[column.title for column in table.columns], *table.rows]
     return [max(map(len, column)) for column in zip(*cells, strict=True)]
 
 
-def _fit(table: Table, width: int) -> Table:
+def _fit(table: TextTable, width: int) -> TextTable:
     """The table without its last optional columns, as many as must go for it to fit."""
     optional = [n for n, column in enumerate(table.columns) if column.is_optional]
     if not optional or sum(_widths(table)) + 2 * len(table.columns) <= width:
@@ -45,7 +45,7 @@ def _fit(table: Table, width: int) -> Table:
     leaves = optional[-1]
     columns = [column for n, column in enumerate(table.columns) if n != leaves]
     rows = [[cell for n, cell in enumerate(row) if n != leaves] for row in table.rows]
-    return _fit(Table(table.title, columns, rows), width)
+    return _fit(TextTable(table.title, columns, rows), width)
 
 
 def render_colour(report: Report, width: int) -> str:
@@ -62,7 +62,7 @@ def render_colour(report: Report, width: int) -> str:
     return out.getvalue()
 
 
-def _rich_table(table: Table) -> RichTable:
+def _rich_table(table: TextTable) -> RichTable:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table as RichTable  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

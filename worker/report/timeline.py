@@ -50,7 +50,7 @@ def format_time(moment: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-class Pause(msgspec.Struct, frozen=True):
+class Standstill(msgspec.Struct, frozen=True):
     """A stretch in which nothing was recorded; seconds since the epoch.
 
     `retried` says that an id which was begun before it was settled after it: the run was waiting
@@ -166,7 +166,7 @@ class RunTrace:
             requests[index * self.width_s // width_s] += part.requests
         return max(requests.values(), default=0) / width_s
 
-    def pauses(self) -> list[Pause]:
+    def pauses(self) -> list[Standstill]:
         """Stretches without a line, long for this run, in order; the longest 100 at most.
 
         Where a lone line breaks one, as of an id that is given up meanwhile, it counts as one.
@@ -174,14 +174,14 @@ class RunTrace:
         lines = sum(part.lines for part in self.bins.values())
         mean_interval_s = self.duration_s / max(lines, 1)
         shortest_s = max(_SHORTEST_PAUSE_S, _PAUSE_IN_MEAN_INTERVALS * mean_interval_s)
-        pauses: list[Pause] = []
+        pauses: list[Standstill] = []
         for gap in sorted(self._gaps, key=lambda gap: gap.began):
             if gap.ended - gap.began < shortest_s:
                 continue
-            pause = Pause(gap.began, gap.ended, gap.retried)
+            pause = Standstill(gap.began, gap.ended, gap.retried)
             if pauses and pause.began - pauses[-1].ended <= _INTERRUPTION_S:
                 last = pauses.pop()
-                pause = Pause(last.began, pause.ended, last.retried or pause.retried)
+                pause = Standstill(last.began, pause.ended, last.retried or pause.retried)
             pauses.append(pause)
         return pauses
 

@@ -16,7 +16,7 @@ from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
 from worker.runner.job import Job
 from worker.runner.limits import Limits
-from worker.runner.ports import Ledger
+from worker.runner.ports import LedgerPort
 from worker.runner.requests import Requests
 
 _log: Final = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Dispatcher:
         requests: Requests,
         backlog: Backlog,
         pacer: Pacer,
-        ledger: Ledger,
+        ledger: LedgerPort,
         ending: Ending,
         *,
         limits: Limits,

@@ -8,8 +8,7 @@ from typing import Final
 
 from worker.api.verdict import Foreign, Refused, Throttled, Transient, Verdict
 from worker.core.errors import WorkerError
-from worker.core.events import Event
-from worker.core.events import Throttled as ThrottledEvent
+from worker.core.events import Event, RequestThrottled
 from worker.core.outcomes import Error
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
@@ -86,7 +85,7 @@ class FailureAttribution:
     ) -> tuple[Job, WorkerError | None]:
         self._tally.throttled += 1
         self._pacer.throttled(job.permit, error=verdict.error, retry_after_s=verdict.retry_after_s)
-        self._notify(ThrottledEvent(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
+        self._notify(RequestThrottled(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
         counted = job.throttled(now, self._let_through.moment)
         if job.throttled_since is None or self._let_through.is_any_since(job.throttled_moment):
             return counted, None

@@ -11,7 +11,7 @@ from worker.core.tally import Tally
 from worker.ledger import Standing
 from worker.runner.job import Job, Policy
 from worker.runner.look_ahead import LookAhead
-from worker.runner.ports import Ledger, Source
+from worker.runner.ports import LedgerPort, SourcePort
 
 _CHUNK = 1024
 """Ids read ahead, so that a long row of settled ones costs few trips to the reader."""
@@ -27,8 +27,8 @@ class Intake:
 
     def __init__(
         self,
-        source: Source,
-        ledger: Ledger,
+        source: SourcePort,
+        ledger: LedgerPort,
         tally: Tally,
         policy: Policy,
         *,

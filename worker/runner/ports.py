@@ -11,7 +11,7 @@ from worker.core.outcomes import Item, Record
 from worker.ledger import Standing
 
 
-class Source(Protocol):
+class SourcePort(Protocol):
     """Gives ids, in batches. `total` is the number of lines where it is known in advance."""
 
     name: str
@@ -37,7 +37,7 @@ class Source(Protocol):
         ...
 
 
-class Client(Protocol):
+class ClientPort(Protocol):
     """Sends one request when `departure` says so, once it is connected; returns what came back, or
     that nothing did."""
 
@@ -68,7 +68,7 @@ class Statuses(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class LedgerPort(Protocol):
     """Remembers, durably, what may be in flight and what became of each id."""
 
     @property

@@ -11,7 +11,7 @@ from worker.core.outcomes import Error, ErrorType, Item, Outcome, Record
 from worker.core.tally import Tally
 from worker.runner.backlog import Backlog
 from worker.runner.job import Job, record_of
-from worker.runner.ports import Ledger
+from worker.runner.ports import LedgerPort
 
 
 class Recorder:
@@ -20,7 +20,7 @@ class Recorder:
     def __init__(
         self,
         run: str,
-        ledger: Ledger,
+        ledger: LedgerPort,
         backlog: Backlog,
         tally: Tally,
         clock: Clock,

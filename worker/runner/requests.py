@@ -22,7 +22,7 @@ from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
 from worker.runner.failures import FailureAttribution
 from worker.runner.job import Job, Policy
-from worker.runner.ports import Client
+from worker.runner.ports import ClientPort
 from worker.runner.recorder import Recorder
 from worker.runner.steps import Again, next_step
 from worker.runner.suspicion import Suspicion
@@ -34,7 +34,7 @@ class Requests:
 
     def __init__(
         self,
-        client: Client,
+        client: ClientPort,
         pacer: Pacer,
         backlog: Backlog,
         recorder: Recorder,

@@ -24,7 +24,7 @@ from worker.runner.intake import Intake
 from worker.runner.job import Job, Policy
 from worker.runner.limits import Limits
 from worker.runner.look_ahead import LookAhead
-from worker.runner.ports import Client, Ledger, Source, Statuses
+from worker.runner.ports import ClientPort, LedgerPort, SourcePort, Statuses
 from worker.runner.recorder import Recorder
 from worker.runner.requests import Requests
 from worker.runner.steps import give_up
@@ -46,10 +46,10 @@ class Runner:
         *,
         run: str,
         results: str,
-        source: Source,
-        client: Client,
+        source: SourcePort,
+        client: ClientPort,
         pacer: Pacer,
-        ledger: Ledger,
+        ledger: LedgerPort,
         dispatcher: EventDispatcher,
         clock: Clock,
         policy: Policy,

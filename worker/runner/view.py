@@ -14,7 +14,7 @@ from worker.runner import causes
 from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
 from worker.runner.limits import Limits
-from worker.runner.ports import Source
+from worker.runner.ports import SourcePort
 from worker.runner.requests import Requests
 
 _RATE_SPAN_S: Final = 5.0
@@ -26,7 +26,7 @@ class RunView:
     def __init__(
         self,
         run: str,
-        source: Source,
+        source: SourcePort,
         pacer: Pacer,
         backlog: Backlog,
         requests: Requests,

@@ -28,7 +28,7 @@ _SCALAR_TAGS: Final = frozenset(
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class YamlEntry(msgspec.Struct, frozen=True):
     """`path: text` on `line`; where the value is no text, `unusable` says what it is instead.
 
     The text of a list of words is those words with blanks between them.
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True):
     items: tuple[str, ...] | None = None
 
 
-def read_document(path: Path, label: str) -> list[Entry]:
+def read_document(path: Path, label: str) -> list[YamlEntry]:
     """Every value of the file, sections unfolded; UsageError names `label` and the line."""
     try:
         text = read_small(path, _LARGEST_FILE).text
@@ -76,7 +76,7 @@ def _compose(text: str, label: str) -> yaml.Node | None:
     )
 
 
-def _entries(root: yaml.Node, label: str) -> Iterator[Entry]:
+def _entries(root: yaml.Node, label: str) -> Iterator[YamlEntry]:
     if not isinstance(root, yaml.MappingNode):
         raise UsageError(
             f"{label} must be a mapping of settings, but is {_what(root)}",
@@ -114,14 +114,14 @@ def _name(key: yaml.Node, where: str) -> str:
     return name
 
 
-def _entry(path: str, line: int, node: yaml.Node) -> Entry:
+def _entry(path: str, line: int, node: yaml.Node) -> YamlEntry:
     if isinstance(node, yaml.MappingNode) and not node.value:
-        return Entry(path, None, line)
+        return YamlEntry(path, None, line)
     if isinstance(node, yaml.SequenceNode) and all(map(_is_word, node.value)):
-        return Entry(path, " ".join(word.value for word in node.value), line, _what(node))
+        return YamlEntry(path, " ".join(word.value for word in node.value), line, _what(node))
     if not _is_word(node):
-        return Entry(path, None, line, _what(node))
-    return Entry(path, None if node.tag == _NULL else node.value, line)
+        return YamlEntry(path, None, line, _what(node))
+    return YamlEntry(path, None if node.tag == _NULL else node.value, line)
 
 
 def _is_word(node: yaml.Node) -> bool:

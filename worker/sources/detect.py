@@ -9,7 +9,7 @@ from typing import Final
 from worker.sources.items import BLANKS, unwrapped
 from worker.sources.json_values import is_spread, refuse_whole_value
 from worker.sources.parsers import COMMENT, JsonLines, Lines, Parser
-from worker.sources.table import DELIMITERS, Table, cells_of, delimiter_of
+from worker.sources.table import DELIMITERS, InputTable, cells_of, delimiter_of
 
 FORMATS: Final = ("auto", "lines", "csv", "jsonl")
 
@@ -51,13 +51,13 @@ def parser_for(
     Raises UsageError for one whole JSON value.
     """
     if delimiter is not None:
-        return Table(field, delimiter)
+        return InputTable(field, delimiter)
     header = _whole_header(first_line, rest, is_table=format == "csv")
     known = _format_by_content(header, field) if format == "auto" else format
     if known == "lines":
         return Lines(_header_word(first_line) if format == "auto" else None)
     if known == "csv":
-        return Table(field, delimiter_of(header, field))
+        return InputTable(field, delimiter_of(header, field))
     refuse_whole_value(first_line, field, rest)
     return JsonLines(field)
 

@@ -62,7 +62,7 @@ def delimiter_of(header: str, field: str) -> str:
     return max(DELIMITERS, key=fitness)
 
 
-class Table:
+class InputTable:
     """One id a row, in the column `field` of the header; the case of its letters may differ where
     only one column is called so.
 

@@ -38,8 +38,7 @@ from worker.ledger import Ledger
 from worker.pacing.pacer import Pacer
 from worker.reading.statuses import StatusReader
 from worker.runner import EventDispatcher, Limits, Runner
-from worker.runner.ports import Ledger as LedgerPort
-from worker.runner.ports import Source as SourcePort
+from worker.runner.ports import LedgerPort, SourcePort
 from worker.settings import ApiKey, Settings
 
 LOG: Final = Path("/logs/results.jsonl")

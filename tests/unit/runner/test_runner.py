@@ -29,10 +29,10 @@ from worker.core.events import (
     Event,
     OutageBegan,
     OutcomesRecorded,
+    RequestThrottled,
     RetryScheduled,
     RunFinished,
     RunStarted,
-    Throttled,
     Ticked,
 )
 from worker.core.outcomes import Via
@@ -177,7 +177,7 @@ class Failing:
 
 @pytest.mark.parametrize(
     "kind",
-    [RunStarted, RetryScheduled, Throttled, OutageBegan, OutcomesRecorded, Ticked],
+    [RunStarted, RetryScheduled, RequestThrottled, OutageBegan, OutcomesRecorded, Ticked],
 )
 async def test_an_observer_that_raises_costs_the_exit_code_and_nothing_else(
     tmp_path: Path, kind: type[Event]

@@ -35,8 +35,7 @@ from worker.core.events import Event
 from worker.core.outcomes import ErrorType, Item, Outcome, Record
 from worker.ledger import Ledger
 from worker.pacing.pacer import Pacer
-from worker.runner.ports import Ledger as LedgerPort
-from worker.runner.ports import Source as SourcePort
+from worker.runner.ports import LedgerPort, SourcePort
 
 _T = TypeVar("_T")
 
