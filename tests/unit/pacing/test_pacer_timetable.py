@@ -105,7 +105,7 @@ async def test_the_mean_rate_leaves_quiet_hours_aside() -> None:
     assert pacer.pacer.rate_asked == pytest.approx(7, rel=0.01)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations([1.0, 3.0, 7.0, 20.0]), st.integers(1, 50))
 def test_no_second_has_more_than_its_slots_allow(rates: list[float], start_s: int) -> None:
     text = " ".join(f"00:0{minute},{rate:g}" for minute, rate in enumerate(rates))
