@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.proofs.mutants.mutant import Mutant
+from tests.proofs.mutants.mutant import CLUSTER_SIMULATION, Mutant
 
 _JOB: Final = "worker/runner/job.py"
 _STEPS: Final = "worker/runner/steps.py"
@@ -114,6 +114,7 @@ RUNNER: Final = (
         "            if self._ledger.owns(job.id):\n",
         "            if True:\n",
         ("tests/unit/runner", "tests/unit/cluster/test_queue.py"),
+        CLUSTER_SIMULATION,
     ),
     Mutant(
         "a permit that is not used is not given back",
@@ -122,6 +123,7 @@ RUNNER: Final = (
         "        self._pacer.release(permit)\n",
         "",
         _TESTS,
+        CLUSTER_SIMULATION,
     ),
     Mutant(
         "the slot of an answered request stays taken",
@@ -315,8 +317,8 @@ RUNNER: Final = (
         "answers of proxies in mid-run end it with 3",
         "an answer of something else in mid-run is an outage",
         _FAILURES,
-        "        self._foreign_at_first = None\n",
-        "",
+        "        self.answers.add()\n        self._foreign_at_first = None\n",
+        "        self.answers.add()\n",
         _WEATHER,
     ),
     Mutant(

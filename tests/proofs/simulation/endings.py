@@ -105,6 +105,9 @@ def check(facts: Facts) -> None:
         return
     told = f"exit code {finished.exit_code}: {finished.reason!r}"
     expect(any(_fits(ending, facts, finished) for ending in _ENDINGS), f"no cause for {told}")
+    tally = finished.tally
+    is_rest = not finished.complete_input or tally.not_attempted or tally.outcomes[Outcome.FAILED]
+    expect(finished.exit_code is not ExitCode.STOPPED or is_rest, f"{told}, and nothing is left")
     for code in _certain(facts, finished):
         if EXIT_PRECEDENCE.index(finished.exit_code) > EXIT_PRECEDENCE.index(code):
             raise Violation(f"{told}, and it should be {code}")

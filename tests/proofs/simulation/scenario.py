@@ -117,6 +117,7 @@ class Scenario(msgspec.Struct, frozen=True):
     is_pipe: bool = False
     pipe_gap_s: float = 1.0
     grows: int = 0
+    repeats: bool = False
     patience_s: float = 900.0
     max_attempts: int = 5
     on_ambiguous: str = "check"
@@ -147,6 +148,7 @@ def draw(seed: int) -> Scenario:
         is_pipe=is_pipe,
         pipe_gap_s=random.choice((0.1, 1.0, 16.0)),
         grows=0 if is_pipe else random.choice((0, 0, 0, 1, 10)),
+        repeats=random.random() < 0.2,
         patience_s=random.choice((60.0, 300.0, 900.0)),
         max_attempts=random.choice((1, 2, 5, 5, 5)),
         on_ambiguous=random.choice((*("check",) * 10, "fail", "resend")),

@@ -21,6 +21,8 @@ class SimulatedSource:
 
     def __init__(self, scenario: Scenario, random: Random, fails_after: int | None) -> None:
         ids = [session.id for session in scenario.sessions]
+        if scenario.repeats:
+            ids += ids[::3]
         items = [Item(text, line) for line, text in enumerate(ids, 1)]
         self._fails = fails_after is not None and fails_after < len(ids)
         if self._fails:
