@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from worker.core.outcomes import Error, Outcome, Record, Via
-from worker.ledger import Ledger, read_records
+from worker.ledger import Ledger, Past, read_records
 
 A, B, C, D = (digit * 24 for digit in "abcd")
 
@@ -122,3 +122,8 @@ def python(script: str, *args: str | int | Path) -> subprocess.Popen[str]:
         cwd=Path(__file__).parents[2],
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
     )
+
+
+def said(past: Past) -> list[str]:
+    """What was found on the way to the state of the ids."""
+    return [note.text for note in past.notes]

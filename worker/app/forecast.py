@@ -138,7 +138,8 @@ def rehearse(files: RunFiles, *, force: bool) -> int:
     with closing(opened) as source:
         past = Ledger.preview(results, force=force, target=target)
         forecast.read(source, past)
-    for note in (*past.notes, *source.notes, *forecast.warnings):
+    found = [note.text for note in past.notes]
+    for note in (*found, *source.notes, *forecast.warnings):
         say(f"note: {note}", err=True)
     for line in forecast.lines(source.name, str(results), rates, Clock().utc()):
         say(line)

@@ -186,8 +186,8 @@ def _run(
         ledger = Ledger.open(results, identity.run, force=plan.force, target=target)
         stack.callback(ledger.close)
         for note in ledger.notes:
-            tell = screen.note if note in ledger.routine else screen.warn
-            tell(note)
+            tell = screen.note if note.is_routine else screen.warn
+            tell(note.text)
         observers = screen.observers if metrics is None else [*screen.observers, metrics]
         work = _Work(plan, identity, results, clock, source, ledger, observers)
         screen.open()

@@ -12,8 +12,10 @@ MAX_ID_LENGTH: Final = 128
 MAX_INVALID_ID_LENGTH: Final = 200
 MAX_MESSAGE_LENGTH: Final = 500
 
-is_valid_id: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII).fullmatch
-"""Truthy for text that may be put into a URL's path as it is: no id can reach another endpoint."""
+is_valid_id: Final = re.compile(r"(?=[_-]*[A-Za-z0-9])[A-Za-z0-9_-]{1,128}", re.ASCII).fullmatch
+"""Truthy for text that may be put into a URL's path as it is: no id can reach another endpoint.
+
+Signs alone are no id: they are a ruler above or below a table."""
 
 
 class Outcome(StrEnum):

@@ -40,9 +40,7 @@ class Ledger(Past):
 
     def __init__(self, opened: Opened, disk: Disk, writer: Executor, target: Target | None) -> None:
         past = opened.past
-        super().__init__(
-            past.memory, past.notes, past.recovered, past.settled, past.doubt_since, past.routine
-        )
+        super().__init__(past.memory, past.notes, past.recovered, past.settled, past.doubt_since)
         self.path = opened.log.path
         self._disk = disk
         self._log = opened.log

@@ -20,7 +20,7 @@ from worker.ledger.journal import (
     read_pid,
 )
 from worker.ledger.lock import holder, lock, open_locked
-from worker.ledger.past import Asked, Past, recall
+from worker.ledger.past import Asked, Note, Past, recall
 from worker.ledger.results import ResultsLog, locate, refuse_foreign
 
 
@@ -44,12 +44,11 @@ def open_files(disk: Disk, results: Path, run: str, asked: Asked) -> Opened:
         log = ResultsLog(disk, path, file)
         changed_at = _changed_at(file)
         _sync(disk, log)
-        repairs = log.repair()
-        notes = _note_on_names(log) + repairs
+        notes = [Note(text) for text in _note_on_names(log)]
+        notes += [Note(text, is_routine=True) for text in log.repair()]
         past = recall(
             disk, log.blocks(), path, notes, asked=asked, log_changed_at=changed_at, alone=True
         )
-        past.routine = past.routine.union(repairs)
         memory = past.memory
         header = Header.of_this_process(run, memory.log_lines, all_in_doubt=memory.all_in_doubt)
         journal = Journal(disk, journal_file, header, memory.pending_ids())
@@ -70,7 +69,9 @@ def preview(disk: Disk, results: Path, asked: Asked) -> Past:
             return recall(disk, (), path, [], asked=asked, log_changed_at=None, alone=False)
         with closing(file):
             refuse_foreign(file, path)
-            notes = _note_on_holder(file, lambda: read_pid(disk, journal_file))
+            notes = [
+                Note(text) for text in _note_on_holder(file, lambda: read_pid(disk, journal_file))
+            ]
             blocks, changed_at = read_from_start(file), _changed_at(file)
             return recall(
                 disk, blocks, path, notes, asked=asked, log_changed_at=changed_at, alone=False

@@ -14,23 +14,29 @@ from worker.ledger.journal import Left, journal_path, read_journal
 from worker.ledger.memory import DeadRun, Memory, Standing
 
 
+class Note(NamedTuple):
+    """What was found, in a sentence; one that `is_routine` calls for nobody, as the run mends by
+    itself what it tells of."""
+
+    text: str
+    is_routine: bool = False
+
+
 @dataclass(eq=False)
 class Past:
-    """The state of every id, and what was found on the way to it, in sentences (`notes`).
+    """The state of every id, and what was found on the way to it (`notes`).
 
     `recovered`: ids that a run which died may have sent; each is read before it is sent.
-    `settled`: ids that need nothing more. `routine`: those of the notes that call for nobody, as
-    the run mends by itself what they tell of. `doubt_since`: when log or journal last changed
-    before this run, in seconds since 1970: no request of an earlier run left after that. None where
-    there was neither.
+    `settled`: ids that need nothing more. `doubt_since`: when log or journal last changed before
+    this run, in seconds since 1970: no request of an earlier run left after that. None where there
+    was neither.
     """
 
     memory: Memory
-    notes: list[str]
+    notes: list[Note]
     recovered: int
     settled: int
     doubt_since: float | None = None
-    routine: frozenset[str] = frozenset()
 
     def standing(self, session_id: str) -> Standing:
         """What to do with an id, which counts as asked for from now on."""
@@ -49,7 +55,7 @@ def recall(
     disk: Disk,
     blocks: Iterable[Block],
     log: Path,
-    notes: list[str],
+    notes: list[Note],
     *,
     asked: Asked,
     log_changed_at: float | None,
@@ -67,22 +73,20 @@ def recall(
     memory.all_in_doubt = left is not None and left.all_in_doubt
     bad_lines = memory.learn(blocks, _dead_run(left))
     memory.targets.refuse_foreign(log)
-    if bad_lines.count:
-        notes.append(str(bad_lines))
+    found = [str(bad_lines)] if bad_lines.count else []
     if bad_lines.torn:
-        notes.append("The last line of the results log is torn; a run moves it to a file beside it")
-    routine = memory.targets.notes()
+        found.append("The last line of the results log is torn; a run moves it to a file beside it")
+    notes += map(Note, found)
+    notes += [Note(text, is_routine=True) for text in memory.targets.notes()]
     if left is not None:
-        routine.append(_note_on_run(left, memory.pending))
-    damage = [] if left is None else _notes_on_damage(left)
-    notes += routine + damage
+        notes.append(Note(_note_on_run(left, memory.pending), is_routine=True))
+        notes += map(Note, _notes_on_damage(left))
     return Past(
         memory,
         notes,
         recovered=memory.pending,
         settled=memory.settled(),
         doubt_since=_later(None if left is None else left.modified_at, log_changed_at),
-        routine=frozenset(routine),
     )
 
 

@@ -16,6 +16,9 @@ from worker.core.secrets import redact
 from worker.core.tally import Tally
 from worker.observers.fields import cause
 
+_MOST_SHARE: Final = 1.05
+"""More than that no pacer lets through: what was counted were probes."""
+
 
 class Ids(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of the input; `input` is the sum of all the others if the account is balanced."""
@@ -211,10 +214,11 @@ def share_of_rate(finished: RunFinished) -> float | None:
     """Requests sent, as a part of what the rate allowed while nothing was paused.
 
     The gaps between requests are counted, not the requests: the first one needs no gap. None
-    where there were too few to tell.
+    where there were too few to tell, or where most of them were the probes of an outage.
     """
     gaps = finished.tally.requests.total() - 1
     open_s = finished.elapsed_s - finished.tally.paused_s
     if gaps < 1 or open_s <= 0 or finished.rate <= 0:
         return None
-    return gaps / (open_s * finished.rate)
+    share = gaps / (open_s * finished.rate)
+    return share if share <= _MOST_SHARE else None

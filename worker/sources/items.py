@@ -86,7 +86,9 @@ def _why_not(text: str) -> str:
         return "A spreadsheet made a number of the id, and its digits are lost: export it as text"
     if _is_address(text):
         return "It is a web address: give the id alone"
-    wrong = next((sign for sign in text if not is_valid_id(sign)), None)
+    wrong = next((sign for sign in text if not is_valid_id(f"0{sign}")), None)
+    if wrong is None and not any(map(str.isalnum, text)):
+        return "It is a ruler: an id has a letter or a digit"
     if wrong is None:
         return f"An id has at most {MAX_ID_LENGTH} characters, this one has {len(text)}"
     if wrong == "\0":

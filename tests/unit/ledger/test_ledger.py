@@ -24,7 +24,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.ledgers import A, B, C, D, Durable, die, python, record, records_in, run, serving
+from tests.support.ledgers import (
+    A,
+    B,
+    C,
+    D,
+    Durable,
+    die,
+    python,
+    record,
+    records_in,
+    run,
+    said,
+    serving,
+)
 from worker.core.errors import ExitCode, LedgerError, LockedError
 from worker.core.outcomes import Outcome, Record
 from worker.ledger import Ledger, Standing, read_records
@@ -123,8 +136,8 @@ async def test_ids_that_a_dead_run_may_have_sent_are_read_first(log: Path) -> No
         Standing.NEW,
     ]
     assert ledger.recovered == 1
-    assert ledger.routine == set(ledger.notes)
-    assert ledger.notes == [
+    assert all(note.is_routine for note in ledger.notes)
+    assert said(ledger) == [
         "1 id may have been sent by a run that ended early (run-1): it is read first"
     ]
     ledger.close()
@@ -173,7 +186,7 @@ async def test_without_good_order_the_journal_stays(log: Path) -> None:
     assert journal_path(log).exists()
     past = Ledger.preview(log)
     assert past.recovered == 0
-    assert past.notes == ["The last run (run-1) died, but the outcome of all that it sent is known"]
+    assert said(past) == ["The last run (run-1) died, but the outcome of all that it sent is known"]
 
 
 async def test_an_outcome_that_is_not_on_disk_does_not_end_the_doubt(log: Path) -> None:
@@ -210,12 +223,12 @@ async def test_a_journal_without_its_header_leaves_all_its_ids_in_doubt(log: Pat
     journal.write_text("{torn\n" + journal.read_text().partition("\n")[2])
     past = Ledger.preview(log)
     assert [past.standing(each) for each in (A, B)] == [Standing.CHECK, Standing.CHECK]
-    assert past.notes[:3] == [
+    assert said(past)[:3] == [
         "2 ids may have been sent by a run that ended early: each is read before it is sent",
         "The journal has no readable header: every id in it counts as in doubt",
         "Lines of the journal that hold no id: 1",
     ]
-    assert past.notes[3].startswith("A journal was damaged, and nobody knows all the ids")
+    assert said(past)[3].startswith("A journal was damaged, and nobody knows all the ids")
 
 
 async def test_after_a_damaged_journal_every_id_is_read_first_whatever_runs_do(log: Path) -> None:
@@ -244,11 +257,11 @@ def test_an_id_in_a_spoilt_line_is_read_first_and_records_glued_together_count(l
 def test_what_was_mended_and_what_is_foreign_is_said(log: Path) -> None:
     log.write_bytes(b"?\n" + encode_line(record(A)) + b"\n" + b'{"id":"torn')
     ledger = Ledger.open(log, "run-1")
-    assert ledger.notes == [
+    assert said(ledger) == [
         f"The torn last line of the results log (11 bytes) was moved to {log}.torn",
         "2 lines of the results log are not records and were left in place: lines 1, 3",
     ]
-    assert ledger.routine == {ledger.notes[0]}
+    assert [note.is_routine for note in ledger.notes] == [True] + [False] * (len(ledger.notes) - 1)
     assert ledger.standing(A) is Standing.SETTLED
     ledger.close()
     assert log.read_bytes() == b"?\n" + encode_line(record(A)) + b"\n"
@@ -258,7 +271,7 @@ def test_a_log_with_two_names_is_pointed_out(log: Path) -> None:
     log.touch()
     log.with_name("second").hardlink_to(log)
     ledger = Ledger.open(log, "run-1")
-    assert ledger.notes == [
+    assert said(ledger) == [
         "The results log has 2 names (hard links), and its journal is found by one only"
     ]
     ledger.close()
@@ -308,7 +321,7 @@ def test_a_preview_mends_nothing(log: Path) -> None:
     log.write_bytes(encode_line(record(A)) + b'{"id":"torn')
     before = log.read_bytes()
     past = Ledger.preview(log)
-    assert past.notes == [
+    assert said(past) == [
         "The last line of the results log is torn; a run moves it to a file beside it"
     ]
     assert past.settled == 1
@@ -319,7 +332,7 @@ def test_a_preview_mends_nothing(log: Path) -> None:
 def test_a_preview_says_that_a_run_is_going_on(log: Path, ledger: Ledger) -> None:
     assert ledger.path == log
     past = Ledger.preview(log)
-    assert past.notes[0] == (
+    assert said(past)[0] == (
         f"Process {os.getpid()} holds the results log now: what it does is not foreseen here"
     )
 

@@ -91,7 +91,7 @@ async def test_what_a_dead_run_wrote_is_not_trusted_once_it_could_not_be_synced(
         Standing.CHECK,
         Standing.NEW,
     ]
-    assert any("failed to take" in note for note in ledger.notes)
+    assert any("failed to take" in note.text for note in ledger.notes)
     async with serving(ledger):
         ledger.append(record(A, run="run-3"))
         ledger.append(record(B, run="run-3"))

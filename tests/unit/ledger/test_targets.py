@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ledgers import A, B, C, record, records_in, serving
+from tests.support.ledgers import A, B, C, record, records_in, said, serving
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Outcome
 from worker.core.target import Target
@@ -48,7 +48,7 @@ async def test_every_record_names_its_target(log: Path) -> None:
         Standing.SETTLED,
         Standing.NEW,
     ]
-    assert past.notes == []
+    assert said(past) == []
 
 
 @pytest.mark.parametrize("other", [TEST, SANDBOX])
@@ -74,7 +74,7 @@ async def test_what_only_failed_elsewhere_keeps_no_run_from_a_corrected_address(
         ledger.append(record(A, error="ambiguous"))
     past = preview(log)
     assert [past.standing(each) for each in (A, B)] == [Standing.CHECK, Standing.NEW]
-    assert past.notes == []
+    assert said(past) == []
 
 
 async def test_under_another_key_of_its_kind_only_what_was_not_found_is_asked_again(
@@ -84,11 +84,11 @@ async def test_under_another_key_of_its_kind_only_what_was_not_found_is_asked_ag
     past = Ledger.preview(log, target=LIVE)
     assert [past.standing(each) for each in (A, B)] == [Standing.SETTLED, Standing.NEW]
     assert past.settled == 1
-    assert " ".join(past.notes) == (
+    assert " ".join(said(past)) == (
         "The results log holds records of another key of the same kind: what it accepted stays "
         "settled, and what it did not find is asked again"
     )
-    assert past.routine == set(past.notes)
+    assert all(note.is_routine for note in past.notes)
 
 
 @pytest.mark.parametrize("strange", [None, 7, ["x"]])
@@ -100,7 +100,7 @@ def test_records_without_a_target_count_as_the_runs_own(log: Path, strange: obje
         file.write(json.dumps(fields | {"id": A}) + "\n")
     past = Ledger.preview(log, target=LIVE)
     assert [past.standing(each) for each in (A, B)] == [Standing.SETTLED, Standing.SETTLED]
-    assert " ".join(past.notes) == (
+    assert " ".join(said(past)) == (
         "Records of the results log do not name their target, as older versions wrote them: they "
         "count as this run's own"
     )

@@ -87,6 +87,7 @@ def test_share_counts_gaps_and_leaves_pauses_out() -> None:
     assert share_of_rate(finished(counted=eleven, elapsed_s=1.25)) == pytest.approx(1.0)
     eleven.paused_s = 10.0
     assert share_of_rate(finished(counted=eleven, elapsed_s=11.25)) == pytest.approx(1.0)
+    assert share_of_rate(finished(counted=eleven, elapsed_s=11.15)) is None, "probes, no requests"
     assert share_of_rate(finished(counted=tally(1))) is None
     assert share_of_rate(finished(counted=eleven, elapsed_s=9.0)) is None
 

@@ -26,7 +26,7 @@ from worker.core.outcomes import Item, is_valid_id
 from worker.sources import Source, open_source
 from worker.sources.items import BLANKS
 
-IDS = st.text("abcXYZ019_-", min_size=1, max_size=128)
+IDS = st.text("abcXYZ019_-", min_size=1, max_size=128).filter(is_valid_id)
 FRAGMENTS = [
     *(b"abc", b"id", b"x1", b"name", b"a" * 129, b".", b"\0", b"\xff", b"\xc3\xa9", b"\xe2\x82"),
     *(b"\n", b"\n", b"\r", b"\r\n", b",", b";", b"\t", b"|", b'"', b'""', b"#", b" ", b"\xc2\xa0"),
@@ -119,7 +119,13 @@ def test_quotes_commas_and_formulas_around_an_id_are_taken_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [(b"5.12E+23", "its digits are lost"), (b"https://x.y/z", "a web address")]
+    ("line", "said"),
+    [
+        (b"5.12E+23", "its digits are lost"),
+        (b"https://x.y/z", "a web address"),
+        (b"----------", "It is a ruler"),
+        (b"_", "It is a ruler"),
+    ],
 )
 def test_a_line_that_held_an_id_once_says_what_became_of_it(line: bytes, said: str) -> None:
     assert said in (read(b"ok\n" + line)[1].problem or "")
