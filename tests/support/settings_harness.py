@@ -38,6 +38,7 @@ FLAGS = {
     "ending.exit_zero_on": "--exit-zero-on",
     "ending.on_exit": "--on-exit",
     "metrics_file": "--metrics-file",
+    "metrics_push": "--metrics-push",
 }
 
 DEFAULTS: dict[str, object] = {
@@ -78,6 +79,7 @@ DEFAULTS: dict[str, object] = {
     "ending.exit_zero_on": (),
     "ending.on_exit": None,
     "metrics_file": None,
+    "metrics_push": None,
 }
 
 # One value of each that is not the default, as text and as it is kept.
@@ -119,6 +121,7 @@ OTHERS: dict[str, tuple[str, object]] = {
     "ending.exit_zero_on": ("5,1", (1, 5)),
     "ending.on_exit": ("notify x", "notify x"),
     "metrics_file": ("/var/lib/node/x.prom", Path("/var/lib/node/x.prom")),
+    "metrics_push": ("http://gateway:9091/x", "http://gateway:9091/x"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.gateway import gateway
 from tests.support.program import environment, run
 from tests.support.run_harness import backlog, faulty, ids, results, sessions
 from worker.cli.schema import schema_of
@@ -113,3 +114,16 @@ async def test_mail_of_many_failures_is_short_and_for_people(tmp_path: Path) -> 
     assert any(line.startswith("exit code  1: ") for line in lines)
     assert "<html" not in ended.err
     assert "a page of HTML: 502 Bad Gateway" in ended.err
+
+
+async def test_a_whole_run_pushes_how_it_ended(tmp_path: Path) -> None:
+    async with Sandbox(sessions(ids(1))) as sandbox:
+        with gateway() as (address, kept):
+            source = backlog(tmp_path, *ids(2))
+            given = ("run", source, "--base-url", sandbox.url)
+            ended = await run(*given, "--metrics-push", f"http://{address}")
+    assert ended.code == 0
+    _, path, body = kept.told[-1]
+    assert path == f"/metrics/job/complete-sessions/results/{results(tmp_path).name}"
+    assert 'complete_sessions_outcomes_total{outcome="not_found"} 1.0' in body
+    assert "complete_sessions_exit_code 0.0" in body

@@ -65,7 +65,8 @@ def test_every_exit_code_is_provided_for(job: Any, pod: Any, container: Any) -> 
     assert failed["onExitCodes"]["operator"] == "In"
     codes = failed["onExitCodes"]["values"]
     assert codes == sorted(set(codes)), "in order, each once, as Kubernetes asks"
-    assert set(codes) == set(ExitCode) - TRIED_AGAIN - {ExitCode.OK}
+    assert "--exit-zero-on=5" in container["args"]
+    assert set(codes) == set(ExitCode) - TRIED_AGAIN - {ExitCode.OK, ExitCode.STOPPED}
     assert 0 < job["backoffLimit"] <= 6
 
 

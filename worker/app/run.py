@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,7 +32,7 @@ from worker.app.renewal import renewal
 from worker.app.screen import Screen
 from worker.app.target import target_of
 from worker.core.clock import Clock
-from worker.core.errors import ExitCode, WorkerError
+from worker.core.errors import ExitCode, UsageError, WorkerError, how_to_install
 from worker.core.events import Event, Observer, RunFinished
 from worker.core.identity import RunIdentity
 from worker.core.secrets import redact
@@ -56,7 +56,7 @@ from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
     from worker.cluster.consumer import Consumer
-    from worker.observers.metrics import MetricsFile
+    from worker.observers.metrics import RunMetrics
     from worker.runner.ports import LedgerPort, SourcePort
 
 
@@ -93,13 +93,13 @@ def carry_out(plan: Plan) -> int:
     screen = Screen(
         plan.settings.log, plan.progress, clock=clock, command=command, identity=identity
     )
-    metrics = _metrics_file(plan.settings, screen, clock)
+    metrics = _metrics(plan, screen, clock)
     try:
         finished, results = _run(plan, screen, metrics, clock, identity)
     except BaseException as error:
         code = _exit_code_of(error)
-        if metrics is not None:
-            metrics.write_failed(code)
+        for each in metrics:
+            each.write_failed(code)
         if code is not ExitCode.DEFECT:
             raise
         screen.show_defect(error)
@@ -147,12 +147,24 @@ def _exit_code_of(error: BaseException) -> ExitCode:
     return ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.DEFECT
 
 
-def _metrics_file(settings: Settings, screen: Screen, clock: Clock) -> MetricsFile | None:
-    if settings.metrics_file is None:
-        return None
-    from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
+def _metrics(plan: Plan, screen: Screen, clock: Clock) -> list[RunMetrics[Any]]:
+    """What delivers the run's metrics, as the settings ask for. Raises UsageError."""
+    metrics: list[RunMetrics[Any]] = []
+    settings = plan.settings
+    if settings.metrics_file is not None:
+        from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
 
-    return MetricsFile(settings.metrics_file, screen.warn, clock)
+        metrics.append(MetricsFile(settings.metrics_file, screen.warn, clock))
+    if settings.metrics_push is not None:
+        try:
+            from worker.observers.metrics_push import MetricsPush  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise UsageError(
+                "--metrics-push needs prometheus-client", how_to_install("metrics")
+            ) from error
+        name = plan.files.results().name
+        metrics.append(MetricsPush(settings.metrics_push, name, screen.warn, clock))
+    return metrics
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -170,7 +182,7 @@ class _Work(msgspec.Struct, frozen=True):
 def _run(
     plan: Plan,
     screen: Screen,
-    metrics: MetricsFile | None,
+    metrics: Sequence[RunMetrics[Any]],
     clock: Clock,
     identity: RunIdentity,
 ) -> tuple[RunFinished, Path]:
@@ -188,7 +200,7 @@ def _run(
         for note in ledger.notes:
             tell = screen.note if note.is_routine else screen.warn
             tell(note.text)
-        observers = screen.observers if metrics is None else [*screen.observers, metrics]
+        observers = [*screen.observers, *metrics]
         work = _Work(plan, identity, results, clock, source, ledger, observers)
         screen.open()
         with open_loop() as loop:

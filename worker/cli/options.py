@@ -22,7 +22,7 @@ _SECTIONS: Final = {
     "When to stop": ("stop",),
     "At the end": ("ending",),
     "More than one machine": ("shared", "queue", "wait", "shard"),
-    "What is shown": ("log", "progress", "verbose", "quiet", "metrics_file"),
+    "What is shown": ("log", "progress", "verbose", "quiet", "metrics_file", "metrics_push"),
 }
 """By the first word of a setting's path, or by the name of an option that is no setting."""
 

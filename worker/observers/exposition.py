@@ -60,9 +60,14 @@ class _RunCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        yield from _counters(self._state.tally)
-        yield _duration_histogram(self._state.tally.latency_ms)
-        yield from _gauges(self._state)
+        return metrics_of(self._state)
+
+
+def metrics_of(state: RunState) -> Iterator[Metric]:
+    """The metrics with their values of now."""
+    yield from _counters(state.tally)
+    yield _duration_histogram(state.tally.latency_ms)
+    yield from _gauges(state)
 
 
 def _counters(tally: Tally) -> Iterator[Metric]:

@@ -1,11 +1,12 @@
-"""The run as a Prometheus textfile, for node_exporter to pick up."""
+"""The run in Prometheus's terms, delivered while it lasts; as a textfile for node_exporter."""
 
 from __future__ import annotations
 
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError, how_to_install
@@ -16,36 +17,53 @@ from worker.observers.background import Background
 if TYPE_CHECKING:
     from worker.observers.exposition import RunState
 
-_WRITE_EVERY_S = 15.0
+_DELIVER_EVERY_S = 15.0
 # node_exporter is another user.
 _READABLE_BY_ALL = 0o644
 
 
-class MetricsFile:
-    """Replaces `path` at the start, every 15 s and at the end; readers see a whole file or none.
+Shot = TypeVar("Shot")
+"""The metrics of one moment, as they are delivered."""
 
-    A file that cannot be written is reported once through `warn` and ends nothing; a share that
-    hangs holds up nothing but the end, for 2 s. The time of the last success is carried over from
-    the former file.
 
-    Raises UsageError where prometheus-client is not installed, or `path` is no regular file.
+class RunMetrics(ABC, Generic[Shot]):
+    """Delivers a run's metrics at the start, every 15 s and at the end, in a thread of its own.
+
+    What cannot be delivered is reported once through `warn` and ends nothing; a place that hangs
+    holds up nothing but the end, for 2 s.
+
+    Args:
+        place: what the place is called that does not answer.
+        failing: what is told where delivering fails, before the reason.
+        new_state: makes the state that `started_at` begins.
     """
 
-    def __init__(self, path: Path, warn: Callable[[str], None], clock: Clock) -> None:
-        self._exposition, last_success_in, new_state = _load_exposition()
-        # A rename onto /dev/null would replace the device.
-        if _is_something_else(path):
-            raise UsageError(f"{path} is not a regular file", "Name a file for the metrics")
-        self._path = path
-        self._background = Background(self._replace)
+    def __init__(
+        self,
+        place: str,
+        failing: str,
+        new_state: type[RunState],
+        warn: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._place = place
+        self._failing = failing
+        self._background = Background(self._deliver_last)
         self._problem = ""
         self._warn = warn
         self._clock = clock
         self._warned = False
-        self._written_at = clock.now()
+        self._delivered_at = clock.now()
         self._total: int | None = None
         self._state = new_state(started_at=clock.utc().timestamp())
-        self._state.last_success_at = last_success_in(_text_of(path))
+
+    @abstractmethod
+    def _take(self, state: RunState) -> Shot:
+        """What is to be delivered of a state, which changes later."""
+
+    @abstractmethod
+    def _deliver(self, shot: Shot) -> None:
+        """Deliver it, in the thread. Raises OSError."""
 
     def notice(self, event: Event) -> None:
         self._warn_once()
@@ -69,7 +87,7 @@ class MetricsFile:
         self._total = event.total
         self._state.ids_left = event.total
         self._state.rate_allowed = event.rate
-        self._write()
+        self._put()
 
     def _tick(self, snapshot: Snapshot) -> None:
         state = self._state
@@ -79,9 +97,9 @@ class MetricsFile:
         state.in_flight = snapshot.in_flight
         state.rate_allowed = snapshot.rate_allowed
         state.ids_left = self._ids_left()
-        is_due = self._clock.now() - self._written_at >= _WRITE_EVERY_S
+        is_due = self._clock.now() - self._delivered_at >= _DELIVER_EVERY_S
         if is_due and not self._background.is_behind:
-            self._write()
+            self._put()
 
     def _finish(self, event: RunFinished) -> None:
         state = self._state
@@ -100,31 +118,55 @@ class MetricsFile:
         state.ended_at = self._clock.utc().timestamp()
         if exit_code is ExitCode.OK:
             state.last_success_at = state.ended_at
-        self._write()
+        self._put()
         if not self.drain():
-            self._problem = self._problem or f"{self._path} does not answer"
+            self._problem = self._problem or f"{self._place} does not answer"
         self._warn_once()
 
     def drain(self) -> bool:
-        """Wait until the file is written, for 2 s at most; whether it is."""
+        """Wait until all is delivered, for 2 s at most; whether it is."""
         return self._background.drain()
 
-    def _write(self) -> None:
-        self._written_at = self._clock.now()
-        self._background.put(self._exposition(self._state))
+    def _put(self) -> None:
+        self._delivered_at = self._clock.now()
+        self._background.put(self._take(self._state))
 
-    def _replace(self, contents: Sequence[bytes]) -> int:
-        """Write the last of the contents: the others are old."""
+    def _deliver_last(self, shots: Sequence[Shot]) -> int:
+        """Deliver the last of them: the others are old."""
         try:
-            replace_file(self._path, contents[-1], mode=_READABLE_BY_ALL)
+            self._deliver(shots[-1])
         except OSError as error:
             self._problem = str(error)
-        return len(contents)
+        return len(shots)
 
     def _warn_once(self) -> None:
         if self._problem and not self._warned:
             self._warned = True
-            self._warn(f"the metrics file cannot be written: {self._problem}")
+            self._warn(f"{self._failing}: {self._problem}")
+
+
+class MetricsFile(RunMetrics[bytes]):
+    """Replaces `path`: readers see a whole file or none. The time of the last success is carried
+    over from the former file.
+
+    Raises UsageError where prometheus-client is not installed, or `path` is no regular file.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None], clock: Clock) -> None:
+        self._exposition, last_success_in, new_state = _load_exposition()
+        # A rename onto /dev/null would replace the device.
+        if _is_something_else(path):
+            raise UsageError(f"{path} is not a regular file", "Name a file for the metrics")
+        failing = "the metrics file cannot be written"
+        super().__init__(str(path), failing, new_state, warn, clock)
+        self._path = path
+        self._state.last_success_at = last_success_in(_text_of(path))
+
+    def _take(self, state: RunState) -> bytes:
+        return self._exposition(state)
+
+    def _deliver(self, shot: bytes) -> None:
+        replace_file(self._path, shot, mode=_READABLE_BY_ALL)
 
 
 def _load_exposition() -> tuple[

@@ -104,3 +104,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     ending: EndingSettings = EndingSettings()
     metrics_file: Path | None = None
+    metrics_push: str | None = None

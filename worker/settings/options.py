@@ -291,6 +291,12 @@ OPTIONS: Final = (
         syntax.or_none(syntax.file()),
         "Prometheus textfile, replaced atomically, written also when the run fails.",
     ),
+    Option(
+        "metrics_push",
+        "--metrics-push",
+        syntax.or_none(syntax.gateway()),
+        "Prometheus Pushgateway, told every 15 s and at the end, also when the run fails.",
+    ),
 )
 """In the order of the YAML file."""
 

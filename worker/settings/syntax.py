@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import time
 from pathlib import Path
 from typing import Any, Final, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 
-from worker.core.addresses import ALLOWED_ADDRESS, parse_base_url
+from worker.core.addresses import ALLOWED_ADDRESS, is_host, parse_base_url
 from worker.core.durations import format_duration, parse_duration
 from worker.core.errors import ExitCode
 from worker.core.redis_url import ALLOWED_ENGINE, parse_engine_url, show_engine_url
@@ -300,6 +301,32 @@ def key_file() -> Syntax:
 
 def address() -> Syntax:
     return Syntax(allowed=ALLOWED_ADDRESS, parse=parse_base_url, metavar="URL")
+
+
+def gateway() -> Syntax:
+    """The address of a Pushgateway, which stands where a run does: http will do."""
+    allowed = "an http:// or https:// address without query and fragment"
+
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            is_address = parts.scheme in ("http", "https") and parts.port != 0
+        except ValueError:
+            raise ValueError(allowed) from None
+        host = parts.hostname or ""
+        if not is_address or not is_host(host) or not text.isprintable() or set(text) & set(" ?#"):
+            raise ValueError(allowed)
+        return text.rstrip("/")
+
+    return Syntax(
+        allowed=allowed, parse=parse, show=without_userinfo, metavar="URL", is_secret=True
+    )
+
+
+def without_userinfo(url: str) -> str:
+    """The address without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def engine() -> Syntax:

@@ -46,6 +46,7 @@ RANGES = [
     ("results", "a", "./-", ["-"]),
     ("ending.summary_json", "a", "-", ["~nobody-of-this-name/x"]),
     ("ending.exit_zero_on", "5", "1, 5,66", ["0", "5;1", "6"]),
+    ("metrics_push", "http://gw", "https://u:p@gw:9091/x", []),
     ("metrics_file", "a", "b", ["-", "~nobody-of-this-name/x"]),
 ]
 

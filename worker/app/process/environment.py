@@ -16,7 +16,7 @@ from worker.core.secrets import learn, learn_address
 _DAY_S: Final = 86_400
 _KEY: Final = "COMPLYCUBE_API_KEY"
 _KEY_FILE: Final = "WORKER_API_KEY_FILE"
-_ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL")
+_ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
 
 
 def hold_time_zone() -> None:
@@ -41,7 +41,7 @@ def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> 
     for option, text in pairwise(part for each in arguments for part in each.split("=", 1)):
         if option == "--api-key-file":
             files.append(text)
-        elif option == "--shared":
+        elif option in ("--shared", "--metrics-push"):
             learn_address(text)
     for file in filter(None, files):
         from worker.settings.reading import learn_key_file  # noqa: PLC0415 - where it is needed
