@@ -128,6 +128,7 @@ def test_a_run_goes_on_while_a_pipe_brings_more_ids(harness: Harness) -> None:
             assert (adding.wait(), working.wait()) == (0, 0)
 
 
+@pytest.mark.timeout(240)
 def test_what_a_queue_has_lost_is_told_and_put_back(harness: Harness) -> None:
     queue, ids = ("--queue", "lossy"), "a\nb\n"
     harness("enqueue", "-", *queue, text=ids)
