@@ -17,7 +17,7 @@ from worker.cluster.budget import Budget, SharedRate
 from worker.cluster.connection import Connection
 
 _SCRIPTS: Final = Scripts()
-_EPOCH_S: Final = 1_795_000_000
+EPOCH_S: Final = 1_795_000_000
 _STEADY_AFTER_S: Final = 2.0
 
 
@@ -97,7 +97,7 @@ class Account:
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
-        store = Store(lambda: int((_EPOCH_S + loop.time()) * 1e6))
+        store = Store(lambda: int((EPOCH_S + loop.time()) * 1e6))
         await asyncio.gather(
             *(self._send(f"m{number}", one, store) for number, one in enumerate(self.members))
         )

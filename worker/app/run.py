@@ -335,12 +335,13 @@ async def _meet(
     )
     if plan.queue is None:
         assert work.source is not None
-        return work.source, work.ledger, met.pacer
+        pacer = partial(met.pacer, first_probe=first_probe(_requests_ahead(work)))
+        return work.source, work.ledger, pacer
     consumer, ledger = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
     for warning in await met.shortcomings():
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
     stack.callback(_note_on_shift, consumer, screen)
-    return consumer, ledger, met.pacer
+    return consumer, ledger, partial(met.pacer, first_probe=first_probe(_requests_ahead(work)))
 
 
 def _requests_ahead(work: _Work) -> int | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from worker.cluster import scripts
 from worker.cluster.connection import REASON, Connection
-from worker.cluster.reservations import Reservation, Reservations, ServerClock
+from worker.cluster.reservations import EVEN, Reservation, Reservations, ServerClock
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError, WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
 from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
+from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.pacer import Pacer
 
 _PROBE_GRACE_S: Final = 10.0
@@ -26,6 +28,9 @@ _LONGEST_SLEEP_S: Final = 1.0
 _LEAD: Final = 1.5
 _LEAD_S: Final = 0.015
 """Permits are asked for so many round trips, and so much for the loop, before they are needed."""
+
+_PROBES: Final = 3
+_EARLY_KEPT: Final = 256
 
 _TIMER_STEP_S: Final = 0.001
 _LONG_GAP_S: Final = 0.01
@@ -86,7 +91,15 @@ class Granted(NamedTuple):
     lowest: str
     cuts: int
     curve: str
+    offsets_us: list[int]
+    kinds: str
     cut_age_us: int
+
+    @property
+    def times_us(self) -> list[float]:
+        """When each permit may be used."""
+        offsets = self.offsets_us or [number * self.gap_us for number in range(self.permits)]
+        return [self.first_us + offset for offset in offsets]
 
 
 class Budget:
@@ -110,6 +123,8 @@ class Budget:
         self._member = member
         self._clock = clock
         self._warn = warn
+        self.probe_after = 0
+        """After how many permits of the account this run may probe for bursts; 0: never."""
         self._server = ServerClock()
         self._permits = Reservations()
         self._gap_s = 0.0
@@ -209,13 +224,15 @@ class Budget:
             *(self._member, repr(per_s), repr(rate.asked), wanted),
             round(self._server.round_trip_s / 2 * 1e6),
             round(self._permits.lateness.slack * 1e6),
+            self.probe_after,
         )
         answer = Granted(*await self._connection.call(scripts.TAKE, self._keys, *args))
         now = self._clock.now()
         self._server.observe(began_at, answer.now_us / 1e6, now)
         self._members, self._gap_s = answer.members, answer.gap_us / 1e6
+        times = [self._server.local(at_us / 1e6) for at_us in answer.times_us]
+        self._permits.add(times, answer.slack_ppm / 1e6, answer.kinds.split())
         first = self._server.local(answer.first_us / 1e6)
-        self._permits.add(first, self._gap_s, answer.permits, answer.slack_ppm / 1e6)
         self._resumes_at = -math.inf if answer.permits else first
         self._ask_again_at = min(self._resumes_at, now + _LONGEST_SLEEP_S)
         rate.follow(now, answer.cuts, answer.curve, answer.cut_age_us / 1e6)
@@ -243,6 +260,10 @@ class Budget:
     def cut(self, cuts: int, curve: str) -> None:
         """This run was answered 429 and has cut its rate: so must the others."""
         self._tell(scripts.CUT, cuts, curve)
+
+    def tolerates_bursts(self) -> None:
+        """This run's probe was let through: all may leave early now and then."""
+        self._tell(scripts.TOLERATED)
 
     def notice(self, event: Event) -> None:
         """Where 429s close this run's gate, they close it for all, and this run probes alone."""
@@ -303,6 +324,11 @@ class AccountPermits:
             self._budget.give_back(self._used)
             self._used = None
 
+    @property
+    def last_kind(self) -> str:
+        """Of the permit that was taken last: `Reservation.kind`."""
+        return EVEN if self._used is None else self._used.kind
+
     def stop(self) -> None:
         """End a `take` that waits, now and from now on."""
         self._budget.stop()
@@ -317,17 +343,59 @@ class AccountPermits:
         return self._budget.pause(now)
 
 
+class AccountBursts(BurstProbe):
+    """The account's burst probe: Redis says which permits are early, and for whom.
+
+    One run's probe is everybody's, and so are the rounds that follow from it.
+    """
+
+    def __init__(self, permits: AccountPermits, on_tolerated: Callable[[], None]) -> None:
+        super().__init__()
+        self._permits = permits
+        self._on_tolerated = on_tolerated
+        self._probes: set[int] = set()
+        self._let_through = 0
+        self._lately: deque[int] = deque(maxlen=_EARLY_KEPT)
+
+    def left(self, number: int, gaps: float, rate: float) -> None:
+        del gaps, rate
+        if self._permits.last_kind == "probe":
+            self._probes.add(number)
+        elif self._permits.last_kind == "early":
+            self._lately.append(number)
+
+    def answered(self, number: int) -> None:
+        if number not in self._probes:
+            return
+        self._probes.remove(number)
+        self._let_through += 1
+        if self._let_through == _PROBES:
+            self._on_tolerated()
+        if not self._probes:
+            self._let_through = 0
+
+    def refused(self, number: int) -> bool:
+        is_probe = number in self._probes
+        self._probes.discard(number)
+        return is_probe
+
+    def was_early(self, number: int) -> bool:
+        return number in self._lately
+
+
 def shared_pacer(
     budget: Budget,
     rates: Timetable,
     *,
     notify: Callable[[Event], None],
     is_sure: Callable[[], Awaitable[bool]] | None = None,
+    first_probe: int | None = None,
     **options: Any,
 ) -> Pacer:
     """A pacer whose permits are the account's as well: its own word first, then the budget's.
 
-    `is_sure` is that of `AccountPermits`; `options` are the pacer's.
+    `is_sure` is that of `AccountPermits`; `first_probe` counts the account's requests; `options`
+    are the pacer's.
     """
 
     def tell(event: Event) -> None:
@@ -336,4 +404,12 @@ def shared_pacer(
 
     shared_rate = SharedRate(rates.highest_rate, budget.cut)
     permits = AccountPermits(budget, shared_rate, is_sure)
-    return Pacer(rates, notify=tell, adaptive=shared_rate, shared=permits, **options)
+    budget.probe_after = first_probe or 0
+    return Pacer(
+        rates,
+        notify=tell,
+        adaptive=shared_rate,
+        shared=permits,
+        burst_probe=AccountBursts(permits, budget.tolerates_bursts),
+        **options,
+    )

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+EVEN: Final = "even"
 _LEAST_SLACK: Final = 0.005
 _USUAL_SLACK: Final = 0.02
 _MOST_SLACK: Final = 0.07
@@ -100,10 +102,14 @@ def best_slack(late: list[float], rate: float) -> float:
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """A permit for a request that leaves `at`, or at most `tolerance_s` later."""
+    """A permit for a request that leaves `at`, or at most `tolerance_s` later.
+
+    `kind` is "even", or why it is so soon after the one before it: "early" or "probe".
+    """
 
     at: float
     tolerance_s: float
+    kind: str = EVEN
 
 
 class Reservations:
@@ -114,12 +120,12 @@ class Reservations:
         self._ahead: deque[Reservation] = deque()
         self._ends_at = -math.inf
 
-    def add(self, first: float, gap_s: float, count: int, tolerance_s: float) -> None:
-        """So many permits were given, from `first` on."""
-        for number in range(count):
-            self._ahead.append(Reservation(first + number * gap_s, tolerance_s))
-        if count:
-            self._ends_at = first + (count - 1) * gap_s
+    def add(self, times: Sequence[float], tolerance_s: float, kinds: Sequence[str] = ()) -> None:
+        """Permits were given for these times, all even where `kinds` are not told."""
+        for at, kind in zip(times, kinds or [EVEN] * len(times), strict=True):
+            self._ahead.append(Reservation(at, tolerance_s, kind))
+        if times:
+            self._ends_at = times[-1]
 
     def next_at(self, now: float, rate: float) -> float | None:
         """When the next permit may be used; None where there is none. Those that are too late for

@@ -14,10 +14,11 @@ from typing import Final
 TAKE: Final = """
 local me, rate, ceiling = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted, soonest, slack = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local probe_after = tonumber(ARGV[7])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local kept = redis.call('HMGET', KEYS[1], 'now', 'next', 'pause', 'prober', 'cut_at', 'cuts',
-  'curve')
+  'curve', 'tolerated_at', 'count', 'round')
 local back = math.max((tonumber(kept[1]) or now) - now, 0)
 local free, pause = (tonumber(kept[2]) or 0) - back, (tonumber(kept[3]) or 0) - back
 local cut_at = (tonumber(kept[5]) or 0) - back
@@ -40,23 +41,63 @@ local gap = (1000000 + slack) / math.min(rate, lowest)
 local stays = math.min(math.max(3000000, 4 * gap * wanted * members), 500000000)
 redis.call('HSET', KEYS[2], me, mine .. string.format('%.0f', now + stays))
 
-local granted, first = 0, pause
-if pause <= now or kept[4] == me then
-  granted, first = wanted, math.max(free, now + soonest)
-  free = first + wanted * gap
+local per_s = math.ceil(math.min(rate, lowest))
+local count, round = tonumber(kept[9]) or 0, tonumber(kept[10]) or 0
+local has_rounds = gap >= 10000 and per_s >= 5
+local is_tolerated = now - (tonumber(kept[8]) or 0) < 3600000000
+local stretches, kinds = {}, ''
+if has_rounds and is_tolerated then
+  for i = 1, wanted do
+    round = round % per_s
+    stretches[i] = round == 0 and 2.6 or round >= per_s - 2 and 0.2 or 1
+    kinds = kinds .. (stretches[i] == 0.2 and 'early ' or 'even ')
+    round = round + 1
+  end
+elseif has_rounds and probe_after > 0 and count >= probe_after then
+  stretches, kinds = {3.4, 0.2, 0.2, 0.2}, 'even probe probe probe '
+  count = probe_after - 3000
 end
-redis.call('HSET', KEYS[1], 'now', now, 'next', free, 'pause', pause, 'cut_at', cut_at)
+if #stretches > 0 then wanted = #stretches end
+
+local granted, first, offsets = 0, pause, {}
+if pause <= now or kept[4] == me then
+  granted = wanted
+  first = math.max(free + ((stretches[1] or 1) - 1) * gap, now + soonest)
+  local last = first + (wanted - 1) * gap
+  if #stretches > 0 then
+    last, offsets[1] = first, 0
+    for i = 2, wanted do
+      last = last + stretches[i] * gap
+      offsets[i] = last - first
+    end
+    -- No more in any second than even gaps would bring.
+    if string.find(kinds, 'probe') then last = last + 2.4 * gap end
+  end
+  free = last + gap
+  count = count + granted
+end
+redis.call('HSET', KEYS[1], 'now', now, 'next', free, 'pause', pause, 'cut_at', cut_at,
+  'count', count, 'round', round)
 redis.call('EXPIRE', KEYS[1], 604800)
 redis.call('EXPIRE', KEYS[2], 604800)
 return {granted, first, gap, now, slack, members, tostring(lowest), tonumber(kept[6]) or 0,
-  kept[7] or '', now - cut_at}
+  kept[7] or '', offsets, kinds, now - cut_at}
 """
 """KEYS: the account's budget, its members. ARGV: who asks, the rate it knows of and its ceiling in
-requests a second, permits wanted, microseconds until it could use the first, and the slack that it
-needs, in millionths. Returns permits (0: come again), when the first may be used, the gap to each
-next one and the time now, all in microseconds; the slack that holds for all, how many members there
-are, the lowest ceiling of any; and the rate: how often it was cut, the curve since then, its age in
-microseconds."""
+requests a second, permits wanted, microseconds until it could use the first, the slack that it
+needs, in millionths, and after how many permits it would probe for bursts (0: not at all). Returns
+permits (0: come again), when the first may be used, the gap to each next one and the time now, all
+in microseconds; the slack that holds for all, how many members there are, the lowest ceiling of
+any; how often the rate was cut, and the curve since then; where permits are not even, how long
+after the first each is, and a word for each: even, early or probe; and how long ago the rate was
+cut."""
+
+TOLERATED: Final = """
+local time = redis.call('TIME')
+return redis.call('HSET', KEYS[1], 'tolerated_at', time[1] * 1000000 + time[2], 'round', 0)
+"""
+"""KEYS: the account. A probe has shown that the API's limiter lets bursts pass; it holds for an
+hour."""
 
 CUT: Final = """
 local cuts = tonumber(redis.call('HGET', KEYS[1], 'cuts')) or 0

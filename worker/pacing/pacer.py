@@ -60,6 +60,7 @@ class Pacer:
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
         shared: Permits | None = None,
+        burst_probe: BurstProbe | None = None,
         notify: Callable[[Event], None],
     ) -> None:
         highest = rates.highest_rate
@@ -68,7 +69,7 @@ class Pacer:
         self._clock = clock
         self._ceiling = Ceiling(rates, lambda: clock.utc().timestamp())
         self._adaptive = adaptive or AdaptiveRate(highest)
-        self._spacing = Spacing(self._adaptive, BurstProbe(limit, first_probe))
+        self._spacing = Spacing(self._adaptive, burst_probe or BurstProbe(limit, first_probe))
         throttler = Throttler(limit, limit / highest, _RETRY_INTERVAL_S)
         self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
         self._shared = shared

@@ -25,7 +25,7 @@ pytestmark = needs_redis
 USER, PASSWORD = "tried", "tried-password"
 LEASE_S = 30.0
 Call = Callable[[], Awaitable[object]]
-BUDGET_KEY = "complete-sessions:{account:test}:budget"
+BUDGET_KEYS = [f"complete-sessions:{{account:test}}:{part}" for part in ("budget", "members")]
 
 
 class Scene:
@@ -283,23 +283,27 @@ async def test_a_full_memory_costs_nothing(scene: Scene, name: str) -> None:
     await assert_nothing_is_lost(scene, again=call is enqueue_again)
 
 
-@pytest.mark.parametrize("name", ["TAKE", "CUT", "PAUSE", "RESUME"])
+@pytest.mark.parametrize("name", ["TAKE", "CUT", "PAUSE", "RESUME", "TOLERATED"])
 async def test_no_step_of_the_budget_leaves_half_of_it_behind(scene: Scene, name: str) -> None:
     script = getattr(scripts, name)
-    arguments = {
-        "TAKE": (1, 1000, 1, "me"),
+    arguments: tuple[str | int, ...] = {
+        "TAKE": ("me", "10", "10", 1, 1000, 5000, 0),
         "CUT": (0, "5.0 9.0 8.0"),
         "PAUSE": (1000, "me"),
         "RESUME": ("me",),
+        "TOLERATED": (),
     }[name]
     for command in commands_of(script):
         await scene.free.ask(lambda redis: redis.flushall())
+        await scene.free.ask(lambda redis: redis.hset(BUDGET_KEYS[1], "dead", "5 0 1"))
         if name == "RESUME":
-            await scene.free.call(scripts.PAUSE, [BUDGET_KEY], 1000, "me")
+            await scene.free.call(scripts.PAUSE, BUDGET_KEYS, 1000, "me")
         await scene.refuse(command)
         with pytest.raises(RefusedError):
-            await scene.bound.call(script, [BUDGET_KEY], *arguments)
+            await scene.bound.call(script, BUDGET_KEYS, *arguments)
         await scene.permit()
-        await scene.bound.call(script, [BUDGET_KEY], *arguments)
-        cuts, curve = await scene.free.ask(lambda redis: redis.hmget(BUDGET_KEY, "cuts", "curve"))
+        await scene.bound.call(script, BUDGET_KEYS, *arguments)
+        cuts, curve = await scene.free.ask(
+            lambda redis: redis.hmget(BUDGET_KEYS[0], "cuts", "curve")
+        )
         assert (cuts, curve) == (("1", "5.0 9.0 8.0") if name == "CUT" else (None, None))

@@ -41,7 +41,7 @@ def test_what_is_found_out_of_the_clock_crowds_no_permits() -> None:
 
 def test_a_permit_that_is_too_late_is_lost_and_the_next_one_waited_for() -> None:
     permits = Reservations()
-    permits.add(10.0, 0.1, 3, tolerance_s=0.02)
+    permits.add([10.0, 10.1, 10.2], tolerance_s=0.02)
     assert permits.next_at(10.01, 10.0) == 10.0
     assert permits.next_at(10.03, 10.0) == pytest.approx(10.1)
     assert permits.ahead_s(10.03) == pytest.approx(0.17)
@@ -50,7 +50,7 @@ def test_a_permit_that_is_too_late_is_lost_and_the_next_one_waited_for() -> None
 
 def test_a_permit_that_was_not_used_is_good_for_the_next_request() -> None:
     permits = Reservations()
-    permits.add(10.0, 0.1, 2, tolerance_s=0.02)
+    permits.add([10.0, 10.1], tolerance_s=0.02)
     used = permits.use(10.0, 10.0)
     permits.give_back(used)
     assert permits.next_at(10.01, 10.0) == 10.0

@@ -120,7 +120,9 @@ def _call_on_queue(random: Random, both: Both) -> tuple[Any, Any]:
 def _call_on_budget(random: Random, both: Both) -> tuple[Any, Any]:
     """Slices and pauses are so long that the clocks' difference does not show."""
     me, long_us = random.choice(_CONSUMERS), str(10**12)
-    match random.randrange(4):
+    match random.randrange(5):
+        case 3:
+            return both.call(scripts.TOLERATED, _ACCOUNT)
         case 0:
             return both.call(scripts.CUT, _ACCOUNT, random.choice("0123"), "7.0 8.0 9.0")
         case 1:
@@ -129,7 +131,8 @@ def _call_on_budget(random: Random, both: Both) -> tuple[Any, Any]:
             return both.call(scripts.RESUME, _ACCOUNT, me)
         case _:
             rate = random.choice(("5", "9.5"))
-            modelled, real = both.call(scripts.TAKE, _ACCOUNT, me, rate, rate, "2", long_us, "9")
+            ask = (me, rate, rate, "2", long_us, "9", random.choice("05"))
+            modelled, real = both.call(scripts.TAKE, _ACCOUNT, *ask)
             return _taken(modelled), _taken(real)
 
 
