@@ -30,7 +30,7 @@ _COLUMNS = (
 )
 _TARGETS = (
     Target(UVLOOP, "accepted", ">=", 5.7),
-    Target(UVLOOP, "refused", "<", 0.03),
+    Target(UVLOOP, "refused", "<=", 0.02),
     Target(UVLOOP, "customers", "<", 0.01),
     Target(UVLOOP, "back_s", "<", 30.0),
 )

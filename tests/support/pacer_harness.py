@@ -77,6 +77,13 @@ class Harness:
     async def send_many(self, signal: Signal, count: int) -> list[float]:
         return [await self.send(signal) for _ in range(count)]
 
+    async def throttle_until_paused(self, retry_after_s: float | None = None) -> list[float]:
+        """Requests that are all answered 429, until no more leave."""
+        sent: list[float] = []
+        while not self.pacer.is_paused:
+            sent.append(await self.send(Signal.THROTTLED, retry_after_s))
+        return sent
+
     async def send_until_it_gives_up(self, signal: Signal) -> tuple[list[float], UnavailableError]:
         sent: list[float] = []
         try:

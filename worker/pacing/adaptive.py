@@ -25,6 +25,7 @@ _DIP_BY_DISTANCE: Final = 0.6
 _DIP_S: Final = 6.0
 _SETTLE_S: Final = 2.0
 _RETURN_S: Final = 2.0
+_NEWS_S: Final = 0.25
 _TOWARDS_REFUSED: Final = 0.3
 _BELOW_THROUGH: Final = 0.98
 _AT_CEILING: Final = 0.99
@@ -103,12 +104,13 @@ class AdaptiveRate:
         """The request that left at `sent_at` was answered 429.
 
         One that `was_early` on purpose met a limiter that allows bursts at its fullest: customers
-        are refused next, and it says nothing of the even ones. Returns whether it left after the
-        last such answer had been heard: a volley is news once.
+        are refused next, and it says nothing of the even ones. Returns whether it is news: it left
+        after the last such answer had been heard, and a quarter of a second after that one left.
+        A volley is news once, and a limiter that has used up its second no more than four times.
         """
         is_news = sent_at >= self._heard_at
         if is_news:
-            self._heard_at = now
+            self._heard_at = max(now, sent_at + _NEWS_S)
         step, clock_s = self._step_at(sent_at), self._clock.seconds(now)
         if not was_early and not self._is_unsettled(sent_at):
             self._responses.add(step, clock_s, refused=True)

@@ -10,7 +10,12 @@ _BREAKER: Final = "worker/pacing/breaker.py"
 _OUTAGES: Final = "worker/pacing/outages.py"
 _SPACING: Final = "worker/pacing/spacing.py"
 _BACKOFF: Final = "worker/pacing/backoff.py"
+_ADAPTIVE: Final = "worker/pacing/adaptive.py"
 _TESTS: Final = ("tests/unit/pacing",)
+_RATE_TESTS: Final = tuple(
+    f"tests/unit/pacing/test_{name}.py" for name in ("sending_clock", "adaptive", "adaptive_scenes")
+)
+_THROUGH: Final = "the rate goes to what gets through, whatever a 429 means"
 _RATE: Final = "never above the rate in any second"
 _PROBES: Final = "while the API is away nothing but probes is sent, one at a time and ever rarer"
 _PATIENCE: Final = "an outage or nothing but 429 for longer than --patience ends with 4"
@@ -144,5 +149,61 @@ PACING: Final = (
         "        is_news = sent_at >= self._heard_at\n",
         "        is_news = True\n",
         _TESTS,
+    ),
+    Mutant(
+        "each 429 of a volley slows the run down",
+        "a volley of 429 counts once",
+        _ADAPTIVE,
+        "        if sent_at < self._fell_at:\n            return is_news\n",
+        "",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "a few refused slow nothing down",
+        _THROUGH,
+        _ADAPTIVE,
+        "        elif was_early or self._responses.is_too_fast(step, clock_s):\n",
+        "        elif was_early:\n",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "shed load slows the run down for good",
+        _THROUGH,
+        _ADAPTIVE,
+        "        if higher is not None:\n",
+        "        if False:\n",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "what was refused is never forgotten",
+        _THROUGH,
+        "worker/pacing/responses.py",
+        "_HALF_LIFE_S: Final = 40.0",
+        "_HALF_LIFE_S: Final = 4e9",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "a limit without an end is tried for",
+        _THROUGH,
+        "worker/pacing/climb.py",
+        "    return min(max(for_requests_s, _SHORTEST_HOLD_S) * stretch, _LONGEST_HOLD_S)\n",
+        "    return 1.0\n",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "nothing is left to customers",
+        "customers on the same account come first",
+        _ADAPTIVE,
+        "_DIP_BY_DISTANCE: Final = 0.6",
+        "_DIP_BY_DISTANCE: Final = 0.0",
+        _RATE_TESTS,
+    ),
+    Mutant(
+        "the rate comes back while nothing is sent",
+        "no burst after a pause",
+        "worker/pacing/sending_clock.py",
+        "        return self._seconds + min(now - self._at, self.longest_gap_s)\n",
+        "        return self._seconds + max(now - self._at, 0.0)\n",
+        _RATE_TESTS,
     ),
 )

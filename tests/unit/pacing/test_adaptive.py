@@ -75,7 +75,8 @@ def test_a_volley_of_429s_is_news_once() -> None:
     rate = AdaptiveRate(10.0)
     news = [rate.throttled(99.9 + lag, 100.0 + lag) for lag in (0.0, 0.01, 0.05, 0.099)]
     assert news == [True, False, False, False]
-    assert rate.throttled(100.1, 100.2)
+    assert not rate.throttled(100.1, 100.2)
+    assert rate.throttled(100.3, 100.4)
 
 
 def test_the_rate_climbs_back_in_small_steps_and_never_beyond_what_was_asked_for() -> None:
