@@ -29,8 +29,9 @@ class Spacing:
 
     A gap of 10 ms or more is counted from when the last request really left: a strict limiter
     refuses whoever makes lateness up. The loop cannot wake often enough for shorter gaps, so there
-    lateness of up to 50 ms is made up; more than that is idleness, and gives no credit. `adaptive`
-    says how long a gap is, and in the longer ones `burst_probe` has a say.
+    lateness of up to 50 ms is made up, and so it is where the limiter is known to let bursts pass;
+    more than that is idleness, and gives no credit. `adaptive` says how long a gap is, and in the
+    longer ones `burst_probe` has a say.
     """
 
     def __init__(self, adaptive: AdaptiveRate, burst_probe: BurstProbe) -> None:
@@ -57,17 +58,21 @@ class Spacing:
 
     def left(self, number: int, now: float) -> None:
         """The request `number` leaves now."""
-        rate = self._adaptive.rate(now)
-        gap_s = 1.0 / rate
         if self._last == -math.inf:
             self._last = now + _OPENING_S
-        elif gap_s < _STRICT_GAP_S:
-            due = self._last + gap_s
+        else:
+            self._follow(number, now)
+        self._adaptive.sent(now)
+
+    def _follow(self, number: int, now: float) -> None:
+        due, rate = self.next_at(now), self._adaptive.rate(now)
+        gap_s = 1.0 / rate
+        if gap_s >= _STRICT_GAP_S:
+            self._burst_probe.left(number, (now - self._last) / gap_s, rate)
+        if gap_s < _STRICT_GAP_S or self._burst_probe.is_tolerated:
             self._last = due if now - due <= _LATENESS_MADE_UP_S else now
         else:
-            self._burst_probe.left(number, (now - self._last) / gap_s, rate)
             self._last = now
-        self._adaptive.sent(now)
 
     def answered(self, permit: Permit, now: float) -> None:
         """The request of this permit was let through."""
