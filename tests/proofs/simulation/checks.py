@@ -23,6 +23,7 @@ _INSTANT_S: Final = 0.002
 _STEPS_AT_MOST: Final = 2_000
 _STEPS_FOR_A_REQUEST: Final = 250
 _STEPS_FOR_A_SECOND: Final = 2.0
+_MANY_ATTEMPTS: Final = 5
 _decode: Final = msgspec.json.Decoder(Record).decode
 
 
@@ -65,6 +66,20 @@ def after_a_run(facts: Facts, loop: SimulatedLoop) -> None:
     if facts.finished is not None:
         expect(not loop.errors, f"errors that nobody waited for: {loop.errors}")
         expect(facts.finished.tally.balanced, "the sum does not add up")
+
+
+def outages_cost_no_session(name: str, world: World, log: Path) -> None:
+    """In a run that ended by itself no id has failed to which nothing happened but to all."""
+    scenario = world.scenario
+    if scenario.max_attempts < _MANY_ATTEMPTS or scenario.on_ambiguous != "check":
+        return
+    untroubled = {plan.id for plan in scenario.sessions if not plan.treatments}
+    for record in records_in(world.platter.durable(log)).values():
+        session = world.api.sessions[record.id]
+        is_open = session.status in ("started", "processing") and session.excuse is None
+        is_failure = record.run == name and record.outcome is Outcome.FAILED
+        if is_failure and is_open and record.id in untroubled:
+            raise Violation(f"{record.id} has failed for an outage: {record.error}")
 
 
 def after_the_ledger(disk: SimulatedDisk, loop: SimulatedLoop, may_leave_journal: bool) -> None:

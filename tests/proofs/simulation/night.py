@@ -106,6 +106,7 @@ class Night:
         is_over = facts.finished is not None and facts.finished.exit_code in _ENDS
         if is_over and not facts.disk_failed:
             self._may_leave_journal = False
+            checks.outages_cost_no_session(run.name, self._world, LOG)
         checks.after_the_ledger(run.disk, run.loop, self._may_leave_journal)
 
     def _excuse_settled(self) -> None:
