@@ -20,7 +20,7 @@ _STEPS_KEPT: Final = 64
 # that has had its effect says nothing of the new rate.
 _STEP_DOWN: Final = 0.985
 _DEEPEST_CUT: Final = 0.5
-_DEEPEST_DIP: Final = 0.22
+_DEEPEST_DIP: Final = 0.2
 _DIP_BY_DISTANCE: Final = 0.6
 _DIP_S: Final = 7.0
 _SETTLE_S: Final = 2.0
