@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.defaults import pacing
 from tests.support.virtual_time import VirtualClock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event
@@ -47,10 +48,9 @@ class Harness:
         self.pacer = Pacer(
             rate if isinstance(rate, Timetable) else Timetable.constant(rate),
             clock=self.clock,
-            patience_s=patience_s,
-            valid_s=valid_s,
             first_probe=first_probe,
             notify=self.told.append,
+            **pacing(patience_s=patience_s, valid_s=valid_s),
         )
 
     async def permit(self) -> Permit:

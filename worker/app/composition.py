@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from worker.api.verdict import Reply
 from worker.app.until import seconds_until
@@ -25,18 +26,21 @@ def make_pacer(
     notify: Callable[[Event], None],
     make: Callable[..., Pacer] = Pacer,
 ) -> Pacer:
-    return make(
-        resolve_rate(settings.pace.rate, key.kind),
-        clock=clock,
-        outage_after=settings.stop.outage_after,
-        backoff_initial_s=settings.retry.backoff_initial,
-        backoff_max_s=settings.retry.backoff_max,
-        throttle_initial_s=settings.retry.throttle_initial,
-        throttle_max_s=settings.retry.throttle_max,
-        patience_s=settings.stop.patience,
-        valid_s=settings.api.connect_timeout,
-        notify=notify,
-    )
+    rates = resolve_rate(settings.pace.rate, key.kind)
+    return make(rates, clock=clock, notify=notify, **pacer_options(settings))
+
+
+def pacer_options(settings: Settings) -> dict[str, Any]:
+    """What settings tell a pacer, by the names of its arguments."""
+    return {
+        "outage_after": settings.stop.outage_after,
+        "backoff_initial_s": settings.retry.backoff_initial,
+        "backoff_max_s": settings.retry.backoff_max,
+        "throttle_initial_s": settings.retry.throttle_initial,
+        "throttle_max_s": settings.retry.throttle_max,
+        "patience_s": settings.stop.patience,
+        "valid_s": settings.api.connect_timeout,
+    }
 
 
 def policy_of(settings: Settings) -> Policy:

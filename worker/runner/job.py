@@ -17,20 +17,20 @@ from worker.pacing.permits import Permit
 _NOT_SENT: Final = Permit(0, -math.inf)
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How often and how late an id is tried again; times in seconds."""
 
-    max_attempts: int = 5
-    backoff_initial_s: float = 1.0
-    backoff_max_s: float = 60.0
-    throttle_initial_s: float = 30.0
-    throttle_max_s: float = 300.0
-    patience_s: float = 900.0
-    settle_s: float = 30.0
-    on_ambiguous: str = "check"
-    check_first: bool = False
-    check_valid_s: float = 300.0
-    check_ahead: int = 100_000
+    max_attempts: int
+    backoff_initial_s: float
+    backoff_max_s: float
+    throttle_initial_s: float
+    throttle_max_s: float
+    patience_s: float
+    settle_s: float
+    on_ambiguous: str
+    check_first: bool
+    check_valid_s: float
+    check_ahead: int
 
 
 class Job(msgspec.Struct, frozen=True, gc=False):

@@ -7,17 +7,17 @@ import msgspec
 from worker.runner.suspicion import MaxFailures
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
 
-    concurrency: int = 32
-    window: int = 256
-    limit: int | None = None
-    deadline: float | None = None
-    deadline_name: str = ""
-    tick_s: float = 1.0
-    suspicious_after: int | None = 20
-    max_failures: MaxFailures = MaxFailures(share=0.5)
+    concurrency: int
+    window: int
+    limit: int | None
+    deadline: float | None
+    deadline_name: str
+    tick_s: float
+    suspicious_after: int | None
+    max_failures: MaxFailures
 
     def seconds_left(self, now: float) -> float | None:
         """Until the deadline, at least 0; None without one."""

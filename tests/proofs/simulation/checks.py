@@ -138,6 +138,9 @@ def _never_above_the_rate(facts: Facts) -> None:
 
 def _kept_to_limits(facts: Facts) -> None:
     limits, sent = facts.limits, facts.witness.sent
+    if limits is None:
+        expect(not sent, "a run that never began has sent something")
+        return
     ids = {one.id for one in sent} - {LIST}
     expect(limits.limit is None or len(ids) <= limits.limit, "more ids were sent than --limit says")
     for end, what in ((limits.deadline, "the deadline"), (facts.signalled_at, "a signal")):

@@ -72,7 +72,7 @@ class Facts:
     settings: Settings
     began_at: float
     key: int
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits | None = None
     witness: Witness = field(default_factory=Witness)
     finished: RunFinished | None = None
     ended_at: float = 0.0
@@ -152,7 +152,8 @@ class SimulatedRun:
         """What the command does within its loop."""
         world, settings = self.world, self.facts.settings
         dispatcher = EventDispatcher([_DiskWatch(world.platter)])
-        self.facts.limits = limits_of(settings, self.clock, tick_s=_TICK_S)
+        limits = limits_of(settings, self.clock, tick_s=_TICK_S)
+        self.facts.limits = limits
         self._plan_ahead()
         async with self.meet(log, dispatcher.notice) as (source, ledger, make):
             pacer = make_pacer(settings, KEY, self.clock, dispatcher.notice, make)
@@ -167,7 +168,7 @@ class SimulatedRun:
                 dispatcher=dispatcher,
                 clock=self.clock,
                 policy=policy_of(settings),
-                limits=self.facts.limits,
+                limits=limits,
                 random=world.random,
                 tally=tally,
                 statuses=self._statuses(client, pacer, tally),

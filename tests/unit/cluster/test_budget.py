@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.defaults import pacing
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
 from worker.cluster.budget import (
     AccountPermits,
@@ -63,7 +64,7 @@ class Member:
             Timetable.constant(rate),
             clock=CLOCK,
             notify=self.events.append,
-            throttle_initial_s=0.3,
+            **pacing(throttle_initial_s=0.3),
         )
         self.times: list[float] = []
         self.refused = 0
@@ -214,7 +215,12 @@ async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
 
     budget = Budget(connection, "test", "one", CLOCK)
     pacer = shared_pacer(
-        budget, Timetable.constant(100), clock=CLOCK, notify=lambda _: None, is_sure=is_sure
+        budget,
+        Timetable.constant(100),
+        clock=CLOCK,
+        notify=lambda _: None,
+        is_sure=is_sure,
+        **pacing(),
     )
     assert await pacer.permit() is not None
     assert not answers

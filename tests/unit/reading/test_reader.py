@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 import pytest
 
+from tests.support.defaults import pacing
 from tests.support.virtual_time import VirtualClock, in_virtual_time, run_virtually
 from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
 from worker.core.clock import Clock
@@ -48,7 +49,7 @@ class Scripted:
 
 def reader(*answers: Reply) -> Reader:
     clock = Clock()
-    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None)
+    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None, **pacing())
     return Reader(Scripted(*answers), pacer, clock, FAST, Random(1))
 
 
@@ -99,7 +100,7 @@ async def test_a_page_that_fails_while_a_session_can_be_read_counts_as_refused()
 @in_virtual_time
 async def test_a_page_that_fails_in_an_outage_is_read_when_a_session_can_be_read_again() -> None:
     clock = VirtualClock()
-    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None)
+    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **pacing())
     away = NoAnswer(Error("connect_failed", "no route"), False)
     client = Scripted(*[away] * 15, STARTED, page("a", 1000, 1))
     it = Reader(client, pacer, clock, RetrySettings(), Random(1))
@@ -116,7 +117,8 @@ async def test_a_wait_that_the_api_asks_for_beyond_patience_ends_it() -> None:
 def test_patience_ends_while_a_retry_is_waited_for() -> None:
     async def wait_in_vain() -> float:
         clock = VirtualClock()
-        pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, patience_s=300.0)
+        options = pacing(patience_s=300.0)
+        pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **options)
         limited = Scripted(*[Answer(429, b"{}")] * 99)
         slow = RetrySettings(throttle_initial=250.0, throttle_max=300.0)
         with pytest.raises(UnavailableError, match="throttled everything"):

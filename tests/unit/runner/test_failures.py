@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.defaults import pacing
 from worker.api.verdict import Settled, Throttled, Transient
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome
@@ -17,7 +18,8 @@ DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
 
 def attribution(*, max_attempts: int = 5) -> FailureAttribution:
-    pacer = Pacer(Timetable.constant(10.0), clock=Clock(), outage_after=3, notify=lambda _: None)
+    options = pacing(outage_after=3)
+    pacer = Pacer(Timetable.constant(10.0), clock=Clock(), notify=lambda _: None, **options)
     return FailureAttribution(pacer, Tally(), lambda _: None, max_attempts=max_attempts)
 
 

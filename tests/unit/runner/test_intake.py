@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.defaults import policy as default_policy
 from worker.core.errors import LedgerError, SourceError
 from worker.core.outcomes import Item, Record
 from worker.core.tally import Tally
@@ -103,7 +104,7 @@ class Harness:
             self.source,
             self.ledger,
             self.tally,
-            policy or Policy(),
+            policy or default_policy(),
             limit=limit,
             on_invalid=self.invalid.append,
         )
@@ -152,13 +153,13 @@ async def test_what_a_dead_run_may_have_sent_is_read_first() -> None:
 
 
 async def test_who_wants_to_resend_does_not_read_first() -> None:
-    harness = Harness("a", {"a": Standing.CHECK}, policy=Policy(on_ambiguous="resend"))
+    harness = Harness("a", {"a": Standing.CHECK}, policy=default_policy(on_ambiguous="resend"))
     [job] = await harness.intake.admit(100)
     assert (job.unresolved, job.check_next) == (False, False)
 
 
 async def test_who_wants_to_check_first_reads_without_doubt() -> None:
-    [job] = await Harness("a", policy=Policy(check_first=True)).intake.admit(100)
+    [job] = await Harness("a", policy=default_policy(check_first=True)).intake.admit(100)
     assert (job.unresolved, job.check_next) == (False, True)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.defaults import policy as default_policy
 from worker.api.verdict import (
     Answer,
     Foreign,
@@ -63,7 +64,7 @@ def step(
     if isinstance(verdict, Throttled):
         begun = begun.throttled(now, 0)
     of.job = begun
-    policy = policy or Policy()
+    policy = policy or default_policy()
     taken = next_step(begun, verdict, policy, of.answers, now=now, random=Random(1))
     if isinstance(taken, Again):
         of.job = taken.job
@@ -107,7 +108,7 @@ def test_what_never_left_is_sent_again_without_reading() -> None:
 
 def test_the_last_attempt_too_is_followed_by_a_read() -> None:
     last = job()
-    policy = Policy(max_attempts=1)
+    policy = default_policy(max_attempts=1)
     assert isinstance(step(last, RESET, policy), Again)
     assert error_type(step(last, STARTED, policy, now=30.0)) == "connection_reset"
     assert last.job.via is Via.CHECK
@@ -115,7 +116,7 @@ def test_the_last_attempt_too_is_followed_by_a_read() -> None:
 
 def test_a_read_that_never_answers_leaves_the_id_ambiguous() -> None:
     unread = job()
-    policy = Policy(max_attempts=2)
+    policy = default_policy(max_attempts=2)
     step(unread, RESET, policy)
     assert isinstance(step(unread, RESET, policy), Again)
     assert error_type(step(unread, RESET, policy)) == "ambiguous"
@@ -143,7 +144,7 @@ def test_what_may_have_arrived_fails_by_another_name_only_where_nothing_can_have
     read = job()
     step(read, RESET)
     verdict = judge_check(Answer(http_status, msgspec.json.encode({"status": session_status})))
-    settled = step(read, verdict, Policy(max_attempts=1))
+    settled = step(read, verdict, default_policy(max_attempts=1))
     if isinstance(settled, Settled) and settled.outcome is Outcome.FAILED:
         known = session_status in ("cancelled", "abandoned") and 200 <= http_status < 300
         assert error_type(settled) == (f"session_{session_status}" if known else "ambiguous")
@@ -151,7 +152,7 @@ def test_what_may_have_arrived_fails_by_another_name_only_where_nothing_can_have
 
 def test_resend_does_not_read() -> None:
     resent = job()
-    policy = Policy(max_attempts=2, on_ambiguous="resend")
+    policy = default_policy(max_attempts=2, on_ambiguous="resend")
     assert isinstance(step(resent, RESET, policy), Again)
     assert not resent.job.check_next
     assert error_type(step(resent, RESET, policy)) == "connection_reset"
@@ -160,18 +161,18 @@ def test_resend_does_not_read() -> None:
 def test_what_is_rejected_after_a_resend_is_read_for_it_may_have_been_done() -> None:
     rejected = Settled(Outcome.FAILED, 409, None, Error("conflict", "already completed"))
     resent = job()
-    policy = Policy(on_ambiguous="resend")
+    policy = default_policy(on_ambiguous="resend")
     step(resent, RESET, policy)
     assert step(resent, rejected, policy) == again(resent, 0.0, rejected.error)
     assert resent.job.check_next
 
 
 def test_fail_neither_reads_nor_sends_again() -> None:
-    assert error_type(step(job(), RESET, Policy(on_ambiguous="fail"))) == "ambiguous"
+    assert error_type(step(job(), RESET, default_policy(on_ambiguous="fail"))) == "ambiguous"
 
 
 def test_fail_still_retries_what_never_left() -> None:
-    assert isinstance(step(job(), REFUSED_CONNECTION, Policy(on_ambiguous="fail")), Again)
+    assert isinstance(step(job(), REFUSED_CONNECTION, default_policy(on_ambiguous="fail")), Again)
 
 
 def test_a_session_read_first_is_completed_only_if_it_is_started() -> None:
@@ -195,7 +196,7 @@ def test_an_id_that_a_dead_run_may_have_sent_is_ambiguous_until_it_is_read() -> 
 
 def test_failures_use_up_the_attempts() -> None:
     failing = job()
-    policy = Policy(max_attempts=3)
+    policy = default_policy(max_attempts=3)
     assert isinstance(step(failing, REFUSED_CONNECTION, policy), Again)
     assert isinstance(step(failing, REFUSED_CONNECTION, policy), Again)
     assert error_type(step(failing, REFUSED_CONNECTION, policy)) == "connect_failed"
@@ -211,9 +212,11 @@ def test_failures_during_an_outage_use_up_nothing() -> None:
 def test_throttles_use_up_no_attempts_but_patience() -> None:
     throttled = job()
     for minute in range(10):
-        assert isinstance(step(throttled, BUSY, Policy(patience_s=600), now=60.0 * minute), Again)
+        assert isinstance(
+            step(throttled, BUSY, default_policy(patience_s=600), now=60.0 * minute), Again
+        )
     assert (
-        error_type(step(throttled, BUSY, Policy(patience_s=600), now=601.0))
+        error_type(step(throttled, BUSY, default_policy(patience_s=600), now=601.0))
         == "rate_limit_exceeded"
     )
 
@@ -286,6 +289,6 @@ def test_no_completion_follows_one_that_may_have_arrived_without_a_read_between(
             may_have_arrived = verdict in (RESET, PROXY_PAGE)
         elif isinstance(verdict, Unfinished):
             may_have_arrived = False
-        if isinstance(step(any_job, verdict, Policy(patience_s=10.0), now=number), Settled):
+        if isinstance(step(any_job, verdict, default_policy(patience_s=10.0), now=number), Settled):
             break
-    assert len(any_job.job.failures) <= Policy().max_attempts
+    assert len(any_job.job.failures) <= default_policy().max_attempts
