@@ -121,6 +121,7 @@ class StatusReader:
         return [task.result() for task in tasks]
 
     def on_useless_list(self, why: str, *, is_refused: bool = False) -> None:
+        """Tell why once; where the list `is_refused` it is not asked any more."""
         self._is_list_refused = self._is_list_refused or is_refused
         if not self._was_told:
             self._was_told = True
