@@ -15,8 +15,7 @@ from worker.core.files import replace_file
 from worker.core.secrets import redact
 from worker.core.text import shorten, visible
 from worker.observers.account import Account, encode, may_hold_account
-from worker.settings import EndingSettings
-from worker.settings.syntax import STDOUT
+from worker.settings import STDOUT, EndingSettings
 
 ON_EXIT_PATIENCE_S: Final = 60.0
 EXIT_CODE_VARIABLE: Final = "COMPLETE_SESSIONS_EXIT_CODE"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.core.errors import UsageError
-from worker.ledger.journal import JOURNAL_SUFFIX
+from worker.ledger import JOURNAL_SUFFIX
 from worker.sources import Shard
 
 _NUMBER_OR_DATE: Final = r"([.-]\d{1,3}|[.-]\d{4}-?\d\d-?\d\d([-_.T]?\d{2,10})*)"

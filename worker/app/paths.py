@@ -16,9 +16,7 @@ import msgspec
 
 from worker.app.neighbours import refuse_other_parts, refuse_put_away
 from worker.core.errors import UsageError
-from worker.ledger.journal import JOURNAL_SUFFIX
-from worker.ledger.lines import GZIP_MAGIC, trace_of
-from worker.ledger.results import TORN_SUFFIX
+from worker.ledger import GZIP_MAGIC, JOURNAL_SUFFIX, TORN_SUFFIX, trace_of
 from worker.observers.account import may_hold_account
 from worker.settings import Settings
 from worker.sources import Shard

@@ -14,8 +14,7 @@ from worker.core.clock import Clock
 from worker.core.errors import WorkerError
 from worker.core.target import Target
 from worker.core.text import count
-from worker.ledger import Ledger, Past
-from worker.ledger.disk import Disk
+from worker.ledger import Disk, Ledger, Past
 from worker.reading.cost import ReadingCost
 from worker.reading.sessions import parse_page
 from worker.settings import ApiKey, Settings

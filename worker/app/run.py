@@ -57,7 +57,7 @@ from worker.sources import AsyncSource, ShardedSource, open_source
 if TYPE_CHECKING:
     from worker.cluster.consumer import Consumer
     from worker.observers.metrics import RunMetrics
-    from worker.runner.ports import LedgerPort, SourcePort
+    from worker.runner import LedgerPort, SourcePort
 
 
 class Plan(msgspec.Struct, frozen=True):

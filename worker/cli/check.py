@@ -40,7 +40,7 @@ from worker.core.secrets import redact
 from worker.core.target import Target
 from worker.core.text import visible
 from worker.settings import ApiKey, Settings, load, load_key, resolve_rate
-from worker.sources.shard import Shard
+from worker.sources import Shard
 
 _MARK_WIDTH: Final = 8
 _SUBJECT_WIDTH: Final = 10

@@ -16,9 +16,8 @@ from worker.cli.options import given_flags
 from worker.core.errors import UsageError
 from worker.core.redis_url import secrets_of
 from worker.core.secrets import shown
-from worker.settings import Loaded, Settings, load
-from worker.settings.syntax import is_plain_name
-from worker.sources.shard import Shard
+from worker.settings import Loaded, Settings, is_plain_name, load
+from worker.sources import Shard
 
 if TYPE_CHECKING:
     from worker.cluster.queue import Queue

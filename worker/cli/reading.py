@@ -15,7 +15,7 @@ from worker.app.process.streams import say
 from worker.core.errors import LedgerError, UsageError
 from worker.core.outcomes import Record
 from worker.core.text import count, shorten, visible
-from worker.ledger.lines import read_records
+from worker.ledger import read_records
 
 _BAD_LINES_SHOWN: Final = 10
 _BAD_LINE_LENGTH: Final = 60

@@ -23,7 +23,7 @@ from worker.cli.options import (
 from worker.cli.queue_options import queue_option, shard_option, warnings
 from worker.core.errors import ExitCode, UsageError, WorkerError
 from worker.settings import EndingSettings, Loaded, Settings, load, load_key, print_settings
-from worker.sources.shard import Shard
+from worker.sources import Shard
 
 if TYPE_CHECKING:
     from worker.app.paths import RunFiles

@@ -19,9 +19,27 @@ this machine either has its outcome on disk, or stands in the journal on disk. W
 
 from __future__ import annotations
 
+from worker.ledger.disk import Disk
+from worker.ledger.journal import JOURNAL_SUFFIX, Header, journal_path, read_journal
 from worker.ledger.ledger import Ledger
-from worker.ledger.lines import read_records
+from worker.ledger.lines import GZIP_MAGIC, read_records, trace_of
+from worker.ledger.lock import is_alive
 from worker.ledger.memory import Standing
 from worker.ledger.past import Past
+from worker.ledger.results import TORN_SUFFIX
 
-__all__ = ["Ledger", "Past", "Standing", "read_records"]
+__all__ = [
+    "GZIP_MAGIC",
+    "JOURNAL_SUFFIX",
+    "TORN_SUFFIX",
+    "Disk",
+    "Header",
+    "Ledger",
+    "Past",
+    "Standing",
+    "is_alive",
+    "journal_path",
+    "read_journal",
+    "read_records",
+    "trace_of",
+]

@@ -8,7 +8,7 @@ from worker.settings.key import (
     load_key,
     resolve_rate,
 )
-from worker.settings.load import Loaded, load
+from worker.settings.loading import Loaded, load
 from worker.settings.model import (
     ApiSettings,
     EndingSettings,
@@ -16,12 +16,15 @@ from worker.settings.model import (
     Settings,
 )
 from worker.settings.options import OPTION_BY_PATH, OPTIONS, Option
+from worker.settings.reading import learn_key_file
 from worker.settings.renewal import RenewableKey
 from worker.settings.show import print_settings
+from worker.settings.syntax import STDOUT, is_plain_name
 
 __all__ = [
     "OPTIONS",
     "OPTION_BY_PATH",
+    "STDOUT",
     "ApiKey",
     "ApiSettings",
     "EndingSettings",
@@ -33,6 +36,8 @@ __all__ = [
     "Settings",
     "format_duration",
     "is_loopback",
+    "is_plain_name",
+    "learn_key_file",
     "load",
     "load_key",
     "parse_duration",

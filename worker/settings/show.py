@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from worker.settings.load import Loaded
+from worker.settings.loading import Loaded
 from worker.settings.options import OPTIONS
 
 _is_plain: Final = re.compile(r"(?:[A-Za-z_/]|\.{1,2}/)(?:[A-Za-z0-9_./-]|:(?=/|[0-9]))*").fullmatch

@@ -13,9 +13,7 @@ import msgspec
 from worker.app.control.protocol import Status
 from worker.core.files import replace_file
 from worker.core.outcomes import Outcome
-from worker.ledger.disk import Disk
-from worker.ledger.journal import Header, journal_path, read_journal
-from worker.ledger.lock import is_alive
+from worker.ledger import Disk, Header, is_alive, journal_path, read_journal
 from worker.observers.account import Account, encode, may_hold_account
 from worker.report.model import Report, RunSummary
 

@@ -44,7 +44,7 @@ def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> 
         elif option in ("--shared", "--metrics-push"):
             learn_address(text)
     for file in filter(None, files):
-        from worker.settings.reading import learn_key_file  # noqa: PLC0415 - where it is needed
+        from worker.settings import learn_key_file  # noqa: PLC0415 - where it is needed
 
         learn_key_file(Path(file))
 
