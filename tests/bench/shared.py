@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tests.bench import shared_pace
 from tests.bench.nginx import nginx
 from tests.bench.process import ROOT, BenchError, Command, python, run, started
 from tests.bench.tools import find
@@ -77,7 +78,10 @@ def main(quick: bool) -> str:
         )
     cores = os.cpu_count() or 1
     lines.append(f"({cores} cores, which the workers share with Redis and nginx)")
-    return "\n".join(lines)
+    pace = shared_pace.table(
+        shared_pace.QUICK if quick else shared_pace.FEW, 2.0 if quick else 10.0
+    )
+    return "\n".join([*lines, "", pace])
 
 
 def _per_id_us(cpu_s: float, ids: int) -> float:
