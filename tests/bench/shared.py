@@ -81,7 +81,7 @@ def main(quick: bool) -> str:
     pace = shared_pace.table(
         shared_pace.QUICK if quick else shared_pace.FEW, 2.0 if quick else 10.0
     )
-    return "\n".join([*lines, "", pace])
+    return "\n".join([*lines, "", *pace])
 
 
 def _per_id_us(cpu_s: float, ids: int) -> float:
