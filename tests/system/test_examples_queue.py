@@ -157,4 +157,6 @@ def test_an_index_fails_only_for_what_no_try_would_mend() -> None:
     assert failed["action"] == "FailIndex"
     codes = failed["onExitCodes"]["values"]
     assert codes == sorted(codes)
-    assert set(codes) == MENDED_BY_NO_TRY | {ExitCode.STOPPED}
+    # That ids remain is made a success: --exit-zero-on.
+    assert set(codes) == MENDED_BY_NO_TRY - {ExitCode.STOPPED}
+    assert "--exit-zero-on 5" in text_of("kubernetes-indexed-job.yaml")

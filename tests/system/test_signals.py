@@ -167,6 +167,7 @@ async def test_a_signal_at_the_very_start_is_not_lost(tmp_path: Path) -> None:
     here = RunHarness(tmp_path)
     client = Held()
     client.let_go.set()
+    before = signal.getsignal(signal.SIGTERM)
     with ExitStack() as stack:
 
         def begin(runner: Runner) -> None:
@@ -176,7 +177,7 @@ async def test_a_signal_at_the_very_start_is_not_lost(tmp_path: Path) -> None:
         ended = await here.run(ids(5000), client=client, before=begin)
     assert ended.code is ExitCode.TERMINATED
     assert len(ended.records) == len(client.sent) < 5000
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])

@@ -192,6 +192,7 @@ def account(run: str, code: ExitCode = ExitCode.STOPPED) -> Any:
 
 
 def test_account_of_the_last_run_is_kept_and_told(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
     keep_account(tmp_path / "log", account("b"))
     found = last_status(tmp_path / "log", report("a", "b"))
     assert (found.running, found.run, found.exit_code) == (False, "b", 5)
@@ -203,6 +204,7 @@ def test_account_of_the_last_run_is_kept_and_told(tmp_path: Path) -> None:
 
 
 def test_account_of_a_run_before_the_last_is_not_taken_for_its(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
     keep_account(tmp_path / "log", account("a"))
     older = read_account(tmp_path / "log")
     assert older is not None
@@ -223,6 +225,7 @@ def test_log_without_an_account_and_empty_log() -> None:
 def test_account_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
     other = tmp_path / "log.account"
     other.write_text("kept")
+    (tmp_path / "log").touch()
     keep_account(tmp_path / "log", account("a"))
     assert other.read_text() == "kept"
     assert read_account(tmp_path / "log") is None

@@ -27,7 +27,8 @@ def keep_account(results: Path, account: Account) -> None:
     what it says stands in the log of the run, too."""
     path = _path(results)
     with suppress(OSError):
-        if may_hold_account(path):
+        # A log into which nothing came has been taken away again.
+        if results.exists() and may_hold_account(path):
             replace_file(path, encode(account), mode=_READABLE_BY_OWNER)
 
 
