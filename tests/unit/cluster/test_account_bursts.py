@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from tests.proofs.simulation.cluster.store import Store
+from tests.support.defaults import pacing
 from tests.support.shared_budgets import EPOCH_S, LateClock, SlowRedis, Way
 from tests.support.virtual_time import run_virtually
 from worker.cluster.budget import Budget, shared_pacer
@@ -64,9 +65,8 @@ class Account:
         loop, clock = asyncio.get_running_loop(), LateClock(self._random)
         redis = cast("Connection", SlowRedis(store, Way(0.005), self._random))
         budget = Budget(redis, "test", f"m{number}", clock)
-        pacer = shared_pacer(
-            budget, Timetable.constant(RATE), clock=clock, notify=lambda _: None, first_probe=10
-        )
+        rates, options = Timetable.constant(RATE), pacing(first_probe=10)
+        pacer = shared_pacer(budget, rates, clock=clock, notify=lambda _: None, **options)
         while loop.time() < self._seconds:
             permit = await pacer.permit()
             assert permit is not None
