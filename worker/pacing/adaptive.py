@@ -132,9 +132,17 @@ class AdaptiveRate:
         self._clock.resume(now)
 
     def limit_to(self, ceiling: float, now: float) -> None:
-        """From now on at most `ceiling`; what was learnt below it holds."""
-        start, plateau = min(self._climb.start, ceiling), min(self._climb.plateau, ceiling)
-        self._follow(self._climb._replace(start=start, plateau=plateau))
+        """From now on at most `ceiling`; what was learnt holds.
+
+        Where it rises the rate goes from the old ceiling to the rate that was found before, if that
+        is higher, and tries for more as soon as from anywhere else: what was refused at a low
+        ceiling must not keep a high one down.
+        """
+        if ceiling > self._ceiling and self._began_s != -math.inf:
+            start = self.rate(now)
+            plateau = min(max(self._climb.plateau, start), ceiling)
+            self._follow(Climb(start, plateau, _RETURN_S, hold_s(plateau, ceiling)))
+            self._began_s = self._clock.seconds(now)
         self._limit(ceiling)
 
     def state(self, now: float) -> str:

@@ -138,6 +138,33 @@ def test_what_was_learnt_outlives_a_change_of_the_ceiling() -> None:
     assert harness.per_s == learnt / 2
 
 
+def test_a_ceiling_that_was_low_for_a_while_costs_nothing_of_what_was_found() -> None:
+    harness = Harness()
+    harness.send(12, refused=True)
+    harness.send(30)
+    found = harness.per_s
+    assert 2.0 < found < 10.0
+    harness.rate.limit_to(2.0, harness.now)
+    harness.send(20)
+    assert harness.per_s == 2.0
+    harness.rate.limit_to(10.0, harness.now)
+    assert harness.per_s == 2.0
+    harness.send(30)
+    assert harness.per_s >= found * 0.98
+
+
+def test_what_was_refused_at_a_low_ceiling_does_not_keep_a_high_one_down() -> None:
+    harness = Harness()
+    harness.rate.limit_to(2.0, harness.now)
+    harness.send(20)
+    harness.send(1, refused=True)
+    harness.rate.limit_to(10.0, harness.now)
+    began = harness.now
+    while harness.per_s < 9.0:
+        harness.send(1)
+    assert harness.now - began < 60
+
+
 # --- one controller for several runs --------------------------------------------------------------
 
 
