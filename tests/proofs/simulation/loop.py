@@ -20,6 +20,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _STEPS_IN_ONE_INSTANT: Final = 20_000
+_LONGEST_RUN_S: Final = 200_000.0
 _LONGEST_JOB_S: Final = 0.02
 JITTER_S: Final = 0.0005
 _LAST_WORDS: Final = 10
@@ -108,9 +109,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end; raises Died where the process dies before it."""
         asyncio._set_running_loop(self)
+        ends_at = self.time() + _LONGEST_RUN_S
         try:
             main = self.create_task(work)
             while not main.done():
+                if self.time() > ends_at:
+                    raise LivelockError(f"no end after {_LONGEST_RUN_S:.0f} s")
                 if self._ready:
                     self._step()
                 else:

@@ -36,6 +36,7 @@ from worker.core.events import (
     Ticked,
 )
 from worker.core.outcomes import Via
+from worker.pacing.pacer import Pacer
 from worker.runner import Runner
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import Faults
@@ -215,3 +216,15 @@ async def test_what_another_run_has_taken_over_is_neither_sent_nor_counted(
     ended = await RunHarness(tmp_path, pace_rate=rate).run(some, client=client)
     assert sorted(key for _, key in client.sent) == some[:4] + some[7:]
     assert (ended.finished.tally.input, ended.outcomes) == (7, {"processing": 7})
+
+
+async def test_a_permit_for_which_nothing_is_left_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = ids(3)
+    released: list[int] = []
+    monkeypatch.setattr("worker.ledger.Ledger.owns", lambda _, key: key != some[2])
+    monkeypatch.setattr(Pacer, "release", lambda _, permit: released.append(permit.number))
+    ended = await RunHarness(tmp_path).run(some, client=Scripted({}))
+    assert ended.outcomes == {"processing": 2}
+    assert len(released) == 1

@@ -57,6 +57,12 @@ def test_a_wait_for_ever_and_a_busy_loop_are_errors() -> None:
     async def wait() -> None:
         await asyncio.Event().wait()
 
+    async def tick() -> None:
+        while True:  # noqa: ASYNC110 - as a run does that shows its progress
+            await asyncio.sleep(30.0)
+
+    with pytest.raises(LivelockError):
+        loop_of(Process()).run(tick())
     with pytest.raises(DeadlockError):
         loop_of(Process()).run(wait())
     with pytest.raises(LivelockError):
