@@ -50,7 +50,7 @@ DEFAULTS: dict[str, object] = {
     "source.field": "id",
     "results": None,
     "pace.rate": "auto",
-    "pace.concurrency": 32,
+    "pace.concurrency": "auto",
     "pace.window": 256,
     "retry.max_attempts": 5,
     "retry.backoff_initial": 1.0,

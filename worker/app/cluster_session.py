@@ -60,7 +60,7 @@ class ClusterSession:
         consumer = Consumer(
             await existing(Queue(self._connection, name)),
             self._member,
-            slots=self._settings.pace.concurrency,
+            slots=self._settings.pace.most_leased,
             lease_s=self._settings.shared.lease,
             request_s=request_s,
             stays=stays,

@@ -88,7 +88,8 @@ def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
     stop = settings.stop
     seconds, name = _deadline(settings, clock)
     return Limits(
-        concurrency=settings.pace.concurrency,
+        concurrency=settings.pace.most_in_flight,
+        auto_concurrency=settings.pace.concurrency == "auto",
         window=settings.pace.window,
         limit=stop.limit,
         deadline=None if seconds is None else clock.now() + seconds,

@@ -189,7 +189,7 @@ def _run(
     """How the run ended, and the results log that it wrote."""
     settings = plan.settings
     results = plan.files.results()
-    allow_connections(settings.pace.concurrency)
+    allow_connections(settings.pace.most_in_flight)
     for warning in plan.warnings:
         screen.warn(warning)
     with ExitStack() as stack:

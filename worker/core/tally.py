@@ -66,6 +66,7 @@ class Tally:
     `input` is every line of the source that is neither blank nor a comment; each of them ends in
     exactly one of `outcomes`, `settled` (by an earlier run), `duplicates` and `not_attempted`.
     `requests` counts answers by HTTP status, and requests without one by error type.
+    `short_of_slots_s`: seconds in which only the bound of requests in flight held the run up.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,7 @@ class Tally:
         self.retries = 0
         self.throttled = 0
         self.paused_s = 0.0
+        self.short_of_slots_s = 0.0
         self.latency_ms = Histogram()
 
     def count_request(self, label: str, latency_ms: float, *, is_check: bool) -> None:

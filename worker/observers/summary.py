@@ -19,6 +19,7 @@ from worker.core.text import count, duration, rate, shorten, visible
 from worker.observers.account import share_of_rate
 
 _LABEL_WIDTH = 11
+_WORTH_SAYING_S = 1.0
 _NARROWEST_TEXT = 20
 _LONGEST_TYPE = 40
 # One line, two, and three of 80 columns: the advice is our own, and its end what to do.
@@ -136,6 +137,10 @@ def _trouble(tally: Tally) -> str:
         (tally.checks, f"{tally.checks:,} checks"),
         (tally.throttled, f"{tally.throttled:,} answered 429"),
         (tally.paused_s, f"paused {duration(tally.paused_s)}"),
+        (
+            tally.short_of_slots_s >= _WORTH_SAYING_S,
+            f"held up {duration(tally.short_of_slots_s)} by --concurrency",
+        ),
     )
     return ", ".join(text for amount, text in parts if amount)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from worker.core.clock import Clock
 from worker.core.tally import Tally
+from worker.pacing.concurrency import AutoConcurrency, Concurrency, FixedConcurrency
 from worker.pacing.pacer import Pacer
 from worker.pacing.permits import Permit
 from worker.runner import causes
@@ -18,12 +19,13 @@ from worker.runner.job import Job
 from worker.runner.limits import Limits
 from worker.runner.ports import LedgerPort
 from worker.runner.requests import Requests
+from worker.runner.slots import Slots
 
 _log: Final = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Starts one request after the other, no more than `limits.concurrency` at a time.
+    """Starts one request after the other, no more than `limits` allow at a time.
 
     A slot is waited for before a permit, so that a permit is used at once. Which job goes is
     decided once both are there: nobody else takes jobs, so one that was due still is.
@@ -49,7 +51,7 @@ class Dispatcher:
         self._limits = limits
         self._tally = tally
         self._clock = clock
-        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._slots = Slots(concurrency_of(limits), lambda: pacer.rate_allowed, clock)
 
     async def run(self) -> None:
         """Send until nothing more comes or the run is to end, and wait for what is in flight."""
@@ -59,8 +61,6 @@ class Dispatcher:
 
     async def _dispatch(self, under_way: asyncio.TaskGroup) -> None:
         while await self._is_any_due():
-            if self._slots.locked():
-                _log.debug("all %d slots are taken", self._limits.concurrency)
             await self._slots.acquire()
             permit = await self._pacer.permit()
             if permit is None:
@@ -69,14 +69,17 @@ class Dispatcher:
             if job is None:
                 self._slots.release()
             else:
+                self._slots.begin(permit)
+                self._tally.short_of_slots_s = self._slots.held_up_s
                 self._requests.in_flight.add(permit.number)
                 under_way.create_task(self._send(job, permit))
 
     async def _send(self, job: Job, permit: Permit) -> None:
+        requests = self._requests
         try:
-            await self._ending.guard(self._requests.send(job, permit))
+            await self._ending.guard(requests.send(job, permit))
         finally:
-            self._slots.release()
+            self._slots.end(permit, answered=requests.was_answered(permit))
 
     def _next_job(self, permit: Permit) -> Job | None:
         """The job that leaves now; None where others have taken over what was due."""
@@ -127,3 +130,10 @@ class Dispatcher:
             self._ending.stop(intake.failure)
         if intake.limit_reached or not intake.ended:
             self._ending.stop(causes.limit_reached(intake.admitted))
+
+
+def concurrency_of(limits: Limits) -> Concurrency:
+    """What bounds the requests in flight."""
+    if limits.auto_concurrency:
+        return AutoConcurrency(limits.concurrency)
+    return FixedConcurrency(limits.concurrency)

@@ -8,9 +8,13 @@ from worker.runner.suspicion import MaxFailures
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a run may have in hand, and when it ends early; `deadline` on the run's clock."""
+    """How much a run may have in hand, and when it ends early; `deadline` on the run's clock.
+
+    With `auto_concurrency` no more than `concurrency` are in flight, and as few as it takes.
+    """
 
     concurrency: int
+    auto_concurrency: bool
     window: int
     limit: int | None
     deadline: float | None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from worker.api.verdict import (
+    Answer,
     Settled,
     Throttled,
     Verdict,
@@ -48,6 +49,7 @@ class Requests:
         notify: Callable[[Event], None],
     ) -> None:
         self.in_flight: set[int] = set()
+        self._answered: set[int] = set()
         self._client = client
         self._pacer = pacer
         self._backlog = backlog
@@ -72,6 +74,8 @@ class Requests:
         reply = await send(job.id, departure)
         now = self._clock.now()
         self.in_flight.remove(permit.number)
+        if isinstance(reply, Answer):
+            self._answered.add(permit.number)
         if departure.is_refused:
             self._pacer.release(permit)
             self._backlog.retry(job, now)
@@ -85,6 +89,12 @@ class Requests:
     def on_page(self) -> None:
         """A page of a list of statuses was read."""
         self._failures.on_page()
+
+    def was_answered(self, permit: Permit) -> bool:
+        """Whether the request of this permit, which has ended, was answered; is told once."""
+        is_answered = permit.number in self._answered
+        self._answered.discard(permit.number)
+        return is_answered
 
     def settle(self, job: Job, settled: Settled, now: float) -> None:
         """Record an outcome, and look at what all of them say of the run."""

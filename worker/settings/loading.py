@@ -124,6 +124,8 @@ def _widen_window(values: dict[str, Any], origins: dict[str, str]) -> None:
 
     `--concurrency 500` over a file with a smaller window is no mistake, but a wish for more.
     """
+    if values["pace.concurrency"] == "auto":
+        return
     if values["pace.window"] < values["pace.concurrency"]:
         values["pace.window"] = values["pace.concurrency"]
         origins["pace.window"] += ", raised to pace.concurrency"
@@ -131,7 +133,7 @@ def _widen_window(values: dict[str, Any], origins: dict[str, str]) -> None:
 
 def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     for larger, smaller in _AT_LEAST:
-        if values[larger] < values[smaller]:
+        if values[smaller] != "auto" and values[larger] < values[smaller]:
             had = [
                 f"{path} ({OPTION_BY_PATH[path].text_of(values[path])}, from {origins[path]})"
                 for path in (larger, smaller)

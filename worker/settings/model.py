@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -12,6 +12,14 @@ InputFormat = Literal["auto", "lines", "csv", "jsonl"]
 OnAmbiguous = Literal["check", "resend", "fail"]
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["trace", "debug", "info", "warning", "error"]
+
+
+_MOST_IN_FLIGHT: Final = 256
+"""Where the concurrency is `auto`."""
+
+
+_MOST_LEASED: Final = 32
+"""The same of ids of a queue: others want some, too."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +43,20 @@ class PaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     `concurrency`."""
 
     rate: float | str = "auto"
-    concurrency: int = 32
+    concurrency: int | Literal["auto"] = "auto"
     window: int = 256
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests may be in flight, however slow the API is."""
+        if isinstance(self.concurrency, int):
+            return self.concurrency
+        return min(_MOST_IN_FLIGHT, self.window)
+
+    @property
+    def most_leased(self) -> int:
+        """How many ids of a queue may be leased at once."""
+        return self.concurrency if isinstance(self.concurrency, int) else _MOST_LEASED
 
 
 class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -119,8 +119,8 @@ OPTIONS: Final = (
     Option(
         "pace.concurrency",
         "--concurrency",
-        syntax.whole(1, 1000),
-        "Requests in flight at most.",
+        syntax.or_auto(syntax.whole(1, 1000)),
+        "Requests in flight at most; auto: as many as rate and latency ask for, up to 256.",
     ),
     Option(
         "pace.window",

@@ -78,6 +78,25 @@ def whole(low: int, high: int) -> Syntax:
     return Syntax(allowed=allowed, parse=parse, metavar="N")
 
 
+def or_auto(syntax: Syntax) -> Syntax:
+    """The same, or `auto`."""
+
+    def parse(text: str) -> Any:
+        if text.casefold() == "auto":
+            return "auto"
+        try:
+            return syntax.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or auto") from None
+
+    return msgspec.structs.replace(
+        syntax,
+        allowed=f"{syntax.allowed}, or auto",
+        parse=parse,
+        show=lambda value: value if value == "auto" else syntax.show(value),
+    )
+
+
 def count_or_share() -> Syntax:
     """A whole number from 0, or a share of 0 to 100 with a `%` behind it; kept as text."""
     allowed = "a whole number, or a share such as 50%"

@@ -128,11 +128,9 @@ RUNNER: Final = (
     Mutant(
         "the slot of an answered request stays taken",
         "a run ends",
-        _DISPATCHER,
-        "            await self._ending.guard(self._requests.send(job, permit))\n"
-        "        finally:\n            self._slots.release()\n",
-        "            await self._ending.guard(self._requests.send(job, permit))\n"
-        "        finally:\n            pass\n",
+        "worker/runner/slots.py",
+        "        self._taken -= 1\n        self._freed.set()\n",
+        "        self._freed.set()\n",
         _TESTS,
     ),
     Mutant(

@@ -133,7 +133,7 @@ class TestWhereValuesComeFrom:
         harness.write("pace: {rate: 1, concurrency: 1}\n")
         harness.write("pace: {rate: 2}\n", "other.yaml")
         loaded = harness.load(config=Path("other.yaml"))
-        assert (loaded.settings.pace.rate, loaded.settings.pace.concurrency) == (2.0, 32)
+        assert (loaded.settings.pace.rate, loaded.settings.pace.concurrency) == (2.0, "auto")
         assert loaded.origins["pace.rate"] == "other.yaml"
 
     def test_the_working_directory_is_where_the_file_is_looked_for(

@@ -23,7 +23,7 @@ RANGES = [
         ["0", "0.0009", "10000.1", "-1", "nan", "inf", "1e3", "8/s", "7:00,0"],
     ),
     ("pace.concurrency", "1", "1000", ["0", "1001", "-1", "1.5", "32.0", "1_0", "9" * 5000, "x"]),
-    ("pace.window", "32", "100000", ["31", "0", "100001", "true"]),
+    ("pace.window", "1", "100000", ["0", "100001", "true"]),
     ("retry.max_attempts", "1", "100", ["0", "101", "five"]),
     ("stop.outage_after", "1", "10000", ["0", "10001"]),
     ("stop.limit", "1", "1000000000", ["0", "1000000001", "-5"]),
@@ -151,7 +151,11 @@ class TestValues:
         [
             ({"WORKER_RETRY_BACKOFF_MAX": "500ms"}, "backoff_max (500ms", "backoff_initial (1s"),
             ({"WORKER_RETRY_THROTTLE_INITIAL": "10m"}, "throttle_max (5m", "throttle_initial (10m"),
-            ({"WORKER_PACE_WINDOW": "8"}, "pace.window (8", "pace.concurrency (32"),
+            (
+                {"WORKER_PACE_WINDOW": "8", "WORKER_PACE_CONCURRENCY": "32"},
+                "pace.window (8",
+                "pace.concurrency (32",
+            ),
         ],
     )
     def test_two_settings_that_contradict_each_other_are_both_named(
@@ -160,8 +164,8 @@ class TestValues:
         error = harness.error(environ=given)
         assert larger in error
         assert smaller in error
-        assert "from default" in error
-        assert next(iter(given)) in error
+        assert ("from default" in error) == (len(given) == 1)
+        assert all(name in error for name in given)
 
     def test_the_window_grows_with_a_concurrency_from_a_stronger_source(
         self, harness: Harness
