@@ -139,7 +139,9 @@ class Scene:
 @contextmanager
 def scene_for(row: Row, directory: Path) -> Iterator[Scene]:
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server(directory / "redis", *SAFE))
+        # In its file, so that it is there from the first moment after a restart.
+        user = f"user {USER} on >{PASSWORD} ~* &* +@all"
+        redis = stack.enter_context(redis_server(directory / "redis", *SAFE, user))
         url = stack.enter_context(sandbox(*row.faults))
         proxy = None
         if row.delay_ms is not None:

@@ -43,7 +43,6 @@ def kill_redis(scene: Scene, ids: int) -> None:
     scene.redis.kill()
     time.sleep(scene.down_s)
     scene.redis.start()
-    scene.allow()
 
 
 def stall_redis(scene: Scene, ids: int) -> None:
