@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,19 @@ async def test_an_outage_beyond_patience_ends_with_4() -> None:
     assert finished.code == ExitCode.UNAVAILABLE
     assert "stayed unavailable for longer than --patience" in finished.err
     assert "the API is away" in finished.err
+
+
+async def test_quiet_hours_say_until_when() -> None:
+    now = datetime.now().astimezone()
+    begun, over = (f"{now + timedelta(hours=hours):%H:00}" for hours in (0, 2))
+    async with Sandbox(SandboxConfig(sessions=HELD, limit=0)) as server:
+        arguments = ("find", "--base-url", server.url, "--rate", f"{begun},0 {over},50")
+        async with started(*arguments) as process:
+            said = await process.says("nothing is sent")
+            process.signal(signal.SIGTERM)
+            assert (await process.ends()).code == ExitCode.TERMINATED
+    assert said.strip().endswith(over)
+    assert server.stats()["requests"]["total"] == 0
 
 
 @needs_redis

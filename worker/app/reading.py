@@ -17,9 +17,11 @@ from worker.app.process.signals import stop_on_signals
 from worker.app.renewal import renewal
 from worker.core.clock import Clock
 from worker.core.errors import WorkerError
-from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.events import Event, OutageBegan, OutageEnded, RateChanged
 from worker.core.secrets import redact
-from worker.core.text import duration
+from worker.core.text import visible
+from worker.observers.estimate import moment_in
+from worker.observers.messages import message_of
 from worker.pacing.pacer import Pacer
 from worker.reading.reader import Reader
 from worker.settings import ApiKey, RenewableKey, Settings
@@ -37,7 +39,7 @@ def read_to_end(
 
     Args:
         work: what is done, once.
-        tell: is told in sentences of outages and of a new key.
+        tell: is told in sentences of outages, of other rates and of a new key.
 
     Returns:
         What the work returns.
@@ -78,10 +80,16 @@ async def _open_reader(
     clock = Clock()
 
     def notify(event: Event) -> None:
-        if isinstance(event, OutageBegan):
-            tell(redact(_describe(event)))
-        elif isinstance(event, OutageEnded):
-            tell(f"{_AWAY.get(event.reason, _API)} answers again, after {duration(event.seconds)}")
+        match event:
+            case OutageBegan():
+                until = moment_in(event.patience_s, clock)
+            case RateChanged():
+                until = moment_in(event.lasts_s, clock)
+            case OutageEnded():
+                until = None
+            case _:
+                return
+        tell(visible(redact(message_of(event, until))))
 
     async with AsyncExitStack() as stack:
         make = await _kind_of_pacer(settings, key, clock, notify, stack)
@@ -113,14 +121,3 @@ async def _kind_of_pacer(
     name = f"reading-{os.getpid()}-{secrets.token_hex(2)}"
     met = await stack.enter_async_context(cluster_session(settings, key, name, clock, notify))
     return met.pacer
-
-
-_API = "the API"
-_AWAY = {"shared": "Redis"}
-
-
-def _describe(event: OutageBegan) -> str:
-    return (
-        f"{_AWAY.get(event.reason, _API)} is away or refuses for the moment ({event.reason}: "
-        f"{event.error.type}); waiting for it, {duration(event.patience_s)} at most"
-    )
