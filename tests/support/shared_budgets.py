@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 from tests.proofs.simulation.cluster.scripting import Scripts
 from tests.proofs.simulation.cluster.store import Store
 from tests.support.virtual_time import VirtualClock, run_virtually
-from worker.cluster.budget import Budget, SharedRate
+from worker.cluster.budget import Budget
 from worker.cluster.connection import Connection
+from worker.cluster.shared_rate import SharedRate
 
 _SCRIPTS: Final = Scripts()
 EPOCH_S: Final = 1_795_000_000

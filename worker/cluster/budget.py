@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from worker.cluster import scripts
 from worker.cluster.connection import REASON, Connection
-from worker.cluster.reservations import EVEN, Reservation, Reservations, ServerClock
+from worker.cluster.reservations import Reservation, Reservations, ServerClock
+from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
-from worker.core.errors import UnavailableError, WorkerError
+from worker.core.errors import WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
-from worker.core.timetable import Timetable
-from worker.pacing.adaptive import AdaptiveRate
-from worker.pacing.burst_probe import BurstProbe
-from worker.pacing.pacer import Pacer
 
 _PROBE_GRACE_S: Final = 10.0
 """How long after a pause the others wait for the run whose 429s began it to try alone."""
@@ -29,9 +25,6 @@ _LEAD: Final = 1.5
 _LEAD_S: Final = 0.015
 """Permits are asked for so many round trips, and so much for the loop, before they are needed."""
 
-_PROBES: Final = 3
-_EARLY_KEPT: Final = 256
-
 _TIMER_STEP_S: Final = 0.001
 _LONG_GAP_S: Final = 0.01
 """Event loops round timers to whole milliseconds. Before longer gaps the rest is slept through, as
@@ -41,42 +34,6 @@ the pacer does without others."""
 def default_account(key: str) -> str:
     """A name for the account that tells nothing of the key."""
     return hashlib.sha256(b"complete-sessions account " + key.encode()).hexdigest()[:16]
-
-
-class SharedRate(AdaptiveRate):
-    """The adaptive rate as all runs on the account see it: whoever is throttled cuts it for all."""
-
-    def __init__(self, ceiling: float, on_cut: Callable[[int, str], None]) -> None:
-        super().__init__(ceiling)
-        self.asked = ceiling
-        self.limit = ceiling
-        """The lowest rate that any run on the account is asked for."""
-        self._on_cut = on_cut
-        self._cuts = 0
-
-    def rate(self, now: float) -> float:
-        return min(super().rate(now), self.limit)
-
-    def limit_to(self, ceiling: float, now: float) -> None:
-        super().limit_to(ceiling, now)
-        self.asked = ceiling
-
-    def throttled(self, sent_at: float, now: float, *, was_early: bool = False) -> bool:
-        changes = self.changes
-        is_news = super().throttled(sent_at, now, was_early=was_early)
-        if self.changes != changes:
-            self._on_cut(self._cuts, self.state(now))
-            # As it is counted there, unless another run was first: then its next one is adopted.
-            self._cuts += 1
-        return is_news
-
-    def follow(self, now: float, cuts: int, curve: str, age_s: float) -> None:
-        """Adopt what the account's runs had learnt at the last cut, if that is news."""
-        if cuts == self._cuts:
-            return
-        self._cuts = cuts
-        # Where Redis has lost its data the curve is empty: what this run has learnt still holds.
-        self.adopt(curve, now - age_s)
 
 
 class Granted(NamedTuple):
@@ -266,7 +223,7 @@ class Budget:
         self._tell(scripts.TOLERATED)
 
     def notice(self, event: Event) -> None:
-        """Where 429s close this run's gate, they close it for all, and this run probes alone."""
+        """Where 429s pause this run, they pause all, and this run probes alone."""
         match event:
             case OutageBegan(reason="throttled") | ProbeFailed(reason="throttled"):
                 pause_us = round((event.next_probe_s + _PROBE_GRACE_S) * 1e6)
@@ -289,127 +246,3 @@ class Budget:
         if not task.cancelled():
             # Where Redis stays away, whoever asks for the next permit is told so.
             task.exception()
-
-
-class AccountPermits:
-    """The account's permits for one run, as its pacer takes them.
-
-    `is_sure` is asked after each: where it says no, the permit waits until it says yes.
-    """
-
-    def __init__(
-        self, budget: Budget, rate: SharedRate, is_sure: Callable[[], Awaitable[bool]] | None
-    ) -> None:
-        self._budget = budget
-        self._rate = rate
-        self._is_sure = is_sure
-        self._used: Reservation | None = None
-
-    async def take(self) -> None:
-        """Wait for a permit, or until `stop`. Raises UnavailableError where Redis stays away."""
-        try:
-            while (used := await self._budget.take(self._rate)) is not None:
-                if self._is_sure is None or await self._is_sure():
-                    break
-                self._budget.give_back(used)
-            self._used = used
-        except UnavailableError:
-            # A run that ends needs no permit: what it ends for is not this.
-            if not self._budget.is_stopped:
-                raise
-
-    def give_back(self) -> None:
-        """The permit that was taken last was not used."""
-        if self._used is not None:
-            self._budget.give_back(self._used)
-            self._used = None
-
-    @property
-    def last_kind(self) -> str:
-        """Of the permit that was taken last: `Reservation.kind`."""
-        return EVEN if self._used is None else self._used.kind
-
-    def stop(self) -> None:
-        """End a `take` that waits, now and from now on."""
-        self._budget.stop()
-
-    @property
-    def paused_s(self) -> float:
-        """Seconds for which there was no permit for this run, so far."""
-        return self._budget.paused_s
-
-    def pause(self, now: float) -> Pause | None:
-        """Why there is none at the moment; None where nothing is in the way."""
-        return self._budget.pause(now)
-
-
-class AccountBursts(BurstProbe):
-    """The account's burst probe: Redis says which permits are early, and for whom.
-
-    One run's probe is everybody's, and so are the rounds that follow from it.
-    """
-
-    def __init__(self, permits: AccountPermits, on_tolerated: Callable[[], None]) -> None:
-        super().__init__()
-        self._permits = permits
-        self._on_tolerated = on_tolerated
-        self._probes: set[int] = set()
-        self._let_through = 0
-        self._lately: deque[int] = deque(maxlen=_EARLY_KEPT)
-
-    def left(self, number: int, gaps: float, rate: float) -> None:
-        del gaps, rate
-        if self._permits.last_kind == "probe":
-            self._probes.add(number)
-        elif self._permits.last_kind == "early":
-            self._lately.append(number)
-
-    def answered(self, number: int) -> None:
-        if number not in self._probes:
-            return
-        self._probes.remove(number)
-        self._let_through += 1
-        if self._let_through == _PROBES:
-            self._on_tolerated()
-        if not self._probes:
-            self._let_through = 0
-
-    def refused(self, number: int) -> bool:
-        is_probe = number in self._probes
-        self._probes.discard(number)
-        return is_probe
-
-    def was_early(self, number: int) -> bool:
-        return number in self._lately
-
-
-def shared_pacer(
-    budget: Budget,
-    rates: Timetable,
-    *,
-    notify: Callable[[Event], None],
-    is_sure: Callable[[], Awaitable[bool]] | None = None,
-    first_probe: int | None = None,
-    **options: Any,
-) -> Pacer:
-    """A pacer whose permits are the account's as well: its own word first, then the budget's.
-
-    `is_sure` is that of `AccountPermits`; `first_probe` counts the account's requests; `options`
-    are the pacer's.
-    """
-
-    def tell(event: Event) -> None:
-        budget.notice(event)
-        notify(event)
-
-    shared_rate = SharedRate(rates.highest_rate, budget.cut)
-    permits = AccountPermits(budget, shared_rate, is_sure)
-    budget.probe_after = first_probe or 0
-    return Pacer(
-        rates,
-        notify=tell,
-        adaptive=shared_rate,
-        shared=permits,
-        burst_probe=AccountBursts(permits, budget.tolerates_bursts),
-        **options,
-    )
