@@ -26,8 +26,18 @@ from worker.core.events import Event, OutageBegan, OutageEnded
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
 from worker.core.redis_url import secrets_of, without_secrets
 
-pytestmark = needs_redis
+# redis-py leaves the connection of a handshake that failed to the garbage collector.
+pytestmark = [
+    needs_redis,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 PASSWORD = "s3cret-enough"
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers_for_other_tests() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 class Linked:
@@ -284,8 +294,6 @@ async def test_tls_to_a_web_server_is_a_usage_error() -> None:
             await ping(f"rediss://127.0.0.1:{port}")
 
 
-# redis-py leaves the connection of a refused handshake to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_server_that_wants_a_clients_certificate_refuses(
     secured: tuple[RedisServer, Path], tmp_path: Path
 ) -> None:
@@ -298,7 +306,6 @@ async def test_a_server_that_wants_a_clients_certificate_refuses(
             await ping(f"rediss://localhost:{server.port}/0?ssl_ca_certs={secured[1]}")
     finally:
         server.kill()
-    gc.collect()
 
 
 @pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
