@@ -20,8 +20,8 @@ import msgspec
 from worker import __version__
 from worker.api.client import Client, check_environment
 from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
-from worker.app.control.desk import Desk, EtaBoard, attended
 from worker.app.control.last import keep_account
+from worker.app.control.server import LatestEta, RunControl, serving
 from worker.app.ending import conclude
 from worker.app.paths import RunFiles
 from worker.app.process.limits import allow_connections, allow_threads
@@ -237,14 +237,14 @@ def _tell_notes(source: AsyncSource, screen: Screen) -> None:
 
 
 async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
-    board = EtaBoard()
-    dispatcher = EventDispatcher([*work.observers, board])
+    latest_eta = LatestEta()
+    dispatcher = EventDispatcher([*work.observers, latest_eta])
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(_client(work, screen))
         runner, pacer = await _runner(work, client, dispatcher, screen, stack)
-        desk = _desk(work, runner, pacer, board, screen)
-        await stack.enter_async_context(attended(desk, work.results, screen.warn))
-        stack.enter_context(show_on_signal(lambda: _show(runner, board, screen)))
+        control = _control(work, runner, pacer, latest_eta, screen)
+        await stack.enter_async_context(serving(control, work.results, screen.warn))
+        stack.enter_context(show_on_signal(lambda: _show(runner, latest_eta, screen)))
         with stop_on_signals(runner.stop, runner.abort):
             finished = await runner.run()
     for error in runner.defects:
@@ -252,15 +252,17 @@ async def _run_in_loop(work: _Work, screen: Screen) -> RunFinished:
     return finished
 
 
-def _desk(work: _Work, runner: Runner, pacer: Pacer, board: EtaBoard, screen: Screen) -> Desk:
+def _control(
+    work: _Work, runner: Runner, pacer: Pacer, latest_eta: LatestEta, screen: Screen
+) -> RunControl:
     def parse_rate(text: str) -> Timetable:
         written = OPTION_BY_PATH["pace.rate"].syntax.parse(text)
         return resolve_rate(written, work.plan.key.kind)
 
-    return Desk(
+    return RunControl(
         runner,
         pacer,
-        board,
+        latest_eta,
         work.clock,
         work.identity,
         work.results,
@@ -269,8 +271,8 @@ def _desk(work: _Work, runner: Runner, pacer: Pacer, board: EtaBoard, screen: Sc
     )
 
 
-def _show(runner: Runner, board: EtaBoard, screen: Screen) -> None:
-    screen.show_status(runner.snapshot(), board.eta_s)
+def _show(runner: Runner, latest_eta: LatestEta, screen: Screen) -> None:
+    screen.show_status(runner.snapshot(), latest_eta.eta_s)
 
 
 def _client(work: _Work, screen: Screen) -> Client:
@@ -323,25 +325,24 @@ async def _meet(
     work: _Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
 ) -> tuple[SourcePort, LedgerPort, Callable[..., Pacer]]:
     """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
-    plan = work.plan
+    plan, probe = work.plan, first_probe(_requests_ahead(work))
     if plan.settings.shared.url is None:
         assert work.source is not None
-        pacer = partial(Pacer, first_probe=first_probe(_requests_ahead(work)))
-        return work.source, work.ledger, pacer
+        return work.source, work.ledger, partial(Pacer, first_probe=probe)
     from worker.app.cluster_session import cluster_session  # noqa: PLC0415 - Redis
 
     met = await stack.enter_async_context(
         cluster_session(plan.settings, plan.key, work.identity.run, work.clock, notify, screen.warn)
     )
+    make = partial(met.pacer, first_probe=probe)
     if plan.queue is None:
         assert work.source is not None
-        pacer = partial(met.pacer, first_probe=first_probe(_requests_ahead(work)))
-        return work.source, work.ledger, pacer
+        return work.source, work.ledger, make
     consumer, ledger = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
     for warning in await met.shortcomings():
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
-    stack.callback(_note_on_shift, consumer, screen)
-    return consumer, ledger, partial(met.pacer, first_probe=first_probe(_requests_ahead(work)))
+    stack.callback(_note_on_handed_over, consumer, screen)
+    return consumer, ledger, make
 
 
 def _requests_ahead(work: _Work) -> int | None:
@@ -353,7 +354,7 @@ def _requests_ahead(work: _Work) -> int | None:
     return ahead if limit is None else min(ahead, limit)
 
 
-def _note_on_shift(consumer: Consumer, screen: Screen) -> None:
+def _note_on_handed_over(consumer: Consumer, screen: Screen) -> None:
     if consumer.handed_over:
         count = consumer.handed_over
         screen.note(f"{count} ids were let go: their lease was over, and others may have them")

@@ -9,7 +9,7 @@ import msgspec
 
 from worker.app.control.client import ask
 from worker.app.control.last import last_status
-from worker.app.control.protocol import Request, Status
+from worker.app.control.protocol import Request, RunStatus
 from worker.app.control.wording import describe
 from worker.app.process.streams import say
 from worker.cli.options import complete_file
@@ -37,7 +37,7 @@ def status(results: Path, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _last(log: Path) -> Status:
+def _last(log: Path) -> RunStatus:
     aggregator = Aggregator()
     aggregator.read(name_of(log), Reading(log))
     return last_status(log, summarise(aggregator))

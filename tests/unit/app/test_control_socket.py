@@ -14,12 +14,12 @@ import pytest
 
 from tests.support.log_samples import at, record
 from tests.support.sample_events import finished, tally
-from worker.app.control import desk as desk_module
+from worker.app.control import server as server_module
 from worker.app.control.address import bound, connected, socket_path
 from worker.app.control.client import ask
-from worker.app.control.desk import Desk, Peer, attended
 from worker.app.control.last import keep_account, last_status, read_account
-from worker.app.control.protocol import PauseStatus, Reply, Request, Status, encode
+from worker.app.control.protocol import PauseStatus, Reply, Request, RunStatus, encode
+from worker.app.control.server import Peer, RunControl, serving
 from worker.app.control.wording import describe
 from worker.core.errors import ExitCode, UsageError
 from worker.core.identity import RunIdentity
@@ -30,7 +30,7 @@ from worker.report.model import Report, summarise
 NOW = datetime(2026, 11, 26, 7, tzinfo=UTC)
 
 
-def status(**given: Any) -> Status:
+def status(**given: Any) -> RunStatus:
     values: dict[str, Any] = {
         "running": True,
         "results": "log",
@@ -52,7 +52,7 @@ def status(**given: Any) -> Status:
         "exit_code": None,
         "reason": None,
     }
-    return Status(**values | given)
+    return RunStatus(**values | given)
 
 
 @pytest.mark.parametrize("length", [10, 90, 240])
@@ -82,12 +82,30 @@ def test_socket_that_a_dead_run_has_left_is_no_run_and_is_replaced(tmp_path: Pat
         pass
 
 
+def test_a_file_that_is_no_socket_stays_as_it_is(tmp_path: Path) -> None:
+    path = socket_path(tmp_path / "log")
+    path.write_text("somebody's own\n")
+    with pytest.raises(FileExistsError), bound(path):
+        pass
+    assert path.read_text() == "somebody's own\n"
+
+
+async def test_a_run_goes_on_where_something_else_stands_at_its_socket(tmp_path: Path) -> None:
+    path = socket_path(tmp_path / "log")
+    told: list[str] = []
+    path.mkdir()
+    async with serving(Answering(), tmp_path / "log", told.append):
+        pass
+    assert told == ["`status` and `control` will not reach this run: File exists"]
+    assert path.is_dir()
+
+
 def test_no_socket_is_no_run(tmp_path: Path) -> None:
     assert ask(tmp_path / "log", Request()) is None
 
 
-class Answering(Desk):
-    """A desk that keeps what it is asked."""
+class Answering(RunControl):
+    """One that keeps what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, Peer]] = []
@@ -98,11 +116,11 @@ class Answering(Desk):
 
 
 async def test_desk_is_asked_by_way_of_the_log_and_told_by_whom(tmp_path: Path) -> None:
-    log, desk = tmp_path / "log", Answering()
-    async with attended(desk, log, pytest.fail):
+    log, control = tmp_path / "log", Answering()
+    async with serving(control, log, pytest.fail):
         answer = await asyncio.to_thread(ask, log, Request(rate="4"))
     assert answer == status()
-    [(line, peer)] = desk.asked
+    [(line, peer)] = control.asked
     assert line == b'{"rate":"4"}\n'
     assert peer == Peer(os.getpid(), os.geteuid())
     assert not socket_path(log).exists()
@@ -111,16 +129,16 @@ async def test_desk_is_asked_by_way_of_the_log_and_told_by_whom(tmp_path: Path) 
 async def test_other_users_are_not_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_module, "_peer_of", lambda _writer: Peer(1, 12345))
-    desk = Answering()
-    async with attended(desk, tmp_path / "log", pytest.fail):
+    monkeypatch.setattr(server_module, "_peer_of", lambda _writer: Peer(1, 12345))
+    control = Answering()
+    async with serving(control, tmp_path / "log", pytest.fail):
         assert await asyncio.to_thread(ask, tmp_path / "log", Request()) is None
-    assert desk.asked == []
+    assert control.asked == []
 
 
 async def test_run_goes_on_where_there_can_be_no_socket(tmp_path: Path) -> None:
     warned: list[str] = []
-    async with attended(Answering(), tmp_path / "missing" / "log", warned.append):
+    async with serving(Answering(), tmp_path / "missing" / "log", warned.append):
         pass
     assert "`status` and `control` will not reach this run: No such file" in warned[0]
 
@@ -129,8 +147,8 @@ async def test_run_goes_on_where_there_can_be_no_socket(tmp_path: Path) -> None:
     "line", [b"", b"\n", b"{", b'{"rate": 4}', b'{"other": 1}', b"\xff\xfe", b"[" * 9_000]
 )
 def test_what_is_no_request_changes_nothing(line: bytes) -> None:
-    desk = Desk.__new__(Desk)
-    reply = desk.answer(line, Peer(1, 1))
+    control = RunControl.__new__(RunControl)
+    reply = control.answer(line, Peer(1, 1))
     assert reply.status is None
     assert reply.error
 

@@ -1,4 +1,4 @@
 """Asking a run that is on how it stands, and telling it what to do: by a socket beside its log.
 
-`desk` is the run's side, `client` that of the commands; `protocol` is what they say to each other.
+`server` is the run's side, `client` that of the commands; `protocol` is what one says to the other.
 """

@@ -6,9 +6,11 @@ named by way of that descriptor (proc(5), /proc/self/fd).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,11 +35,10 @@ def bound(path: Path) -> Iterator[socket.socket]:
     """A socket that listens at `path`, and is taken away at the end.
 
     One that a dead run has left is replaced: who calls this must hold the log's lock. Raises
-    OSError.
+    OSError, also where anything but a socket stands there.
     """
     with _directory(path) as (directory, address):
-        with suppress(FileNotFoundError):
-            os.unlink(path.name, dir_fd=directory)
+        _remove_socket(path.name, directory)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # Before it has a name: at no moment may others open it.
@@ -49,7 +50,15 @@ def bound(path: Path) -> Iterator[socket.socket]:
         finally:
             listener.close()
             with suppress(OSError):
-                os.unlink(path.name, dir_fd=directory)
+                _remove_socket(path.name, directory)
+
+
+def _remove_socket(name: str, directory: int) -> None:
+    with suppress(FileNotFoundError):
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISSOCK(found.st_mode):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.unlink(name, dir_fd=directory)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from worker.app.control.protocol import (
     MAX_LINE_BYTES,
     Reply,
     Request,
-    Status,
+    RunStatus,
     decode_reply,
     encode,
 )
@@ -24,7 +24,7 @@ _PATIENCE_S: Final = 10.0
 _SAME_PROGRAM: Final = "Ask with the program that carries out the run"
 
 
-def ask(results: Path, request: Request) -> Status | None:
+def ask(results: Path, request: Request) -> RunStatus | None:
     """The status of the run that holds the log, after it has done what is asked of it.
 
     None where no run does. Raises UsageError where the run will not, or may not be asked.
@@ -47,7 +47,7 @@ def ask(results: Path, request: Request) -> Status | None:
     return _status(reply)
 
 
-def _status(reply: Reply) -> Status:
+def _status(reply: Reply) -> RunStatus:
     if reply.status is None:
         raise UsageError(f"the run does not take that: {reply.error}", "Correct what was asked")
     return reply.status

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from worker.app.control.protocol import Status
+from worker.app.control.protocol import RunStatus
 from worker.core.files import replace_file
 from worker.core.outcomes import Outcome
 from worker.ledger import Disk, Header, is_alive, journal_path, read_journal
@@ -41,7 +41,7 @@ def read_account(results: Path) -> Account | None:
         return None
 
 
-def last_status(log: Path, report: Report) -> Status:
+def last_status(log: Path, report: Report) -> RunStatus:
     """How the last run on this log ended. Raises LedgerError where its journal cannot be read.
 
     Args:
@@ -64,7 +64,7 @@ def _is_of(account: Account, newest: RunSummary) -> bool:
     return account.run == newest.run or (newest.ended or "") <= account.ended
 
 
-def _of_journal(log: Path, report: Report, header: Header) -> Status:
+def _of_journal(log: Path, report: Report, header: Header) -> RunStatus:
     """The run has not put its journal away: it is at work, and out of reach, or it has died."""
     if is_alive(header.pid):
         told = {"running": True, "pid": header.pid, "since": header.at}
@@ -74,7 +74,7 @@ def _of_journal(log: Path, report: Report, header: Header) -> Status:
     return _status(log, report, run=header.run, ended=ended, reason=reason)
 
 
-def _of_account(log: Path, report: Report, account: Account) -> Status:
+def _of_account(log: Path, report: Report, account: Account) -> RunStatus:
     ids = None if account.work is None else account.work.ids
     return _status(
         log,
@@ -90,10 +90,10 @@ def _of_account(log: Path, report: Report, account: Account) -> Status:
     )
 
 
-def _status(log: Path, report: Report, **told: Any) -> Status:
+def _status(log: Path, report: Report, **told: Any) -> RunStatus:
     ids = report.total.ids
-    unknown: dict[str, Any] = dict.fromkeys(Status.__struct_fields__)
-    return Status(
+    unknown: dict[str, Any] = dict.fromkeys(RunStatus.__struct_fields__)
+    return RunStatus(
         **unknown
         | {
             "running": False,

@@ -26,7 +26,7 @@ class PauseStatus(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a run stands, or how the last one ended; times are UTC (RFC 3339).
 
     `outcomes` are those of the run itself while it is running, and of all ids of the log after
@@ -57,7 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """The run's status after what it was asked for, or why it would not."""
 
-    status: Status | None = None
+    status: RunStatus | None = None
     error: str = ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from worker.app.control.protocol import PauseStatus, Status
+from worker.app.control.protocol import PauseStatus, RunStatus
 from worker.core.errors import ExitCode
 from worker.core.explanations import EXIT_CODES
 from worker.core.text import count, duration, rate, visible
@@ -15,13 +15,13 @@ from worker.observers.messages import away
 _SOON_S: Final = 36_000.0
 
 
-def describe(status: Status, now: datetime | None = None) -> Iterator[str]:
+def describe(status: RunStatus, now: datetime | None = None) -> Iterator[str]:
     """Lines without control characters; `now` is the time by which what is due is reckoned."""
     lines = _running(status, now or datetime.now(UTC)) if status.running else _ended(status)
     return map(visible, lines)
 
 
-def _running(status: Status, now: datetime) -> Iterator[str]:
+def _running(status: RunStatus, now: datetime) -> Iterator[str]:
     where = f" on {status.host}" if status.host else ""
     since = f", since {_local(status.since)}" if status.since else ""
     yield f"run {status.run} is on: process {status.pid}{where}{since}"
@@ -42,7 +42,7 @@ def _running(status: Status, now: datetime) -> Iterator[str]:
         yield f"left     {duration(round(status.eta_s))}, done {_due(status.eta_s, now)}"
 
 
-def _ended(status: Status) -> Iterator[str]:
+def _ended(status: RunStatus) -> Iterator[str]:
     yield "no run is on"
     if status.run is None:
         yield "last     nothing has been recorded yet"

@@ -22,7 +22,7 @@ from worker.app.control.protocol import (
     PauseStatus,
     Reply,
     Request,
-    Status,
+    RunStatus,
     decode_request,
     encode,
 )
@@ -43,7 +43,7 @@ Tell = Callable[[str, str], None]
 """Is told what was changed, and by whom."""
 
 
-class StoppedError(WorkerError):
+class OwnerStoppedError(WorkerError):
     """Somebody has asked the run to end."""
 
     exit_code = ExitCode.TERMINATED
@@ -63,7 +63,7 @@ class Peer(NamedTuple):
         return f"{name} (process {self.pid})"
 
 
-class EtaBoard:
+class LatestEta:
     """Keeps how long the rest of the run will take, for whoever asks; an observer."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class EtaBoard:
             self.eta_s = self._estimate.update(event.snapshot)
 
 
-class Desk:
+class RunControl:
     """Answers requests to one run.
 
     Args:
@@ -87,7 +87,7 @@ class Desk:
         self,
         runner: Runner,
         pacer: Pacer,
-        board: EtaBoard,
+        latest_eta: LatestEta,
         clock: Clock,
         identity: RunIdentity,
         results: Path,
@@ -97,7 +97,7 @@ class Desk:
     ) -> None:
         self._runner = runner
         self._pacer = pacer
-        self._board = board
+        self._latest_eta = latest_eta
         self._clock = clock
         self._identity = identity
         self._results = results
@@ -113,11 +113,11 @@ class Desk:
             return Reply(error=str(error))
         return Reply(status=self.status())
 
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         """The run at this moment."""
         snapshot, identity = self._runner.snapshot(), self._identity
         tally = snapshot.tally
-        return Status(
+        return RunStatus(
             running=True,
             results=str(self._results),
             run=identity.run,
@@ -142,7 +142,7 @@ class Desk:
     def eta_s(self, snapshot: Snapshot) -> float | None:
         """Seconds that the rest will take; None where nobody knows."""
         is_held_up = snapshot.pause is not None and snapshot.pause.reason != "quiet"
-        eta_s = self._board.eta_s
+        eta_s = self._latest_eta.eta_s
         return None if eta_s is None or is_held_up or snapshot.draining else round(eta_s, 1)
 
     def _carry_out(self, request: Request, peer: Peer) -> None:
@@ -156,7 +156,7 @@ class Desk:
         if request.stop:
             self._tell("the run ends", str(peer))
             advice = "Run the same command again to go on"
-            self._runner.stop(StoppedError(f"{peer} asked the run to end", advice))
+            self._runner.stop(OwnerStoppedError(f"{peer} asked the run to end", advice))
 
     def _pause(self, snapshot: Snapshot) -> PauseStatus | None:
         if snapshot.pause is None:
@@ -168,8 +168,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def attended(desk: Desk, results: Path, warn: Callable[[str], None]) -> AsyncIterator[None]:
-    """Within: the desk can be asked through the log's socket; without one the run goes on."""
+async def serving(
+    control: RunControl, results: Path, warn: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Within: the run can be asked through the log's socket; without one the run goes on."""
     try:
         listener = bound(socket_path(results))
         opened = listener.__enter__()
@@ -179,7 +181,7 @@ async def attended(desk: Desk, results: Path, warn: Callable[[str], None]) -> As
         return
     try:
         server = await asyncio.start_unix_server(
-            partial(_serve, desk), sock=opened, limit=MAX_LINE_BYTES
+            partial(_serve, control), sock=opened, limit=MAX_LINE_BYTES
         )
         try:
             yield
@@ -189,14 +191,16 @@ async def attended(desk: Desk, results: Path, warn: Callable[[str], None]) -> As
         listener.__exit__(None, None, None)
 
 
-async def _serve(desk: Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(
+    control: RunControl, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             line = await reader.readline()
             peer = _peer_of(writer)
             # The mode of the socket keeps others out; so would this, were the mode changed.
             if peer.uid in (0, os.geteuid()):
-                writer.write(encode(desk.answer(line, peer)) + b"\n")
+                writer.write(encode(control.answer(line, peer)) + b"\n")
                 await writer.drain()
     except (TimeoutError, OSError, ValueError):
         pass  # Whoever asked is gone, or asks nothing that can be read: the run has work to do.
