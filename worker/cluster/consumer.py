@@ -59,7 +59,8 @@ class Consumer:
 
     `slots` is how many ids it holds at most, `request_s` how long a request may take. An id whose
     lease was lost may belong to another run; `handed_over` counts those. Where the queue is worked
-    off it ends, once nobody adds to it any more; one that `stays` waits for more.
+    off it ends, once nobody adds to it any more; one that `stays` waits for more. `clock` is what
+    leases are counted by; by default it goes on while the machine sleeps.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Consumer:
         lease_s: float,
         request_s: float,
         stays: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         self.name = f"queue {queue.name}"
         self.handed_over = 0
@@ -81,7 +83,7 @@ class Consumer:
         self._lease_s = lease_s
         self._request_s = request_s
         self._stays = stays
-        self._clock = LeaseClock()
+        self._clock = clock or LeaseClock()
         self._states: dict[str, _State] = {}
         self._sure_until = -math.inf
         self._ended = False

@@ -8,7 +8,7 @@ from tests.proofs.mutants.mutant import CLUSTER_SIMULATION, Mutant
 
 _CONSUMER: Final = "worker/cluster/consumer.py"
 _QUEUE: Final = "worker/cluster/queue_scripts.py"
-_OF_QUEUE: Final = ("tests/unit/cluster/test_queue.py",)
+_OF_QUEUE: Final = ("tests/unit/cluster/test_lease_times.py", "tests/unit/cluster/test_queue.py")
 _READ_FIRST: Final = "what was delivered before is read before it is sent"
 _ONE_AT_A_TIME: Final = "no two runs send one id at a time"
 
