@@ -1,8 +1,8 @@
 """Kill the program at random moments, run it again till it is done, and count what came of it.
 
-`python -m tests.torture --seeds 20 --ids 2000` is `make torture`; a short one is in the suite. Each
-seed has a sandbox of its own, with faults switched on, whose count of triggered checks is the
-proof; ids, faults and the moments of the kills all follow from the seed.
+`python -m tests.proofs.torture --seeds 20 --ids 2000` is `make torture`; a short one is in the
+suite. Each seed has a sandbox of its own, with faults switched on, whose count of triggered checks
+is the proof; ids, faults and the moments of the kills all follow from the seed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from tests.support.sandbox_process import sandbox_process, stats_of
 
 FAULTS = (
     "http_500=0.02",
@@ -64,7 +64,9 @@ def torture(
     backlog = directory / "backlog.txt"
     backlog.write_text("".join(f"{random.getrandbits(96):024x}\n" for _ in range(ids)))
     started = time.monotonic()
-    with sandbox(seed, backlog) as url:
+    faults = [f"--fault={fault}" for fault in FAULTS]
+    held = ("--sessions", str(backlog), "--seed", str(seed))
+    with sandbox_process(*held, *faults) as url:
         while verdict.runs < _MOST_RUNS:
             verdict.runs += 1
             kill_after = random.uniform(*lives_s) if verdict.kills < kills else None
@@ -76,7 +78,7 @@ def torture(
                 verdict.problems.append(f"run {verdict.runs} exited with {code}")
         else:
             verdict.problems.append(f"not done after {_MOST_RUNS} runs")
-        verdict.problems += check(backlog, stats(url))
+        verdict.problems += check(backlog, stats_of(url))
     verdict.seconds = time.monotonic() - started
     return verdict
 
@@ -104,30 +106,6 @@ def check(backlog: Path, counted: dict[str, Any]) -> Iterator[str]:
         yield f"{counted['triggered']} of {len(ids)} sessions were triggered"
     if backlog.with_suffix(".results.jsonl.inflight").exists():
         yield "the journal was left behind"
-
-
-@contextmanager
-def sandbox(seed: int, sessions: Path, *more: str) -> Iterator[str]:
-    """A sandbox in a process of its own; gives its URL."""
-    faults = [f"--fault={fault}" for fault in FAULTS]
-    command = [sys.executable, "-m", "worker", "sandbox", "--port", "0", "--limit", "0"]
-    command += ["--sessions", str(sessions), "--seed", str(seed), "--fault-limit", "3"]
-    command += ["--latency", "2ms-40ms", *faults, *more]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
-
-
-def stats(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/sandbox/stats") as answer:  # noqa: S310
-        content: dict[str, Any] = json.load(answer)
-    return content
 
 
 def _run(url: str, backlog: Path, kill_after: float | None) -> int:

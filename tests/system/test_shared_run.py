@@ -14,10 +14,11 @@ import pytest
 from redis import Redis
 
 from tests.proofs.crash_matrix.matrix import play
-from tests.proofs.crash_matrix.scene import Row, sandbox
+from tests.proofs.crash_matrix.scene import Row
 from tests.proofs.crash_matrix.troubles import everything
 from tests.support.program import in_this_process
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
+from tests.support.sandbox_process import sandbox_process
 from worker.core.errors import ExitCode
 
 pytestmark = needs_redis
@@ -79,7 +80,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    with sandbox() as url:
+    with sandbox_process("--any-id") as url:
         yield url
 
 

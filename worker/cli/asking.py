@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,27 @@ ASKING: Final = (
     "shared.account",
 )
 """The paths of the settings that they take as options."""
+
+
+class ProgressLine:
+    """How far a command is, on one line of a terminal that it is told to; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Put `text` in place of what stood there."""
+        if self._is_shown:
+            say(f"\r{text}\x1b[K", err=True, nl=False)
+
+    def clear(self) -> None:
+        """Leave nothing of it."""
+        self.show("")
+
+    def tell(self, text: str) -> None:
+        """Say something that stays, on a line of its own."""
+        self.clear()
+        say(text, err=True)
 
 
 def load_access(values: dict[str, Any], config: Path | None) -> tuple[Settings, ApiKey]:

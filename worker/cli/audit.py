@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ import msgspec
 from worker.app.audit import REMARKS, Audit, Disagreement, compare_with_api
 from worker.app.process.streams import say
 from worker.app.target import target_of
-from worker.cli.asking import ASKING, load_access
+from worker.cli.asking import ASKING, ProgressLine, load_access
 from worker.cli.options import SectionedCommand, config_option, settings_options
 from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.clock import Clock
@@ -68,9 +67,9 @@ def audit(
 
     auditing = _Auditing(logs)
     try:
-        result = read_to_end(auditing.carry_out, settings, key, auditing.tell)
+        result = read_to_end(auditing.carry_out, settings, key, auditing.progress.tell)
     finally:
-        auditing.clear_progress()
+        auditing.progress.clear()
     if as_json:
         say(msgspec.json.encode(result).decode() + "\n", nl=False)
     elif kind is not None:
@@ -124,26 +123,17 @@ class _Auditing:
 
     def __init__(self, logs: Aggregator) -> None:
         self._logs = logs
-        self._shows_progress = sys.stderr.isatty()
+        self.progress = ProgressLine()
 
     async def carry_out(self, reader: Reader) -> Audit:
-        statuses = StatusReader(reader, Clock(), self.tell)
+        statuses = StatusReader(reader, Clock(), self.progress.tell)
         result = await compare_with_api(_batches(self._logs), statuses, self._on_progress)
         result.requests = reader.requests
         return result
 
     def _on_progress(self, compared: int) -> None:
-        if self._shows_progress:
-            text = f"compared {count(compared)} of {count(len(self._logs.latest), 'id')}"
-            say(f"\r{text}\x1b[K", err=True, nl=False)
-
-    def clear_progress(self) -> None:
-        if self._shows_progress:
-            say("\r\x1b[K", err=True, nl=False)
-
-    def tell(self, text: str) -> None:
-        self.clear_progress()
-        say(text, err=True)
+        ids = count(len(self._logs.latest), "id")
+        self.progress.show(f"compared {count(compared)} of {ids}")
 
 
 def _table(result: Audit, base_url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 import msgspec
 
 from worker.app.process.streams import say
-from worker.cli.asking import ASKING, load_access
+from worker.cli.asking import ASKING, ProgressLine, load_access
 from worker.cli.options import SectionedCommand, config_option, settings_options
 from worker.core.durations import parse_duration
 from worker.core.errors import UsageError
@@ -119,9 +118,9 @@ def find(
 
     finding = _Finding(wanted, _line if as_json else _id)
     try:
-        read_to_end(finding.carry_out, settings, key, finding.tell)
+        read_to_end(finding.carry_out, settings, key, finding.progress.tell)
     finally:
-        finding.clear_progress()
+        finding.progress.clear()
 
 
 def _id(session: ListedSession) -> str:
@@ -140,7 +139,7 @@ class _Finding:
         self._render = render
         self._seen = 0
         self._found = 0
-        self._shows_progress = sys.stderr.isatty()
+        self.progress = ProgressLine()
 
     async def carry_out(self, reader: Reader) -> None:
         async for sessions, _ in reader.pages(self._wanted.span):
@@ -155,16 +154,6 @@ class _Finding:
         if self._wanted.limit is not None:
             found = found[: self._wanted.limit - self._found]
         self._found += len(found)
-        self.clear_progress()
+        self.progress.clear()
         say("".join(map(self._render, found)), nl=False)
-        if self._shows_progress:
-            text = f"read {count(self._seen, 'session')}, found {count(self._found)}"
-            say(f"\r{text}", err=True, nl=False)
-
-    def clear_progress(self) -> None:
-        if self._shows_progress:
-            say("\r\x1b[K", err=True, nl=False)
-
-    def tell(self, text: str) -> None:
-        self.clear_progress()
-        say(text, err=True)
+        self.progress.show(f"read {count(self._seen, 'session')}, found {count(self._found)}")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +18,12 @@ from redis import Redis
 
 from tests.support.delaying_proxy import DelayingProxy, delaying_proxy
 from tests.support.redis_server import SAFE, RedisServer, redis_server
+from tests.support.sandbox_process import sandbox_process, stats_of
 
 LEASE_S = 3.0
 PATIENCE_S = 300
 USER, PASSWORD = "worker", "matrix-password"
+KILLED = -signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,7 @@ class Scene:
             self.work(*more)
 
     def stats(self) -> dict[str, Any]:
-        url = self.sandbox_url.removesuffix("/v1") + "/sandbox/stats"
-        with urllib.request.urlopen(url) as answer:  # noqa: S310 - it is our own
-            content: dict[str, Any] = json.load(answer)
-        return content
+        return stats_of(self.sandbox_url)
 
     def outcomes(self) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "worker", "queue", "results", "--queue", "row"]
@@ -142,7 +140,8 @@ def scene_for(row: Row, directory: Path) -> Iterator[Scene]:
         # In its file, so that it is there from the first moment after a restart.
         user = f"user {USER} on >{PASSWORD} ~* &* +@all"
         redis = stack.enter_context(redis_server(directory / "redis", *SAFE, user))
-        url = stack.enter_context(sandbox(*row.faults))
+        faults = [f"--fault={fault}" for fault in row.faults]
+        url = stack.enter_context(sandbox_process("--any-id", *faults))
         proxy = None
         if row.delay_ms is not None:
             proxy = stack.enter_context(delaying_proxy(directory, redis.port, row.delay_ms))
@@ -156,23 +155,3 @@ def _end(scene: Scene) -> None:
     for process in (*scene.workers, *scene.others):
         process.kill()
         process.wait()
-
-
-@contextmanager
-def sandbox(*faults: str) -> Iterator[str]:
-    """A sandbox without a limit in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "worker", "sandbox", "--port", "0", "--limit", "0", "--any-id"]
-    command += ["--latency", "2ms-40ms", "--fault-limit", "3"]
-    command += [f"--fault={fault}" for fault in faults]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
-
-
-KILLED = -signal.SIGKILL
