@@ -86,6 +86,11 @@ class RawServer(LoopbackServer):
         for _ in range(100):
             await asyncio.sleep(0)
 
+    def hang_up(self) -> None:
+        """Close every connection that is open."""
+        for writer in self._writers:
+            writer.close()
+
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         self._writers.append(writer)

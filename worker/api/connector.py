@@ -15,12 +15,16 @@ from typing_extensions import override
 from worker.api.failures import FAILURES, NotConnectedError, NotDepartedError
 from worker.core.departure import Departure
 
+_NOT_FOR_REQUESTS: Final = (
+    "the server closed the connection, or sent something on it, before a request was sent"
+)
+
 
 class Turn:
     """One request's way onto its connection.
 
     `departure` is asked once the connection is open (None: the request may leave at once); from
-    then on the request has `timeout_s` seconds, which `deadline` ends.
+    `begin` on the request has `timeout_s` seconds, which `deadline` ends.
     """
 
     def __init__(
@@ -33,12 +37,13 @@ class Turn:
 
     async def comes(self, connection: Connection) -> bool:
         """Wait until the request may leave on the connection; False where it is not to be sent."""
-        if self._departure is not None:
-            at_once = self.is_pooled
-            if not await self._departure(lambda: is_open(connection), at_once=at_once):
-                return False
+        if self._departure is None:
+            return True
+        return await self._departure(lambda: is_open(connection), at_once=self.is_pooled)
+
+    def begin(self) -> None:
+        """The request leaves now."""
         self._deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
-        return True
 
 
 TURN: Final[ContextVar[Turn]] = ContextVar("turn")
@@ -73,6 +78,7 @@ class Connector(aiohttp.TCPConnector):
                 connection.release()
                 raise NotDepartedError
             if is_open(connection):
+                turn.begin()
                 return connection
             # It was closed while the request waited for its turn: nothing was sent on it.
             connection.close()
@@ -81,11 +87,16 @@ class Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         try:
-            return await super().connect(req, traces, timeout)
+            connection = await super().connect(req, traces, timeout)
         except TimeoutError:
             raise
         except FAILURES as error:
             raise NotConnectedError from error
+        if is_open(connection):
+            return connection
+        # A server may do so each time: to open another one here could go on for ever.
+        connection.close()
+        raise NotConnectedError from aiohttp.ClientConnectionError(_NOT_FOR_REQUESTS)
 
     @override
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
