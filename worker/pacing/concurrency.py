@@ -7,7 +7,6 @@ from collections import deque
 from typing import Final, Protocol
 
 FEWEST: Final = 32
-MOST: Final = 256
 _UNPROVEN: Final = 64
 """As many as one answer after 6 s asks for at 10/s: more only where answers say that it helps."""
 
@@ -64,10 +63,11 @@ class AutoConcurrency:
 
     Requests that take many times as long as the others count beside that bound: while they hang,
     the others go on. Where the bound is reached it grows by half, and only if that brought more
-    answers a second does it stay: an API that gets slower the more it is given is not pushed on.
+    answers a second does it stay: an API that gets slower the more it is given is not pushed on,
+    and asked again after a minute.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self._begun: dict[int, float] = {}
         self._latencies: deque[float] = deque()
@@ -142,5 +142,7 @@ class AutoConcurrency:
             self._bound = min(math.ceil(self._bound * _GROWTH), self._most)
         else:
             self._bound = self._proven
+            # What was had before may be had no more: the next growth is weighed against what is.
+            self._proven_per_s = 0.0
             self._held_until = now + _HOLD_S
         self._since = math.inf

@@ -8,7 +8,10 @@ from random import Random
 
 import pytest
 
-from worker.pacing.concurrency import FEWEST, MOST, AutoConcurrency
+from worker.pacing.concurrency import FEWEST, AutoConcurrency
+from worker.settings.model import PaceSettings
+
+MOST = PaceSettings().most_in_flight
 
 Answers = Callable[[int, float, int], tuple[float, bool]]
 """In how many seconds the request of a number that leaves at a time amid so many others is
@@ -94,6 +97,12 @@ def test_a_slow_api_that_works_side_by_side_gets_as_many_as_it_takes() -> None:
     scene = Scene(40.0, lambda *_: (4.0, True)).run(240.0)
     assert scene.share(120.0, 240.0) >= 0.93
     assert scene.most_in_flight <= MOST
+
+
+def test_an_api_that_has_become_slower_gets_more_although_it_was_quicker_with_fewer() -> None:
+    scene = Scene(40.0, lambda _, now, __: (2.0 if now < 60.0 else 4.0, True)).run(300.0)
+    assert scene.share(20.0, 60.0) >= 0.93
+    assert scene.share(240.0, 300.0) >= 0.93
 
 
 def test_while_nothing_is_answered_at_all_no_more_than_a_few_are_risked() -> None:
