@@ -205,7 +205,7 @@ def _lengthened(
 
 
 def _resting(open: Open, now: float) -> Open | Exhausted:
-    """What is left of a pause once patience and the server's own wish are heeded."""
+    """What is left of a pause once patience and the server's own wish bound it."""
     row = open.row
     reopens_at = max(min(open.reopens_at, row.deadline), row.not_before)
     bounded = msgspec.structs.replace(open, reopens_at=reopens_at)

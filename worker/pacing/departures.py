@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final
 
-_STRICT_GAP_S: Final = 0.01
-_LATENESS_MADE_UP_S: Final = 0.05
-"""As between permits: see `Spacing`."""
+from worker.pacing.spacing import LATENESS_MADE_UP_S, STRICT_GAP_S
 
 
 class Departures:
@@ -44,14 +41,14 @@ class Departures:
         self._last = at
 
     def left(self, at: float, gap_s: float) -> None:
-        """A request left at `at` that had waited for its connection."""
+        """A request left at `at` that had waited for its connection; lateness as in `Spacing`."""
         self._times.append(at)
         due = self._last + gap_s
-        is_made_up = gap_s < _STRICT_GAP_S and at - due <= _LATENESS_MADE_UP_S
+        is_made_up = gap_s < STRICT_GAP_S and at - due <= LATENESS_MADE_UP_S
         self._last = due if is_made_up else at
 
 
 def gap_with_permit(permit_gap_s: float, even_gap_s: float) -> float:
     """The gap before a request that leaves with its permit: where the loop cannot wake often enough
     for even ones, permits alone keep the rate."""
-    return 0.0 if even_gap_s < _STRICT_GAP_S else min(permit_gap_s, even_gap_s)
+    return 0.0 if even_gap_s < STRICT_GAP_S else min(permit_gap_s, even_gap_s)

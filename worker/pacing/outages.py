@@ -28,20 +28,31 @@ class Outages:
         self._down = _Breaker("outage", down, notify)
         self._throttled = _Breaker("throttled", throttled, notify)
         self._both = (self._down, self._throttled)
-        self.is_down = False
+
+    @property
+    def is_down(self) -> bool:
         """Whether the API is taken to be down: failures are then nobody's own."""
-        self.is_throttled = False
+        return not self._down.is_closed
+
+    @property
+    def is_throttled(self) -> bool:
         """Whether the API is taken to throttle everything."""
-        self.is_open = False
+        return not self._throttled.is_closed
+
+    @property
+    def is_open(self) -> bool:
         """Whether nothing but probes may leave."""
-        self.are_untroubled = True
+        return self.is_down or self.is_throttled
+
+    @property
+    def are_untroubled(self) -> bool:
         """Whether an answer is no news."""
+        return self._down.state is breaker.NEW and self._throttled.state is breaker.NEW
 
     def on_answer(self, number: int, now: float) -> None:
         """The request `number` had any answer but a 429."""
         self._down.on_answer(now)
         self._throttled.on_answer(now, number)
-        self._note()
 
     def on_throttled(
         self, number: int, now: float, at_least_s: float, error: Error, *, is_news: bool
@@ -50,7 +61,6 @@ class Outages:
         self._down.on_answer(now)
         if is_news:
             self._throttled.on_failure(number, now, at_least_s, error)
-        self._note()
 
     def on_failure(self, number: int, now: float, at_least_s: float, error: Error) -> None:
         """The request `number` was not answered, or not by the API."""
@@ -58,7 +68,6 @@ class Outages:
         # A probe that failed for another reason does not end the throttling either.
         if self._throttled.is_probing:
             self._throttled.on_failure(number, now, at_least_s, error)
-        self._note()
 
     def probe(self, number: int) -> None:
         """The request `number` leaves: while anything is open it is the probe."""
@@ -109,12 +118,6 @@ class Outages:
     def last_probe_at(self) -> float:
         """When patience ends for the failures in a row that there are; inf where there are none."""
         return min(breaker.deadline_of(one.state) for one in self._both)
-
-    def _note(self) -> None:
-        self.is_down = not self._down.is_closed
-        self.is_throttled = not self._throttled.is_closed
-        self.is_open = self.is_down or self.is_throttled
-        self.are_untroubled = all(one.state is breaker.NEW for one in self._both)
 
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment, and for how long (0: a probe is under way)."""

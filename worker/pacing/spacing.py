@@ -9,8 +9,8 @@ from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.permits import Permit
 
-_STRICT_GAP_S: Final = 0.01
-_LATENESS_MADE_UP_S: Final = 0.05
+STRICT_GAP_S: Final = 0.01
+LATENESS_MADE_UP_S: Final = 0.05
 _MARGIN: Final = 1.005
 """What a request loses on its way must not make the next one's gap too short for a strict limiter:
 half a millisecond at 10/s, where some count in whole ones."""
@@ -47,14 +47,14 @@ class Spacing:
     def next_at(self, now: float) -> float:
         """When the next request may leave, at the rate of now."""
         gap_s = 1.0 / self._adaptive.rate(now)
-        if gap_s < _STRICT_GAP_S:
+        if gap_s < STRICT_GAP_S:
             return self._last + gap_s
         margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN
         return self._last + gap_s * margin * self._burst_probe.stretch
 
     def makes_up_lateness(self, now: float) -> bool:
         """Whether a request that is late by a millisecond costs nothing."""
-        return 1.0 / self._adaptive.rate(now) < _STRICT_GAP_S
+        return 1.0 / self._adaptive.rate(now) < STRICT_GAP_S
 
     def left(self, number: int, now: float) -> None:
         """The request `number` leaves now."""
@@ -67,10 +67,10 @@ class Spacing:
     def _follow(self, number: int, now: float) -> None:
         due, rate = self.next_at(now), self._adaptive.rate(now)
         gap_s = 1.0 / rate
-        if gap_s >= _STRICT_GAP_S:
+        if gap_s >= STRICT_GAP_S:
             self._burst_probe.left(number, (now - self._last) / gap_s, rate)
-        if gap_s < _STRICT_GAP_S or self._burst_probe.is_tolerated:
-            self._last = due if now - due <= _LATENESS_MADE_UP_S else now
+        if gap_s < STRICT_GAP_S or self._burst_probe.is_tolerated:
+            self._last = due if now - due <= LATENESS_MADE_UP_S else now
         else:
             self._last = now
 

@@ -9,13 +9,13 @@ class Answers:
     """Counts answers, so that a failure can be remembered by the `moment` it fell into.
 
     Failures of one moment have no answer between them. Those of a moment in which an outage began
-    are nobody's own, but for an id that has more than `pardons` of them: an API that answers some
+    are nobody's own, but for an id that has more than `refunds` of them: an API that answers some
     requests and never others must not keep a run going for ever.
     """
 
-    def __init__(self, pardons: int = 0) -> None:
+    def __init__(self, refunds: int = 0) -> None:
         self.moment = 0
-        self._pardons = pardons
+        self._refunds = refunds
         self._outages: set[int] = set()
 
     def add(self) -> None:
@@ -33,8 +33,8 @@ class Answers:
     def own(self, moments: Iterable[int]) -> int:
         """How many of these failures are an id's own."""
         failures = list(moments)
-        pardoned = sum(moment in self._outages for moment in failures)
-        return len(failures) - min(pardoned, self._pardons)
+        refunded = sum(moment in self._outages for moment in failures)
+        return len(failures) - min(refunded, self._refunds)
 
     def are_earlier(self, moments: Iterable[int]) -> bool:
         """Whether anything was answered since the first of an id's own failures."""

@@ -19,8 +19,8 @@ from worker.runner.job import Job
 _FOREIGN_AT_FIRST: Final = 5
 """One or two pages of a proxy that restarts are no wrong address; five before any answer are."""
 
-_PARDONS: Final = 4
-"""How often the beginning of an outage is pardoned an id, for each of its attempts: an API that
+_REFUNDS: Final = 4
+"""How often an id is refunded the beginning of an outage, for each of its attempts: an API that
 comes and goes makes such a beginning every few seconds. Found by
 `test_an_api_that_comes_and_goes_costs_no_session`."""
 
@@ -36,7 +36,7 @@ class FailureAttribution:
     def __init__(
         self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None], *, max_attempts: int
     ) -> None:
-        self.answers = Answers(_PARDONS * max_attempts)
+        self.answers = Answers(_REFUNDS * max_attempts)
         self._let_through = Answers()
         self._let_through_at = -math.inf
         self._pacer = pacer

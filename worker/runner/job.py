@@ -8,9 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from worker.api.verdict import (
-    Settled,
-)
+from worker.api.verdict import Settled
 from worker.core.outcomes import Error, Item, Record, Via
 from worker.pacing.permits import Permit
 

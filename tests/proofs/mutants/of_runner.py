@@ -279,7 +279,7 @@ RUNNER: Final = (
         _WEATHER,
     ),
     Mutant(
-        "any failure is pardoned",
+        "any failure is refunded",
         "an API that never answers some requests does not keep a run going for ever",
         _FAILURES,
         "        if self._pacer.outage_open:\n            self.answers.begin_outage()\n",
@@ -296,11 +296,11 @@ RUNNER: Final = (
         _WEATHER,
     ),
     Mutant(
-        "pardons have no end",
+        "refunds have no end",
         "an API that never answers some requests does not keep a run going for ever",
         "worker/runner/answers.py",
-        "        return len(failures) - min(pardoned, self._pardons)\n",
-        "        return len(failures) - pardoned\n",
+        "        return len(failures) - min(refunded, self._refunds)\n",
+        "        return len(failures) - refunded\n",
         _TESTS,
     ),
     Mutant(

@@ -43,7 +43,7 @@ async def test_one_stray_429_costs_next_to_nothing_of_300_requests() -> None:
 
 
 @in_virtual_time
-async def test_429s_with_successes_between_them_close_no_gate() -> None:
+async def test_429s_with_successes_between_them_open_no_breaker() -> None:
     harness = Harness()
     for _ in range(10):
         await harness.send_many(Signal.THROTTLED, 4)
@@ -54,7 +54,7 @@ async def test_429s_with_successes_between_them_close_no_gate() -> None:
 
 
 @in_virtual_time
-async def test_nothing_but_429s_for_a_second_closes_the_gate_for_everyone() -> None:
+async def test_nothing_but_429s_for_a_second_opens_the_breaker_for_everyone() -> None:
     harness = Harness()
     sent = await harness.throttle_until_paused()
     assert 1.0 <= sent[-1] - sent[0] < 2.0
@@ -71,7 +71,7 @@ async def test_nothing_but_429s_for_a_second_closes_the_gate_for_everyone() -> N
 
 
 @in_virtual_time
-async def test_a_limiter_that_has_used_up_its_second_closes_no_gate() -> None:
+async def test_a_limiter_that_has_used_up_its_second_opens_no_breaker() -> None:
     """One that allows two in a second refuses the other eight in a row."""
     harness = Harness()
     for _ in range(3):
@@ -94,7 +94,7 @@ async def test_a_volley_of_429s_is_one_refusal_and_not_five() -> None:
 
 
 @in_virtual_time
-async def test_answers_to_requests_from_before_the_first_429_do_not_open_the_gate() -> None:
+async def test_answers_to_requests_from_before_the_first_429_do_not_close_the_breaker() -> None:
     harness = Harness()
     slow = await harness.permit()
     await harness.throttle_until_paused()
@@ -103,7 +103,7 @@ async def test_answers_to_requests_from_before_the_first_429_do_not_open_the_gat
 
 
 @in_virtual_time
-async def test_a_retry_after_holds_the_gate_closed_at_least_as_long() -> None:
+async def test_a_retry_after_holds_the_breaker_open_at_least_as_long() -> None:
     harness = Harness()
     sent = await harness.throttle_until_paused(retry_after_s=200.0)
     assert (await harness.permit()).at == pytest.approx(sent[-1] + 200.0)
@@ -120,7 +120,7 @@ async def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
 
 
 @in_virtual_time
-async def test_a_probe_that_fails_for_another_reason_does_not_open_the_gate() -> None:
+async def test_a_probe_that_fails_for_another_reason_does_not_close_the_breaker() -> None:
     harness = Harness()
     await harness.throttle_until_paused()
     probe = await harness.send(Signal.FAILED)
@@ -135,7 +135,7 @@ async def test_throttled_for_good_ends_the_run_after_few_requests() -> None:
     assert error.exit_code is ExitCode.UNAVAILABLE
     assert "rate limit" in error.message
     assert "monthly quota" in error.message
-    # Those that close the gate; probes after 30, 60, 120, 240 and 300 s; one when patience ends.
+    # Those that open the breaker; probes after 30, 60, 120, 240 and 300 s; one when patience ends.
     closing = [at for at in sent if at < 10.0]
     assert 5 <= len(closing) <= 10
     assert len(sent) == len(closing) + 6
@@ -161,7 +161,7 @@ async def test_when_the_quota_ends_in_full_run_few_requests_are_wasted(
 
 
 @in_virtual_time
-async def test_the_rate_does_not_come_back_while_the_gate_is_closed() -> None:
+async def test_the_rate_does_not_come_back_while_the_breaker_is_open() -> None:
     harness = Harness()
     await harness.throttle_until_paused()
     slowed = harness.pacer.rate_allowed
@@ -172,7 +172,7 @@ async def test_the_rate_does_not_come_back_while_the_gate_is_closed() -> None:
 
 
 @in_virtual_time
-async def test_after_the_gate_has_opened_it_is_back_at_the_full_rate_in_two_minutes() -> None:
+async def test_after_the_breaker_has_closed_it_is_back_at_the_full_rate_in_two_minutes() -> None:
     harness = Harness()
     await harness.throttle_until_paused()
     opened_at = await harness.send(Signal.ANSWERED)

@@ -1,4 +1,4 @@
-"""Who is charged for a failure: the id, or nobody where the API was away."""
+"""Whom a failure counts against: the id, or nobody where the API was away."""
 
 from __future__ import annotations
 
