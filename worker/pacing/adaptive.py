@@ -169,6 +169,8 @@ class AdaptiveRate:
             responses = Responses.load(state.split()[6:], self._clock.seconds(now))
         except (ValueError, TypeError):
             return
+        if not (climb.is_possible and math.isfinite(age_s)):
+            return
         self._responses = responses
         self._is_crowded = bool(is_crowded)
         self._begin(climb, now)

@@ -28,6 +28,11 @@ class Climb(NamedTuple):
     recovery_s: float
     hold_s: float
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is a rate above 0 at each age."""
+        return min(self.start, self.plateau, self.hold_s) > 0.0 and all(map(math.isfinite, self))
+
     def rate(self, age_s: float) -> float:
         if age_s < self.recovery_s:
             left = 1.0 - age_s / self.recovery_s

@@ -199,7 +199,13 @@ def test_a_lower_ceiling_holds_for_what_is_adopted_too() -> None:
     assert other.rate(0.0) <= 3.0
 
 
-@pytest.mark.parametrize("other", ["7.0 9.0 8.0", "a b c d e f", "1 1 1 1 1 0 5:5"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("7.0 9.0 8.0", "a b c d e f", "1 1 1 1 1 0 5:5"),
+        *("0 0 0 0 0 0", "1 1 1 0 1 0", "-1 -1 1 1 1 0", "nan 1 1 1 1 0", "1 1 1 1 nan 0"),
+    ],
+)
 def test_what_another_version_told_changes_nothing(other: str) -> None:
     harness = Harness()
     harness.send(5, refused=True)
