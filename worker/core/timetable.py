@@ -8,9 +8,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
+from decimal import Decimal
 from typing import Final
 
 import msgspec
+
+from worker.core.secrets import shown
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -32,7 +35,9 @@ class Slot(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         day = "" if self.day is None else f"{DAYS[self.day]}-"
-        return f"{day}{self.at:%H:%M},{self.rate:g}"
+        # All digits and no exponent, so that it is read back as the same rate.
+        rate = format(Decimal(repr(self.rate)), "f").removesuffix(".0")
+        return f"{day}{self.at:%H:%M},{rate}"
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -113,14 +118,15 @@ class Timetable:
         self._known_from = self._moment(datetime.combine(today, time_of_day()))
         self._known_until = self._moment(datetime.combine(today + _DAY, time_of_day()))
         days = (today + _DAY * ahead for ahead in range(-_WEEK_DAYS, _WEEK_DAYS + 2))
-        self._starts = sorted(start for day in days for start in self._starts_on(day))
+        # Of slots that begin at once, as where the clock passes over them, the last one holds.
+        self._starts = sorted(dict(start for day in days for start in self._starts_on(day)).items())
 
     def _starts_on(self, day: date) -> Iterator[tuple[float, float]]:
         slots = [slot for slot in self.slots if slot.day in (None, day.weekday())]
         # The slot of a day comes later, and so counts where one of every day has the same time.
         by_time = {slot.at: slot for slot in sorted(slots, key=lambda slot: slot.day is not None)}
-        for slot in by_time.values():
-            yield self._moment(datetime.combine(day, slot.at)), slot.rate
+        for at, slot in sorted(by_time.items()):
+            yield self._moment(datetime.combine(day, at)), slot.rate
 
     def _moment(self, local: datetime) -> float:
         """When the local clock first shows `local` or, where that is passed over, a later time.
@@ -139,15 +145,15 @@ class Timetable:
         return datetime.fromtimestamp(utc_s, UTC).astimezone().replace(tzinfo=None, fold=0)
 
 
-def parse_timetable(text: str, *, highest: float = math.inf) -> Timetable:
+def parse_timetable(text: str, *, lowest: float = 0.0, highest: float = math.inf) -> Timetable:
     """Return the timetable that `text` writes: slots with blanks between them.
 
     Raises ValueError, whose text completes "it must be ...": no slot, a slot that cannot be read,
-    one that stands twice, a rate above `highest`, or no rate above 0 at all.
+    one that stands twice, a rate above `highest` or below `lowest` but not 0, or no rate above 0.
     """
     slots: list[Slot] = []
     for word in text.split():
-        slot = _parse_slot(word, highest)
+        slot = _parse_slot(word, lowest, highest)
         if any((slot.day, slot.at) == (other.day, other.at) for other in slots):
             raise ValueError(f"a timetable in which {_when(slot)} stands once")
         slots.append(slot)
@@ -156,17 +162,21 @@ def parse_timetable(text: str, *, highest: float = math.inf) -> Timetable:
     return Timetable(tuple(slots))
 
 
-def _parse_slot(word: str, highest: float) -> Slot:
+def _parse_slot(word: str, lowest: float, highest: float) -> Slot:
     match = _match_slot(word)
     if match is None:
-        raise ValueError(f"a timetable such as `07:00,4 22:00,10`, which {word!r} is no slot of")
+        known = "a timetable such as `07:00,4 22:00,10`"
+        raise ValueError(f"{known}, which {shown(word)} is no slot of")
     day, hour, minute, rate = match.groups()
     if day is not None and day.capitalize() not in DAYS:
-        raise ValueError(f"a timetable whose days are {', '.join(DAYS)}, and not {day!r}")
-    if float(rate) > highest:
+        raise ValueError(f"a timetable whose days are {', '.join(DAYS)}, and not {shown(day)}")
+    per_second = float(rate)
+    if per_second > highest:
         raise ValueError(f"a timetable of rates from 0 to {highest:g} requests a second")
+    if 0 < per_second < lowest:
+        raise ValueError(f"a timetable of rates from {lowest:g} requests a second on, or 0")
     number = None if day is None else DAYS.index(day.capitalize())
-    return Slot(number, time_of_day(int(hour), int(minute)), float(rate))
+    return Slot(number, time_of_day(int(hour), int(minute)), per_second)
 
 
 def _when(slot: Slot) -> str:

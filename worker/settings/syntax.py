@@ -131,7 +131,7 @@ def rate(low: float, high: float) -> Syntax:
         if text.casefold() == "auto":
             return "auto"
         if "," in text:
-            return str(parse_timetable(text, highest=high))
+            return str(parse_timetable(text, lowest=low, highest=high))
         if not _is_decimal(text) or not low <= float(text) <= high:
             raise ValueError(f"{allowed} such as `07:00,4 22:00,10`")
         return float(text)

@@ -80,6 +80,14 @@ def test_a_time_that_is_passed_over_begins_its_slot_when_the_clock_passes_it() -
     assert rates == [7, 7, 2, 2, 3, 3, 3, 3, 3]
 
 
+@pytest.mark.parametrize(("text", "rate"), [("02:10,5 02:50,3", 3), ("02:50,3 02:10,5", 3)])
+def test_of_times_that_are_passed_over_at_once_the_last_one_counts(text: str, rate: float) -> None:
+    night = table(f"00:00,1 {text} 04:00,3")
+    passed = night.period(at("2026-03-29 03:00"))
+    assert (passed.rate, night.period(at("2026-03-29 01:59")).rate) == (rate, 1)
+    assert local(passed.ends_at) == "Mon 30 00:00"
+
+
 @EXAMPLES
 @given(
     st.lists(
@@ -130,6 +138,7 @@ def test_more_than_years_of_requests_take_for_ever() -> None:
         ("07:00,4 22:00,10", "07:00,4 22:00,10"),
         ("  7:00,4.50   sat-0:05,0 ", "07:00,4.5 Sat-00:05,0"),
         ("Mon-07:00,4\tSUN-22:00,10", "Mon-07:00,4 Sun-22:00,10"),
+        ("07:00,12.3456789 22:00,0.00001", "07:00,12.3456789 22:00,0.00001"),
     ],
 )
 def test_is_written_as_it_is_read(text: str, written: str) -> None:
@@ -155,11 +164,20 @@ def test_is_written_as_it_is_read(text: str, written: str) -> None:
         ("7:00,4 07:00,4", "07:00 stands once"),
         ("Sat-07:00,4 sat-07:00,5", "Sat-07:00 stands once"),
         ("07:00,101", "from 0 to 100"),
+        ("07:00,4 22:00,0.009", "from 0.01 requests a second on, or 0"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        parse_timetable(text, highest=100)
+        parse_timetable(text, lowest=0.01, highest=100)
+
+
+@pytest.mark.parametrize("key", ["live_R2tWdU1SSk5pZ3F4f3a9", "R2tWdU1SSk5pZ3F4f3a9", "x" * 5000])
+def test_what_may_be_a_key_is_not_shown_nor_a_text_without_end(key: str) -> None:
+    with pytest.raises(ValueError, match="a timetable such as") as caught:
+        parse_timetable(f"{key},4")
+    assert key not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def test_every_hour_of_a_year_has_the_rate_that_the_clock_shows() -> None:

@@ -124,6 +124,7 @@ class TestValues:
             ("Mo-07:00,4", "it must be a timetable whose days are Mon, Tue, Wed, Thu, Fri, Sat"),
             ("07:00,4 22:00,", "which '22:00,' is no slot of"),
             ("07:00,20000", "it must be a timetable of rates from 0 to 10000"),
+            ("07:00,0.0001", "it must be a timetable of rates from 0.001 requests a second on"),
         ],
     )
     def test_what_is_wrong_with_a_timetable_is_said(
@@ -186,7 +187,7 @@ class TestTheKeyIsNotShown:
     def test_a_key_in_the_place_of_another_value_is_hidden(
         self, harness: Harness, path: str
     ) -> None:
-        for value in (KEY, f"Bearer {KEY}", KEY.removeprefix("live_")):
+        for value in (KEY, f"Bearer {KEY}", KEY.removeprefix("live_"), f"{KEY},4"):
             error = harness.attempt(flags={path: value})
             # A log or a column may be called anything, and so may a command.
             assert isinstance(error, Loaded) == (
