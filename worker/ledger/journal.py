@@ -209,9 +209,14 @@ def _read(file: File, on_id: Callable[[str], None]) -> Left:
         if is_valid_id(text):
             on_id(text)
             length = len(text)
-        elif not torn:
+        elif not (torn or _is_ruler(text)):
             damaged += 1
     return Left(header, damaged, file.status().modified_at, unsynced)
+
+
+def _is_ruler(text: str) -> bool:
+    """Whether a text is of signs alone, which older versions took for an id and no source gives."""
+    return bool(text) and not text.strip("_-")
 
 
 def _lines_of(file: File) -> Iterator[tuple[bytes, bool]]:

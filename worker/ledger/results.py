@@ -82,22 +82,23 @@ class ResultsLog(AppendFile):
         super().__init__("results log", disk, path, file)
 
     def sync(self) -> None:
-        """Raises LedgerError where this is no log, or where not all of it is sure to be on disk.
+        """Raises LedgerError where not all of the log is sure to be on disk.
 
         Lines of a run that was killed may be in the page cache only. What they settle leaves the
         journal next, so they must not be lost to a power cut after that.
         """
         with reported("sync the results log", self.path):
-            refuse_foreign(self._file, self.path)
             self._file.sync()
 
     def repair(self) -> list[str]:
         """Make the last line end in a newline, so that nothing is glued to it; says what was done.
 
         A line that holds a whole record gets its newline. Anything else, zeros from a power cut
-        among it, is saved beside the log before it is cut off.
+        among it, is saved beside the log before it is cut off. Raises LedgerError, and changes
+        nothing, where this is no log.
         """
         with reported("repair the results log", self.path):
+            refuse_foreign(self._file, self.path)
             start = self._last_line_start()
             if start == self._size:
                 return []

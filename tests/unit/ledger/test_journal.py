@@ -121,7 +121,14 @@ def test_what_is_no_id_is_counted_as_damage(path: Path) -> None:
     assert ids == [A]
 
 
-@pytest.mark.parametrize("text", ["", "a\nb", "a b", "../x", "é", "x" * 129])
+def test_signs_alone_that_an_older_version_entered_are_no_damage(path: Path) -> None:
+    path.write_text(f'{{"run":"r","pid":1,"at":""}}\n----\n{A}\n_\n')
+    left, ids = read(path)
+    assert left is not None
+    assert (left.all_in_doubt, ids) == (False, [A])
+
+
+@pytest.mark.parametrize("text", ["", "-_", "a\nb", "a b", "../x", "é", "x" * 129])
 def test_only_ids_can_enter(path: Path, text: str) -> None:
     journal = Journal(DISK, path, HEADER, [])
     with pytest.raises(ValueError, match="not an id"):

@@ -121,6 +121,17 @@ async def test_neither_is_what_a_run_could_not_take_back_after_its_own_sync_has_
     assert (past.standing(A), past.standing(B)) == (standing, Standing.CHECK)
 
 
+@pytest.mark.parametrize("content", [b"id,name\n5,x\n", b"\x1f\x8b\x08"])
+async def test_a_journal_is_left_as_it_is_where_its_log_is_none(log: Path, content: bytes) -> None:
+    await die(log, entered=[A])
+    journal = journal_path(log)
+    before = await asyncio.to_thread(journal.read_bytes)
+    await asyncio.to_thread(log.write_bytes, content)
+    with pytest.raises(LedgerError, match=r"is not a results log|is compressed"):
+        Ledger.open(log, "run-2")
+    assert await asyncio.to_thread(journal.read_bytes) == before
+
+
 async def test_without_a_journal_everything_was_synced_once(log: Path) -> None:
     await run(log, record(A))
     disk = FailingDisk()
