@@ -25,7 +25,12 @@ _HOLD_S: Final = 60.0
 
 
 class Concurrency(Protocol):
-    """Bounds what is in flight, told of each request's beginning and end."""
+    """Bounds what is in flight, told of each request's beginning and end.
+
+    `grows_by_waiting` says that the bound may rise while nothing begins or ends.
+    """
+
+    grows_by_waiting: bool
 
     def limit(self, now: float, rate: float) -> int:
         """How many may be in flight at `rate` requests a second."""
@@ -42,6 +47,8 @@ class Concurrency(Protocol):
 
 class FixedConcurrency:
     """Always as many."""
+
+    grows_by_waiting = False
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -66,6 +73,8 @@ class AutoConcurrency:
     answers a second does it stay: an API that gets slower the more it is given is not pushed on,
     and asked again after a minute.
     """
+
+    grows_by_waiting = True
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -12,7 +12,7 @@ from worker.pacing.concurrency import Concurrency
 from worker.pacing.permits import Permit
 
 _LOOK_AGAIN_S: Final = 0.1
-"""The bound may grow by mere waiting: who waits for a place looks again so often."""
+"""Where the bound may grow by mere waiting, who waits for a place looks again so often."""
 
 _AT_ONCE_S: Final = 0.001
 
@@ -38,10 +38,9 @@ class Slots:
     async def acquire(self) -> None:
         """Wait for a place. One task at a time may call this."""
         began_at = self._clock.now()
-        while self._taken >= self._concurrency.limit(self._clock.now(), self._rate()):
+        if not self._is_any_free():
             _log.debug("all %d places for requests are taken", self._taken)
-            self._freed.clear()
-            await self._clock.wait(self._freed, self._clock.now() + _LOOK_AGAIN_S)
+            await self._wait()
         self._taken += 1
         self._acquired_at = self._clock.now()
         self._waited_s = self._acquired_at - began_at
@@ -61,3 +60,13 @@ class Slots:
         """The place that was acquired last is not needed."""
         self._taken -= 1
         self._freed.set()
+
+    def _is_any_free(self) -> bool:
+        return self._taken < self._concurrency.limit(self._clock.now(), self._rate())
+
+    async def _wait(self) -> None:
+        while not self._is_any_free():
+            self._freed.clear()
+            grows = self._concurrency.grows_by_waiting
+            until = self._clock.now() + _LOOK_AGAIN_S if grows else None
+            await self._clock.wait(self._freed, until)

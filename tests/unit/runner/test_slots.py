@@ -10,11 +10,14 @@ import pytest
 
 from tests.support.run_harness import DONE
 from tests.support.virtual_runs import run_by_default
+from tests.support.virtual_time import VirtualClock, in_virtual_time, turns
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import RunFinished
 from worker.core.outcomes import Error, Outcome
+from worker.pacing.concurrency import FixedConcurrency
+from worker.runner.slots import Slots
 from worker.settings import Settings
 from worker.settings.model import PaceSettings
 
@@ -77,3 +80,16 @@ def test_requests_that_hang_hold_nobody_up_and_are_no_outage(
     assert finished.tally.paused_s == 0.0
     steady = [at for at in api.answered if 60.0 <= at < 150.0]
     assert len(steady) / 90.0 >= 0.9 * rate * (1 - 1 / one_in)
+
+
+@in_virtual_time
+async def test_who_waits_for_a_place_of_a_fixed_number_sleeps_till_one_is_free() -> None:
+    slots = Slots(FixedConcurrency(1), lambda: 10.0, VirtualClock())
+    await slots.acquire()
+    waiting = asyncio.ensure_future(slots.acquire())
+    before = turns()
+    await asyncio.sleep(60.0)
+    assert turns() - before < 10
+    assert not waiting.done()
+    slots.release()
+    await waiting
