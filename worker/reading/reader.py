@@ -36,7 +36,7 @@ from worker.reading.walk import Span, Walk
 _log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Trouble = Transient | Throttled
+Trouble = Transient | Throttled | StaleKey
 Send = Callable[[Departure], Awaitable[Reply]]
 
 
@@ -170,6 +170,8 @@ class Reader:
         failures = troubles = 0
         while True:
             answer = await self._attempt(send, judge)
+            if isinstance(answer, StaleKey):
+                continue
             if not isinstance(answer, Transient | Throttled):
                 return answer
             troubles += 1
@@ -215,7 +217,7 @@ class Reader:
                 self._address_proven = True
                 self._pacer.answered(permit)
 
-    async def _wait(self, trouble: Trouble, troubles: int) -> None:
+    async def _wait(self, trouble: Transient | Throttled, troubles: int) -> None:
         """Wait for the next attempt; raises UnavailableError where that is beyond patience."""
         pacer, now = self._pacer, self._clock.now()
         told_s = trouble.retry_after_s
@@ -233,7 +235,7 @@ class Reader:
             await self._clock.wait(self._stopped, min(due, pacer.gives_up_at))
             now = self._clock.now()
 
-    def _delay(self, trouble: Trouble, troubles: int) -> float:
+    def _delay(self, trouble: Transient | Throttled, troubles: int) -> float:
         settings = self._backoff
         if isinstance(trouble, Throttled) and trouble.retry_after_s is None:
             return throttle_delay(
@@ -255,9 +257,9 @@ class Reader:
         Where the API has answered before, one that is not its own is a proxy's: an outage. What was
         refused for a key that is replaced by now is asked again.
         """
-        if isinstance(verdict, Transient | Throttled):
+        if isinstance(verdict, Transient | Throttled | StaleKey):
             return verdict
-        if isinstance(verdict, StaleKey) or (isinstance(verdict, Foreign) and self._address_proven):
+        if isinstance(verdict, Foreign) and self._address_proven:
             return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
         error = verdict.error if hasattr(verdict, "error") and verdict.error else _ONE_SESSION
         if isinstance(verdict, Refused) and verdict.http_status is None:

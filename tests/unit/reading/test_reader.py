@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from random import Random
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.defaults import pacing
 from tests.support.virtual_time import VirtualClock, in_virtual_time, run_virtually
-from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient
+from worker.api.verdict import Answer, NoAnswer, Reply, Settled, Transient, Unfinished
 from worker.core.clock import Clock
 from worker.core.departure import Departure
 from worker.core.errors import RefusedError, UnavailableError
@@ -126,3 +127,18 @@ def test_patience_ends_while_a_retry_is_waited_for() -> None:
         return clock.now()
 
     assert run_virtually(wait_in_vain()) == pytest.approx(300.0, abs=1.0)
+
+
+@in_virtual_time
+async def test_a_refusal_of_a_key_that_is_replaced_by_now_is_an_answer() -> None:
+    clock = VirtualClock()
+    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **pacing())
+    stale = Answer(401, b'{"type": "unauthorized", "message": "no"}', key_replaced=True)
+    away = NoAnswer(Error("connect_failed", "no route"), False)
+    client = Scripted(*[away] * 9, stale, *[away] * 9, STARTED)
+    it = Reader(client, pacer, clock, RetrySettings(max_attempts=19), Random(1))
+    reading = asyncio.ensure_future(it.session("a"))
+    while not reading.done():
+        await asyncio.sleep(1.0)
+        assert not pacer.outage_open
+    assert await reading == Unfinished(200)
