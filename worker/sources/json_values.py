@@ -21,7 +21,9 @@ def refuse_whole_value(line: str, field: str, rest: str) -> None:
     """Raise UsageError where the first line begins one JSON value; `rest` is what follows it."""
     text = line.strip(BLANKS)
     wanted = (
-        _wanted_of_spread(text, field, rest) if is_spread(text) else _wanted_of_one(text, field)
+        _wanted_of_spread(text, field, rest)
+        if is_spread(text)
+        else _wanted_of_one(text, field, is_alone=not rest.strip(BLANKS))
     )
     if wanted is not None:
         raise UsageError(
@@ -54,18 +56,23 @@ def _keys_of_first_level(rest: str) -> Iterator[tuple[str, str]]:
             yield match[2], match[3]
 
 
-def _wanted_of_one(text: str, field: str) -> str | None:
-    """For an object on one line that holds a list where others hold the id, as the API's own."""
+def _wanted_of_one(text: str, field: str, *, is_alone: bool) -> str | None:
+    """For an object on one line that holds a list where others hold the id, as the API's own.
+
+    Where it is not alone, a list of any other name is a part of a session like those below it.
+    """
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or field.casefold() in map(str.casefold, value):
         return None
+    if isinstance(value.get("items"), list):
+        return _elements_of(["items"])
     lists = [key for key, held in value.items() if isinstance(held, list) and held]
-    return _elements_of(lists) if lists or isinstance(value.get("items"), list) else None
+    return _elements_of(lists) if lists and is_alone else None
 
 
 def _elements_of(lists: list[str]) -> str:
-    key = "items" if "items" in lists or not lists else lists[0]
+    key = "items" if "items" in lists else lists[0]
     return f".{key}[]" if _is_plain(key) else ".[] | arrays[]"

@@ -132,6 +132,8 @@ class Source:
 
     def _read(self) -> bool:
         """Read and parse some more; False where there is nothing for now."""
+        del self._items[: self._given]
+        self._given = 0
         try:
             data = self._bytes.read()
             if data is None:

@@ -418,6 +418,8 @@ API_LIST = {"page": 1, "totalItems": 1, "items": [{"id": "a", "status": "started
         (json.dumps({"a page": [{"id": "a"}]}).encode(), ".[] | arrays[]"),
         (json.dumps({"5eb2b61e02df0a0008f1cf2b": {}}, indent=2).encode(), "keys[]"),
         (json.dumps(API_LIST).encode(), ".items[]"),
+        (b"\n".join([json.dumps(API_LIST).encode()] * 2), ".items[]"),
+        (b'{"items":[]}', ".items[]"),
         (json.dumps(API_LIST, indent=2).encode(), ".items[]"),
     ],
 )
@@ -426,6 +428,11 @@ def test_one_json_value_over_many_lines_is_an_error_that_says_how_to_turn_it(
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(f"jq -c '{wanted}' FILE")):
         read(data)
+
+
+def test_lists_in_json_lines_with_another_key_do_not_make_them_one_value() -> None:
+    with pytest.raises(UsageError, match="has no key 'id'"):
+        read(b'{"session":"a","checks":["x"]}\n{"session":"b","checks":["x"]}\n', "jsonl")
 
 
 # --- gzip -----------------------------------------------------------------------------------------

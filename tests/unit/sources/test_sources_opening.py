@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,20 @@ def test_the_total_of_a_file_on_stdin_counts_from_where_it_stands(tmp_path: Path
     assert [item.id for item in source.take(9)] == ["b", "c"]
     source.close()
     os.close(fd)  # It was not ours, so `close` has left it open.
+
+
+def test_a_file_of_any_length_is_read_in_little_memory(tmp_path: Path) -> None:
+    text = b"ok\n" + b"".join(b"%024x\n" % number for number in range(100_000))
+    source = open_source(str(written(tmp_path / "ids", text)))
+    tracemalloc.start()
+    try:
+        count = sum(map(len, iter(lambda: source.take(1000), [])))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        source.close()
+    assert count == 100_001
+    assert peak < 4e6
 
 
 def test_an_empty_file_has_no_ids(tmp_path: Path) -> None:
