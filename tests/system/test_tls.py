@@ -171,8 +171,14 @@ def handshaking(context: ssl.SSLContext) -> Iterator[str]:
 
     def serve() -> None:
         connection, _ = listening.accept()
-        with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as it:
-            it.recv(1)
+        with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as it:
+            with suppress(ssl.SSLError):
+                it.do_handshake()
+            # What is closed while something is unread resets the connection, and its alert is lost.
+            with suppress(OSError):
+                it.shutdown(socket.SHUT_WR)
+                while it.recv(4096):
+                    pass
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve)
