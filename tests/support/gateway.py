@@ -10,18 +10,24 @@ from typing import Any
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Keeps what it is told; answers with `status`."""
+    """Keeps what it is told, asked with GET too; answers with `status`, and where to look then."""
 
     told: list[tuple[str, str, str]]
     headers_seen: list[dict[str, str]]
     status = 200
+    location = ""
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
         self.told.append((self.command, self.path, body))
         self.headers_seen.append(dict(self.headers))
         self.send_response(self.status)
+        if self.location:
+            self.send_header("Location", self.location)
         self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None:
         """Tests speak for themselves."""

@@ -20,8 +20,8 @@ pytest.importorskip("prometheus_client")
 from worker.core.tally import Tally
 from worker.observers.exposition import PREFIX, RunState, exposition
 
-FOREIGN = {"node_textfile_mtime_seconds"}
-"""What node_exporter says of the file itself."""
+FOREIGN = {"node_textfile_mtime_seconds", "push_time_seconds"}
+"""What node_exporter says of the file itself, and a Pushgateway of what it was told."""
 
 
 def written() -> dict[str, set[str]]:
@@ -67,7 +67,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", expressions())
 def test_every_metric_asked_for_is_written(expression: str) -> None:
-    names = set(re.findall(rf"\b(?:{PREFIX}|node)_\w+", expression))
+    names = set(re.findall(rf"\b(?:{PREFIX}|node|push)_\w+", expression))
     assert names
     assert names <= set(written()) | FOREIGN
 
@@ -75,7 +75,7 @@ def test_every_metric_asked_for_is_written(expression: str) -> None:
 @pytest.mark.parametrize("expression", expressions())
 def test_every_label_asked_for_is_there(expression: str) -> None:
     names = re.findall(rf"\b({PREFIX}\w+)", expression)
-    known = {"instance", "job"}.union(*(written()[name] for name in names))
+    known = {"instance", "job", "results"}.union(*(written()[name] for name in names))
     for labels in re.findall(r"\b(?:by|without|on) \(([^)]*)\)", expression):
         assert set(re.split(r", *", labels)) <= known
 
@@ -116,9 +116,20 @@ def sample(name: str, values: str, labels: str = "") -> dict[str, str]:
     return {"series": f'{name}{{instance="a",job="node"{labels}}}', "values": values}
 
 
+def pushed(name: str, values: str) -> dict[str, str]:
+    labels = 'instance="",job="complete-sessions",results="a"'
+    return {"series": f"{name}{{{labels}}}", "values": values}
+
+
 AGE = sample("node_textfile_mtime_seconds", "0x240", f',file="{METRICS_FILE}"')
 CASES = {
     "CompleteSessionsDied": [AGE],
+    "CompleteSessionsSilent": [
+        pushed("push_time_seconds", "0x240"),
+        pushed(f"{PREFIX}_exit_code", "0x240"),
+        pushed(f"{PREFIX}_run_start_timestamp_seconds", "-60x240"),
+        pushed(f"{PREFIX}_run_end_timestamp_seconds", "-90x240"),
+    ],
     "CompleteSessionsStopped": [AGE, sample(f"{PREFIX}_exit_code", "74x240")],
     "CompleteSessionsUnavailable": [AGE, sample(f"{PREFIX}_exit_code", "4x240")],
     "CompleteSessionsSomeFailed": [AGE, sample(f"{PREFIX}_exit_code", "1x240")],
@@ -139,6 +150,9 @@ CASES = {
         sample(f"{PREFIX}_paused_seconds_total", "0+1x240"),
         sample(f"{PREFIX}_throttled_total", "0+1x240"),
         sample(f"{PREFIX}_requests_total", "0+400x240", ',status="200"'),
+        pushed("push_time_seconds", "0x240"),
+        pushed(f"{PREFIX}_run_start_timestamp_seconds", "-90x240"),
+        pushed(f"{PREFIX}_run_end_timestamp_seconds", "-60x240"),
     ],
 }
 """What raises an alert, and it alone; under the empty name what raises none."""
@@ -174,8 +188,11 @@ def raised(rule: dict[str, Any], expected: str) -> list[dict[str, Any]]:
     labels = {"instance": "a", "job": "node", **rule["labels"]}
     if expected == "CompleteSessionsDied":
         labels["file"] = METRICS_FILE
+    if expected == "CompleteSessionsSilent":
+        labels = {"job": "complete-sessions", "results": "a", **rule["labels"]}
+    known = {"$value": value, **{f"$labels.{name}": label for name, label in labels.items()}}
     filled = {
-        name: text.replace("{{ $labels.instance }}", "a").replace("{{ $value }}", value)
+        name: re.sub(r"\{\{ (\S+) \}\}", lambda found: known.get(found[1], ""), text)
         for name, text in rule["annotations"].items()
     }
     return [{"exp_labels": labels, "exp_annotations": filled}]

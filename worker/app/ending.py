@@ -70,8 +70,9 @@ def run_command(
 ) -> str:
     """Run a shell command with the summary as its standard input; what went wrong, or nothing.
 
-    It is given the exit code in its environment, and no secret. After `patience_s` seconds it is
-    killed with all that it has started, unless that is in a session of its own.
+    It is given the exit code in its environment, which lacks the key and the addresses of Redis and
+    gateway; HTTPS_PROXY stays, as a ping to a health check may need it. After `patience_s` seconds
+    it is killed with all that it has started, unless that is in a session of its own.
     """
     given = {name: value for name, value in environ.items() if name not in _SECRETS}
     given[EXIT_CODE_VARIABLE] = str(exit_code)

@@ -5,14 +5,14 @@ Imported where metrics are pushed: it is an extra.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Final
 from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from prometheus_client import CollectorRegistry, pushadd_to_gateway
 from prometheus_client.core import Metric
-from prometheus_client.exposition import basic_auth_handler, default_handler
 from prometheus_client.registry import Collector
 
 from worker.core.clock import Clock
@@ -38,13 +38,11 @@ class MetricsPush(RunMetrics[Sequence[Metric]]):
         failing = f"the metrics cannot be pushed to {self._gateway}"
         super().__init__(self._gateway, failing, RunState, warn, clock)
         self._results = results
-        self._handler = default_handler
+        self._authorization: list[tuple[str, str]] = []
         if parts.username is not None:
-            self._handler = partial(
-                basic_auth_handler,
-                username=unquote(parts.username),
-                password=unquote(parts.password or ""),
-            )
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            basic = f"Basic {base64.b64encode(pair).decode()}"
+            self._authorization = [("Authorization", basic)]
 
     def _take(self, state: RunState) -> Sequence[Metric]:
         return list(metrics_of(state))
@@ -59,12 +57,35 @@ class MetricsPush(RunMetrics[Sequence[Metric]]):
                 registry,
                 {"results": self._results},
                 timeout=_PATIENCE_S,
-                handler=self._handler,
+                handler=self._sending,
             )
         except OSError as error:
             raise OSError(redact(str(error))) from None
         except Exception as error:  # noqa: BLE001 - whatever a stranger answers, the run goes on
             raise OSError(f"{type(error).__name__}: {redact(str(error))}") from None
+
+    def _sending(
+        self,
+        url: str,
+        method: str,
+        timeout: float | None,
+        headers: list[tuple[str, str]],
+        data: bytes,
+    ) -> Callable[[], None]:
+        headers = headers + self._authorization
+
+        def send() -> None:
+            request = Request(url, data, dict(headers), method=method)  # noqa: S310 - http or https
+            build_opener(_NoRedirects).open(request, timeout=timeout).close()
+
+        return send
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Redirects are errors: urllib would take user and password along to any host."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 class _Taken(Collector):

@@ -72,6 +72,19 @@ def test_user_and_password_are_given_and_shown_nowhere() -> None:
     assert "word" not in warning
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_user_and_password_follow_no_redirect(status: int) -> None:
+    warned: list[str] = []
+    clock = HandClock()
+    with gateway() as (elsewhere, reached), gateway(status) as (address, kept):
+        kept.location = f"http://{elsewhere}/"
+        pushed(MetricsPush(f"http://user:word@{address}", RESULTS, warned.append, clock), clock)
+    assert kept.headers_seen[0]["Authorization"]
+    assert reached.headers_seen == []
+    [warning] = warned
+    assert str(status) in warning
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no-such-host.invalid:9091"])
 def test_gateway_that_is_not_there_is_reported_once_and_ends_nothing(url: str) -> None:
     warned: list[str] = []
