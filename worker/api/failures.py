@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from typing import Final
 
@@ -105,6 +107,21 @@ def _tls_reason(error: BaseException | None) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror is None:
-        return f"the connection to {error.host}:{error.port} was closed before it was ready"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, ssl.SSLError):
+        return _describe_opening(error)
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _describe_opening(error: aiohttp.ClientConnectorError) -> str:
+    server = f"{error.host}:{error.port}"
+    said = _reason(error.os_error)
+    if not said:
+        return f"the connection to {server} was closed before it was ready"
+    return f"no connection to {server}: {said}"
+
+
+def _reason(error: OSError) -> str:
+    """What the system says: event loops say of a refused call that it failed, and where."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

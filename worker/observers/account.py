@@ -214,9 +214,13 @@ def share_of_rate(finished: RunFinished) -> float | None:
     """Requests sent, as a part of what the rate allowed while nothing was paused.
 
     The gaps between requests are counted, not the requests: the first one needs no gap. None
-    where there were too few to tell, or where most of them were the probes of an outage.
+    where there were too few to tell, where most of them were the probes of an outage, or where
+    nothing was answered at all.
     """
-    gaps = finished.tally.requests.total() - 1
+    requests = finished.tally.requests
+    gaps = requests.total() - 1
+    if not any(status.isdecimal() for status in requests):
+        return None
     open_s = finished.elapsed_s - finished.tally.paused_s
     if gaps < 1 or open_s <= 0 or finished.rate <= 0:
         return None

@@ -92,6 +92,12 @@ def test_share_counts_gaps_and_leaves_pauses_out() -> None:
     assert share_of_rate(finished(counted=eleven, elapsed_s=9.0)) is None
 
 
+def test_nothing_answered_is_no_share_of_a_rate() -> None:
+    unanswered = Tally()
+    unanswered.requests["connect_failed"] = 11
+    assert share_of_rate(finished(counted=unanswered, elapsed_s=2.0)) is None
+
+
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_exit_code_comes_with_its_meaning(code: ExitCode) -> None:
     text = words(render(finished(code, busy()), 80))
