@@ -60,12 +60,11 @@ class Header(msgspec.Struct, frozen=True):
 
 class Left(msgspec.Struct, frozen=True):
     """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
-    that hold no id. `modified_at` is the time of its last change, in seconds since 1970. With
-    `unsynced` the outcomes of its run may be lost, though the log shows them."""
+    that hold no id. With `unsynced` the outcomes of its run may be lost, though the log shows
+    them."""
 
     header: Header | None
     damaged: int
-    modified_at: float
     unsynced: bool = False
 
     @property
@@ -211,7 +210,7 @@ def _read(file: File, on_id: Callable[[str], None]) -> Left:
             length = len(text)
         elif not (torn or _is_ruler(text)):
             damaged += 1
-    return Left(header, damaged, file.status().modified_at, unsynced)
+    return Left(header, damaged, unsynced)
 
 
 def _is_ruler(text: str) -> bool:

@@ -27,9 +27,9 @@ class Past:
     """The state of every id, and what was found on the way to it (`notes`).
 
     `recovered`: ids that a run which died may have sent; each is read before it is sent.
-    `settled`: ids that need nothing more. `doubt_since`: when log or journal last changed before
-    this run, in seconds since 1970: no request of an earlier run left after that. None where there
-    was neither.
+    `settled`: ids that need nothing more. `doubt_since`: when the log last changed before this run,
+    in seconds since 1970: no request of an earlier run left after that. None where nobody knows: in
+    a new log, and after a run that died, whose last request may have left long after its last line.
     """
 
     memory: Memory
@@ -86,12 +86,8 @@ def recall(
         notes,
         recovered=memory.pending,
         settled=memory.settled(),
-        doubt_since=_later(None if left is None else left.modified_at, log_changed_at),
+        doubt_since=log_changed_at if left is None else None,
     )
-
-
-def _later(*times: float | None) -> float | None:
-    return max((time for time in times if time is not None), default=None)
 
 
 _ALL_IN_DOUBT: Final = (

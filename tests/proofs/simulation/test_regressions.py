@@ -84,3 +84,20 @@ def test_a_proxys_answers_after_a_page_of_the_list_are_an_outage_and_no_wrong_ad
             listing="fails",
         )
     )
+
+
+@pytest.mark.parametrize("step", range(366, 371))
+def test_the_last_request_of_a_run_that_died_left_long_after_its_last_line(step: int) -> None:
+    simulate(
+        Scenario(
+            seed=1,
+            sessions=tuple(SessionPlan(f"{number:024x}") for number in range(24)),
+            runs=(RunPlan(dies_at_step=step),),
+            spells=(Spell(3.0, 2003.0, "late_502"),),
+            rate=2.0,
+            concurrency=8,
+            patience_s=60.0,
+            max_attempts=1,
+            on_ambiguous="fail",
+        )
+    )

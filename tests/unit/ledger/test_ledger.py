@@ -143,19 +143,25 @@ async def test_ids_that_a_dead_run_may_have_sent_are_read_first(log: Path) -> No
     ledger.close()
 
 
-async def test_since_when_there_is_doubt_is_told_by_the_last_change_before_this_run(
+async def test_since_when_there_is_doubt_is_told_by_the_last_change_after_an_end_in_order(
     log: Path,
 ) -> None:
-    ledger = Ledger.open(log, "run-0")
+    ledger = Ledger.open(log, "run-1")
     assert ledger.doubt_since is None
-    await ledger.finish(good_order=True)
-    await die(log, entered=[A], settled=[record(B)])
-    for path, at in ((log, 1000.0), (journal_path(log), 2000.0)):
-        os.utime(path, (at, at))
-    assert Ledger.preview(log).doubt_since == 2000
+    async with serving(ledger):
+        ledger.append(record(A, Outcome.FAILED))
     os.utime(log, (3000, 3000))
+    assert Ledger.preview(log).doubt_since == 3000
     ledger = Ledger.open(log, "run-2")
     assert ledger.doubt_since == 3000
+    await ledger.finish(good_order=True)
+
+
+async def test_nobody_knows_when_a_run_that_died_sent_its_last_request(log: Path) -> None:
+    await die(log, entered=[A], settled=[record(B)])
+    os.utime(log, (1000, 1000))
+    ledger = Ledger.open(log, "run-2")
+    assert ledger.doubt_since is None
     ledger.close()
 
 
