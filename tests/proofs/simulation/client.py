@@ -93,7 +93,7 @@ class SimulatedClient:
             reply = await self._exchange(kind, id, post=post)
         now = asyncio.get_running_loop().time()
         self._api.advance(now)
-        self._witness.on_reply(reply, now)
+        self._witness.on_reply(reply, now, sent)
         return reply
 
     async def _connect(self, kind: str, lasts_s: float) -> bool:

@@ -131,7 +131,9 @@ def _certain(facts: Facts, finished: RunFinished) -> Iterator[ExitCode]:
         yield ExitCode.INPUT_UNREADABLE
     if facts.disk_failed:
         yield ExitCode.LOG_UNWRITABLE
-    if facts.witness.refusals:
+    # What refuses a read ahead is taken for the list's own refusal: the next request tells.
+    is_read_ahead = facts.settings.retry.check_first
+    if facts.witness.is_refused or (facts.witness.refusals and not is_read_ahead):
         yield ExitCode.REFUSED
     if facts.signalled_at is not None and facts.ended_at > facts.signalled_at + _INSTANT_S:
         is_interrupt = facts.plan.signal == "SIGINT"

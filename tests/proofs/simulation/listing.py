@@ -51,7 +51,8 @@ class ListedClient:
         if not await departure(lambda: True, at_once=True):
             return NoAnswer(Error(ErrorType.CONNECT_FAILED.value, "not sent"), False)
         left_at = loop.time()
-        self._witness.sent.append(Sent(began_at, "GET", LIST, left_at, is_waiting=False))
+        sent = Sent(began_at, "GET", LIST, left_at, is_waiting=False)
+        self._witness.sent.append(sent)
         trouble = self._trouble(began_at)
         self._api.advance(began_at)
         page = self._page(query, began_at)
@@ -59,7 +60,7 @@ class ListedClient:
         reply = page if trouble is None else trouble
         # That the list is refused says nothing of the key: single sessions can be read.
         is_answer = trouble is None or self._listing == "refused"
-        self._witness.on_reply(_OK if is_answer else reply, loop.time(), is_page=True)
+        self._witness.on_reply(_OK if is_answer else reply, loop.time(), sent, is_page=True)
         return reply
 
     def _trouble(self, now: float) -> Reply | None:

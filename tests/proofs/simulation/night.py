@@ -23,7 +23,6 @@ from worker.core.outcomes import Outcome
 
 _RESTART_S: Final = 0.5
 _CALM_RUNS: Final = 3
-_ENDS: Final = (ExitCode.OK, ExitCode.SOME_FAILED)
 
 
 @dataclass
@@ -60,9 +59,10 @@ class Night:
         api.is_calm = True
         facts = self._run(RunPlan())
         for _ in range(_CALM_RUNS - 1):
-            if facts.finished is not None and facts.finished.exit_code in _ENDS:
+            if facts.is_over:
                 break
-            facts = self._run(RunPlan())
+            # Where all fail alike, a run that stops for it says what to do if that is right.
+            facts = self._run(RunPlan(suspects=facts.exit_code is not ExitCode.REFUSED))
         api.settle()
         checks.after_the_night(facts, self._world, LOG)
         self._figures.faults += api.faults
@@ -101,13 +101,18 @@ class Night:
     def _check_end(self, run: SimulatedRun) -> None:
         """Where a run was cut off a journal may be left; it goes with the next that is not."""
         facts = run.facts
+        if facts.clock_set_forward:
+            self._excuse_all("a clock that is set forward between two runs")
         is_cut_off = facts.disk_failed or len(facts.plan.signals_s) > 1
         self._may_leave_journal = self._may_leave_journal or is_cut_off
-        is_over = facts.finished is not None and facts.finished.exit_code in _ENDS
-        if is_over and not facts.disk_failed:
+        if facts.is_over and not facts.disk_failed:
             self._may_leave_journal = False
             checks.outages_cost_no_session(run.name, self._world, LOG)
         checks.after_the_ledger(run.disk, run.loop, self._may_leave_journal)
+
+    def _excuse_all(self, why: str) -> None:
+        for session in self._world.api.sessions.values():
+            session.excuse = session.excuse or why
 
     def _excuse_settled(self) -> None:
         inode = self._world.platter.names.get(LOG)

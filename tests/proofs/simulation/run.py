@@ -30,7 +30,7 @@ from tests.proofs.simulation.witness import Witness
 from worker.app.composition import limits_of, make_pacer, policy_of, statuses_of
 from worker.app.process.signals import stop_on_signals
 from worker.core.clock import Clock
-from worker.core.errors import LedgerError
+from worker.core.errors import ExitCode, LedgerError
 from worker.core.events import Event, OutcomesRecorded, RunFinished
 from worker.core.tally import Tally
 from worker.core.target import Target
@@ -46,7 +46,8 @@ _EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
 KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
 _TICK_S: Final = 30.0
 _CLOCK_ERROR_S: Final = 1.0
-"""A clock that is set forward by more, after a crash, ends the wait for the API too early."""
+"""A clock that is set forward by more, after the last outcome of a run, may end the next run's wait
+for the API too early."""
 
 
 @dataclass
@@ -79,7 +80,17 @@ class Facts:
     signalled_at: float | None = None
     disk_failed: bool = False
     source_failed: bool = False
+    clock_set_forward: bool = False
     may_miss_redis: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        return None if self.finished is None else self.finished.exit_code
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run came to its end, with nothing left."""
+        return self.exit_code in (ExitCode.OK, ExitCode.SOME_FAILED)
 
 
 class SimulatedClock(Clock):
@@ -229,9 +240,7 @@ class SimulatedRun:
 
     def _set_clock(self, seconds: float) -> None:
         self.world.clock_off_s += seconds
-        if seconds > _CLOCK_ERROR_S:
-            for session in self.world.api.sessions.values():
-                session.excuse = session.excuse or "a clock that is set forward"
+        self.facts.clock_set_forward = self.facts.clock_set_forward or seconds > _CLOCK_ERROR_S
 
     def _before(self, name: str) -> None:
         """What befalls an operation of the disk that changes something."""
@@ -298,6 +307,7 @@ def _settings(scenario: Scenario, plan: RunPlan, clock: Clock) -> Settings:
         stop=replace(
             plain.stop,
             patience=scenario.patience_s,
+            suspicious_after=plain.stop.suspicious_after if plan.suspects else None,
             limit=plan.limit,
             max_duration=plan.max_duration_s,
             until=until,

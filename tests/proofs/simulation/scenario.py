@@ -52,6 +52,9 @@ _SPELLS: Final = (
     "403",
 )
 LISTINGS: Final = ("true", "lags", "refused", "fails", "lies")
+_WIDE: Final = 64
+"""More than what may be in flight at first where the program chooses the number."""
+
 _SECOND: Final = 0x68000000  # 2025-04-16
 _STATUSES: Final = ("started",) * 12 + ("missing", "cancelled", "abandoned", "rejected", "complete")
 
@@ -83,7 +86,8 @@ class Rotation(msgspec.Struct, frozen=True):
 class RunPlan(msgspec.Struct, frozen=True):
     """What befalls one run: `dies_at_step` of its loop or `dies_at_operation` of its disk, with
     `power_cut` or without; `fails_at_operation` of the disk. At seconds after its start: signals;
-    the wall clock is set, by how many seconds. `until_s`: --until names a time so far away."""
+    the wall clock is set, by how many seconds. `until_s`: --until names a time so far away. Without
+    `suspects` stop.suspicious_after is none."""
 
     dies_at_step: int | None = None
     dies_at_operation: int | None = None
@@ -97,6 +101,7 @@ class RunPlan(msgspec.Struct, frozen=True):
     source_fails_after: int | None = None
     force: bool = False
     clock_set: tuple[tuple[float, float], ...] = ()
+    suspects: bool = True
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -112,7 +117,7 @@ class Scenario(msgspec.Struct, frozen=True):
     runs: tuple[RunPlan, ...] = ()
     spells: tuple[Spell, ...] = ()
     rate: float = 10.0
-    concurrency: int = 4
+    concurrency: int | str = 4
     window: int = 8
     is_pipe: bool = False
     pipe_gap_s: float = 1.0
@@ -159,6 +164,8 @@ def draw(seed: int) -> Scenario:
         rotation=_rotation(random),
     )
     listing = random.choice((None, *LISTINGS))
+    if random.random() < 0.2:
+        scenario = msgspec.structs.replace(scenario, concurrency="auto", window=_WIDE)
     return scenario if listing is None else listed(scenario, listing)
 
 

@@ -26,21 +26,26 @@ class Sent(msgspec.Struct):
 @dataclass
 class Witness:
     """`silent_since`: since when nothing was answered, not even with 429; `throttled_since`: since
-    when nothing but 429 was, if anything. The longest of each, and the longest wait that a server
-    asked for."""
+    when nothing but 429 was, if anything, and when the first that was had its permit
+    (`throttled_from`). The longest of each, and the longest wait that a server asked for.
+
+    `refusals`: the statuses of answers that refuse the key; `is_refused`: a completion had one."""
 
     sent: list[Sent] = field(default_factory=list)
     refusals: set[int] = field(default_factory=set)
+    is_refused: bool = False
     foreign_at_first: int = 0
     answers: int = 0
     silent_since: float = _NEVER
     throttled_since: float = _NEVER
+    throttled_from: float = _NEVER
     longest_silence_s: float = 0.0
     longest_throttle_s: float = 0.0
     longest_wait_s: float = 0.0
 
-    def on_reply(self, reply: Reply, now: float, *, is_page: bool = False) -> None:
-        """Take note of a reply. A page of the list proves the address only where it is one."""
+    def on_reply(self, reply: Reply, now: float, sent: Sent, *, is_page: bool = False) -> None:
+        """Take note of what `sent` brought. A page of the list proves the address only where it is
+        one; of what was throttled later an answer says nothing."""
         verdict = judge_check(reply)
         self.measure(now)
         if isinstance(verdict, Transient | Throttled):
@@ -51,10 +56,14 @@ class Witness:
             return
         self.answers += not is_page or not isinstance(verdict, Throttled)
         self.silent_since = _NEVER
-        is_throttled = isinstance(verdict, Throttled)
-        self.throttled_since = min(self.throttled_since, now) if is_throttled else _NEVER
+        if isinstance(verdict, Throttled):
+            if self.throttled_since == _NEVER:
+                self.throttled_since, self.throttled_from = now, sent.at
+        elif sent.at >= self.throttled_from:
+            self.throttled_since = self.throttled_from = _NEVER
         if isinstance(verdict, Refused) and verdict.http_status is not None:
             self.refusals.add(verdict.http_status)
+            self.is_refused = self.is_refused or sent.method == "POST"
 
     def measure(self, now: float) -> None:
         """Take note of how long what lasts has lasted."""

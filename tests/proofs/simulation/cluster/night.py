@@ -30,7 +30,7 @@ from worker.app.cluster_session import ClusterSession
 from worker.cluster.connection import Connection
 from worker.cluster.queue import Queue
 from worker.core.clock import Clock
-from worker.core.errors import ExitCode, UnavailableError
+from worker.core.errors import UnavailableError
 from worker.core.events import Event
 from worker.core.outcomes import ErrorType, Item, Outcome, Record
 from worker.ledger import Ledger
@@ -41,7 +41,6 @@ _T = TypeVar("_T")
 
 _URL: Final = "redis://127.0.0.1:1/0"
 _QUEUE: Final = "night"
-_ENDS: Final = (ExitCode.OK, ExitCode.SOME_FAILED)
 _LONGEST_S: Final = 50_000.0
 _CALM_RUNS: Final = 3
 _decode: Final = msgspec.json.Decoder(Record).decode
@@ -202,7 +201,7 @@ class ClusterNight:
         host.bury()
         host.run = None
         endings.check(run.facts)
-        if host.plan.begins_anew and not _is_over(run):
+        if host.plan.begins_anew and not run.facts.is_over:
             self._later(self._time.now + 1.0, partial(self._begin, host, RunPlan()))
 
     def _end(self, run: ClusterRun) -> None:
@@ -220,7 +219,7 @@ class ClusterNight:
         for _ in range(_CALM_RUNS):
             run = self._begin(last, RunPlan())
             self._go_on()
-            if _is_over(run):
+            if run.facts.is_over:
                 return
         raise Violation("no undisturbed run came to its end")
 
@@ -320,10 +319,6 @@ class ClusterNight:
         for first, beyond in zip(times, times[most:], strict=False):
             took = beyond - first
             expect(took >= 1.0 - 1e-6, f"{most + 1} requests in {took:.4f} s at {first:.4f} s")
-
-
-def _is_over(run: ClusterRun) -> bool:
-    return run.facts.finished is not None and run.facts.finished.exit_code in _ENDS
 
 
 class _LeaseClock(Clock):
