@@ -66,8 +66,8 @@ API: Final = (
         "a session with a status that is not known is sent",
         _READ_FIRST,
         _VERDICT,
-        '        case "started":\n',
-        '        case "started" | "in_review":\n',
+        "        case _:\n            # It may be",
+        "        case _:\n            return Unfinished(http_status)\n            # It may be",
         _TESTS,
     ),
     Mutant(

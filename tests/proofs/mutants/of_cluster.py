@@ -8,7 +8,14 @@ from tests.proofs.mutants.mutant import CLUSTER_SIMULATION, Mutant
 
 _CONSUMER: Final = "worker/cluster/consumer.py"
 _QUEUE: Final = "worker/cluster/queue_scripts.py"
+_BUDGET: Final = "worker/cluster/scripts.py"
 _OF_QUEUE: Final = ("tests/unit/cluster/test_lease_times.py", "tests/unit/cluster/test_queue.py")
+_OF_BUDGET: Final = (
+    "tests/unit/cluster",
+    "tests/system/test_shared_run.py",
+    "tests/system/test_shared_outages.py",
+)
+_RATE: Final = "all runs on an account stay below its rate together"
 _READ_FIRST: Final = "what was delivered before is read before it is sent"
 _ONE_AT_A_TIME: Final = "no two runs send one id at a time"
 
@@ -112,6 +119,60 @@ CLUSTER: Final = (
         "        if self._consumer.stopped and record.outcome is Outcome.FAILED:\n",
         "        if False:\n",
         _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "the first permit of a run is the last one of another",
+        _RATE,
+        _BUDGET,
+        "  free = last + gap\n",
+        "  free = last\n",
+        _OF_BUDGET,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a run goes on while 429s pause another on its account",
+        "where 429s pause one run on an account they pause all",
+        _BUDGET,
+        "if pause <= now or kept[4] == me then\n",
+        "if true then\n",
+        _OF_BUDGET,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "each run on an account goes by its own --rate",
+        "of several rates on an account the lowest holds",
+        _BUDGET,
+        "    lowest = math.min(lowest, tonumber(its_ceiling))\n",
+        "",
+        _OF_BUDGET,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "any run ends the pause of an account",
+        "the run whose 429s began a pause probes alone",
+        _BUDGET,
+        "if redis.call('HGET', KEYS[1], 'prober') ~= ARGV[1] then return 0 end\n",
+        "",
+        _OF_BUDGET,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a volley of 429s cuts the shared rate once for each run",
+        "a volley of 429 counts once",
+        _BUDGET,
+        "if cuts ~= tonumber(ARGV[1]) then return 0 end\n",
+        "",
+        _OF_BUDGET,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a shared permit is used however late",
+        _RATE,
+        "worker/cluster/reservations.py",
+        "        while self._ahead and now > self._ahead[0].at + self._ahead[0].tolerance_s:\n",
+        "        while False:\n",
+        _OF_BUDGET,
         CLUSTER_SIMULATION,
     ),
 )

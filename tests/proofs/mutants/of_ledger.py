@@ -8,6 +8,7 @@ from tests.proofs.mutants.mutant import Mutant
 
 _FILES: Final = "worker/ledger/files.py"
 _JOURNAL: Final = "worker/ledger/journal.py"
+_OPENING: Final = "worker/ledger/opening.py"
 _RESULTS: Final = "worker/ledger/results.py"
 _LEDGER: Final = "worker/ledger/ledger.py"
 _MEMORY: Final = "worker/ledger/memory.py"
@@ -119,9 +120,17 @@ LEDGER: Final = (
     Mutant(
         "a dead run's lines are not synced before they settle ids",
         "what leaves the journal is on disk in the log",
-        _RESULTS,
-        "            refuse_foreign(self._file, self.path)\n            self._file.sync()\n",
-        "            refuse_foreign(self._file, self.path)\n",
+        _OPENING,
+        "        _sync(disk, log)\n",
+        "",
+        _TESTS,
+    ),
+    Mutant(
+        "the last request of a run that died is taken to have left with its last line",
+        "nothing is done twice by a backend that acts within retry.settle",
+        _PAST,
+        "doubt_since=log_changed_at if left is None else None,",
+        "doubt_since=log_changed_at,",
         _TESTS,
     ),
     Mutant(

@@ -8,6 +8,7 @@ from tests.proofs.mutants.mutant import Mutant
 
 _BREAKER: Final = "worker/pacing/breaker.py"
 _OUTAGES: Final = "worker/pacing/outages.py"
+_PACER: Final = "worker/pacing/pacer.py"
 _SPACING: Final = "worker/pacing/spacing.py"
 _BACKOFF: Final = "worker/pacing/backoff.py"
 _ADAPTIVE: Final = "worker/pacing/adaptive.py"
@@ -205,5 +206,45 @@ PACING: Final = (
         "        return self._seconds + min(now - self._at, self.longest_gap_s)\n",
         "        return self._seconds + max(now - self._at, 0.0)\n",
         _RATE_TESTS,
+    ),
+    Mutant(
+        "several that wait for a permit are served at once",
+        _RATE,
+        _PACER,
+        "        async with self._turn:\n            return await self._next_permit()\n",
+        "        return await self._next_permit()\n",
+        _TESTS,
+    ),
+    Mutant(
+        "what was learnt while a permit was waited for is not heeded",
+        _PROBES,
+        _PACER,
+        "            if known == self._news or self._may_leave(now):\n",
+        "            if True:\n",
+        _TESTS,
+    ),
+    Mutant(
+        "what had its permit leaves in a pause that began meanwhile",
+        _PROBES,
+        _PACER,
+        "        return not self._outages.is_open or self._outages.is_probe(permit.number)\n",
+        "        return True\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a permit is good for ever",
+        "what was read long ago, or is leased no more, is not sent",
+        _PACER,
+        "        is_old = self._clock.now() > permit.at + self._valid_s\n",
+        "        is_old = False\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a permit of before stop is used after it",
+        "nothing is sent after the signal to stop",
+        _PACER,
+        "        if self._stopped or self._ceiling.is_quiet or is_old:\n",
+        "        if self._ceiling.is_quiet or is_old:\n",
+        _TESTS,
     ),
 )

@@ -134,6 +134,14 @@ RUNNER: Final = (
         _TESTS,
     ),
     Mutant(
+        "more requests are in flight than --concurrency says",
+        "no more requests are in flight at a time than --concurrency says",
+        "worker/runner/slots.py",
+        "        return self._taken < self._concurrency.limit(self._clock.now(), self._rate())\n",
+        "        return True\n",
+        _TESTS,
+    ),
+    Mutant(
         "a far Retry-After of everything that is left is waited for",
         _PATIENCE,
         _DISPATCHER,

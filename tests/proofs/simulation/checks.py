@@ -63,6 +63,7 @@ def counted_is_durable(event: OutcomesRecorded, durable: bytes) -> None:
 def after_a_run(facts: Facts, loop: SimulatedLoop) -> None:
     """The rate, what was told to stop at, patience, and that the loop was not kept busy."""
     _never_above_the_rate(facts)
+    _never_too_many_at_once(facts)
     _kept_to_limits(facts)
     _kept_to_patience(facts)
     _was_not_busy(facts, loop)
@@ -138,6 +139,12 @@ def _never_above_the_rate(facts: Facts) -> None:
             took = beyond - first
             told = f"{most + 1} requests {what} in {took:.4f} s at {first:.4f} s"
             expect(took >= most / rate - 1e-6, told)
+
+
+def _never_too_many_at_once(facts: Facts) -> None:
+    concurrency, most = facts.settings.pace.concurrency, facts.witness.most_at_once
+    if isinstance(concurrency, int):
+        expect(most <= concurrency, f"{most} completions at once; concurrency is {concurrency}")
 
 
 def _kept_to_limits(facts: Facts) -> None:

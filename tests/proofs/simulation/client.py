@@ -68,7 +68,8 @@ class SimulatedClient:
         self._idle = 0
 
     async def complete(self, id: str, departure: Departure) -> Reply:
-        return await self._send(id, departure, post=True)
+        with self._witness.completing():
+            return await self._send(id, departure, post=True)
 
     async def check(self, id: str, departure: Departure) -> Reply:
         return await self._send(id, departure, post=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +31,7 @@ class Witness:
     when nothing but 429 was, if anything, and when the first that was had its permit
     (`throttled_from`). The longest of each, and the longest wait that a server asked for.
 
+    `most_at_once`: how many completions were under way at a time.
     `refusals`: the statuses of answers that refuse the key; `is_refused`: a completion had one."""
 
     sent: list[Sent] = field(default_factory=list)
@@ -42,6 +45,18 @@ class Witness:
     longest_silence_s: float = 0.0
     longest_throttle_s: float = 0.0
     longest_wait_s: float = 0.0
+    most_at_once: int = 0
+    _at_once: int = 0
+
+    @contextmanager
+    def completing(self) -> Iterator[None]:
+        """Within, a completion is under way."""
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            self._at_once -= 1
 
     def on_reply(self, reply: Reply, now: float, sent: Sent, *, is_page: bool = False) -> None:
         """Take note of what `sent` brought. A page of the list proves the address only where it is
