@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import platform
@@ -16,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.bench import shared
 from tests.bench.checks import checks
 from tests.bench.cost import cost
 from tests.bench.effort import FULL, QUICK, Effort
@@ -28,7 +27,7 @@ from tests.bench.rounds import report
 from tests.bench.scale import scale
 from tests.bench.scenes import SCENES, scenes
 from tests.bench.table import Table, render
-from tests.bench.tools import find, install_missing, why_missing
+from tests.bench.tools import find, install_missing
 
 OUTPUT = ROOT / ".bench"
 SHARED = "shared"
@@ -97,7 +96,7 @@ def measure(names: Sequence[str], effort: Effort, *, quick: bool) -> list[Table]
         began = time.monotonic()
         report(name)
         if name == SHARED:
-            say(f"\n{_shared(quick)}")
+            say(f"\n{shared.main(quick)}")
             continue
         try:
             table = measure_one(name, effort)
@@ -115,16 +114,6 @@ def measure_one(name: str, effort: Effort) -> Table:
     OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="work-", dir=OUTPUT) as directory:
         return TABLES[name](effort, Path(directory))
-
-
-def _shared(quick: bool) -> str:
-    if importlib.util.find_spec("bench.shared") is None:
-        return "shared: skipped: not part of this version"
-    why = why_missing(["redis-server", "python:redis"])
-    if why:
-        return f"shared: skipped: {why}"
-    shown: str = importlib.import_module("bench.shared").main(quick)
-    return shown
 
 
 def machine() -> str:
