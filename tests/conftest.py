@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from worker.core.secrets import Secrets, known
 
 # What is started hundreds of times need not be compiled each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Under nohup the program, and so what it is tested for, would be deaf to it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -31,6 +34,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Processes for `-n auto`: none besides this one for single files, which are done sooner."""
     named = (Path(given.partition("::")[0]) for given in config.args)
     return 0 if any(path.is_file() for path in named) else os.cpu_count() or 1
+
+
+def pytest_collection_finish() -> None:
+    """All that is there now stays: looked through for garbage again and again, it takes longer
+    than the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
