@@ -30,9 +30,16 @@ class Backend:
         return read_log(self.log)
 
 
-def limited(kind: str, *, jitter_ms: int = 0, then: tuple[tuple[float, int], ...] = ()) -> Open:
-    """A server of ours; `kind` and `then` are those of `tests.bench.limited`."""
-    options = ["--jitter", str(jitter_ms / 1000)]
+def limited(
+    kind: str,
+    *,
+    jitter_ms: int = 0,
+    then: tuple[tuple[float, int], ...] = (),
+    latency_s: float = 0.0,
+    hang: float = 0.0,
+) -> Open:
+    """A server of ours; what it is told is explained in `tests.bench.limited`."""
+    options = ["--jitter", str(jitter_ms / 1000), "--latency", str(latency_s), "--hang", str(hang)]
     for after_s, limit in then:
         options += ["--then", str(after_s), str(limit)]
 

@@ -1,9 +1,10 @@
 """A server that allows so much and no more: `python -m tests.bench.limited LOG LIMITER [OPTIONS]`.
 
 LIMITER is `sliding:10` (in any second), `fixed:10` (in each second of the clock), `shed:0.05` (a
-share of all). Requests reach it late by up to `--jitter` seconds; `--then 60 5` makes the limit 5 a
-minute after the first request. Its port is the first line of its output; LOG gets a line for each
-request, as nginx writes it here.
+share of all) or `none`. Requests reach it late by up to `--jitter` seconds; `--then 60 5` makes the
+limit 5 a minute after the first request. An answer takes `--latency` seconds, and none comes to a
+share of `--hang`, for which the log has status 0. Its port is the first line of its output; LOG gets
+a line for each request, as nginx writes it here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TextIO
 
 from tests.support.limiter_models import FixedWindow, Limiter, Shedding, SlidingLog
 
-LATENCY_S = (0.01, 0.05)
+_LATENCY_S = (0.01, 0.05)
+_NO_ANSWER = 0
 _DONE = b'{"status":"processing"}'
 _REFUSED = b'{"type":"rate_limit_exceeded","message":"Too many requests"}'
 _END = b"\r\n\r\n"
@@ -27,9 +29,9 @@ _END = b"\r\n\r\n"
 class Limited:
     """What all connections share: the limiter, and the log."""
 
-    def __init__(self, limiter: Limiter, jitter_s: float, log: TextIO) -> None:
-        self._limiter = limiter
-        self._jitter_s = jitter_s
+    def __init__(self, options: argparse.Namespace, log: TextIO) -> None:
+        self._limiter: Limiter = options.limiter
+        self._options = options
         self._log = log
         self._changes: list[tuple[float, int]] = []
         self._loop = asyncio.get_running_loop()
@@ -42,14 +44,18 @@ class Limited:
         for after_s, limit in self._changes:
             self._loop.call_later(after_s, setattr, self._limiter, "limit", limit)
         self._changes = []
-        late_s = random.uniform(0.0, self._jitter_s)
+        late_s = random.uniform(0.0, self._options.jitter)
         self._loop.call_later(late_s, self._decide, connection, agent)
 
     def _decide(self, connection: Connection, agent: str) -> None:
         now = time.time()
         status = 200 if self._limiter.admits(now) else 429
+        if random.random() < self._options.hang:
+            status = _NO_ANSWER
         self._log.write(f"{now:.3f} {status} {agent}\n")
-        self._loop.call_later(random.uniform(*LATENCY_S), connection.answer, status)
+        if status != _NO_ANSWER:
+            latency_s = self._options.latency or random.uniform(*_LATENCY_S)
+            self._loop.call_later(latency_s, connection.answer, status)
 
 
 class Connection(asyncio.Protocol):
@@ -97,6 +103,8 @@ def limiter(kind: str) -> Limiter:
             return FixedWindow(int(amount))
         case "shed":
             return Shedding(float(amount), random.randrange(2**32))
+        case "none":
+            return Shedding(0.0, 0)
     raise ValueError(kind)
 
 
@@ -106,9 +114,11 @@ async def main() -> None:
     parser.add_argument("limiter", type=limiter)
     parser.add_argument("--jitter", type=float, default=0.0)
     parser.add_argument("--then", nargs=2, action="append", default=[])
+    parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--hang", type=float, default=0.0)
     options = parser.parse_args()
     with options.log.open("w", buffering=1) as log:
-        limited = Limited(options.limiter, options.jitter, log)
+        limited = Limited(options, log)
         limited.change([(float(after), int(limit)) for after, limit in options.then])
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(limited), "127.0.0.1", 0)

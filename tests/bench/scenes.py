@@ -24,16 +24,20 @@ _PEERS = {"curl": "curl --rate", "parallel": "GNU parallel --delay, curl"}
 _PEERS["official"] = "official client, sleep"
 _OWN = "own"
 _HALVED_AT_S, _BACK_AT_S, _ADAPT_S = 60.0, 150.0, 30.0
-_SLOW = 10
+_FAST = 100
 _FAST_SETTLE_S, _FAST_S = 5.0, 20.0
 """At hundreds a second less time tells as much, and rounds at the same time would use it up."""
+
+_OTHERS_RATE = 10
+"""Where others are measured beside: curl for each id is too dear for more."""
 
 
 @dataclass(frozen=True)
 class Scene:
     """What is to be reached, of `could` a second: a share, and at most so much refused.
 
-    `rate` is what is asked for; `is_changing`: the limit is halved, and comes back.
+    `rate` is what is asked for; `settle_s`: from when on, if not from `effort.settle_s`;
+    `is_changing`: the limit is halved, and comes back.
     """
 
     server: Open
@@ -41,7 +45,21 @@ class Scene:
     refused: float
     could: float = 10.0
     rate: int = 10
+    settle_s: float | None = None
     is_changing: bool = False
+
+    @property
+    def is_fast(self) -> bool:
+        return self.rate >= _FAST
+
+    def effort(self, given: Effort) -> Effort:
+        """How much of it is measured."""
+        settle_s = given.settle_s if self.settle_s is None else min(given.settle_s, self.settle_s)
+        if not self.is_fast:
+            return replace(given, settle_s=settle_s)
+        return replace(
+            given, settle_s=min(settle_s, _FAST_SETTLE_S), scene_s=min(given.scene_s, _FAST_S)
+        )
 
 
 def _scenes() -> dict[str, Scene]:
@@ -55,6 +73,12 @@ def _scenes() -> dict[str, Scene]:
         scenes[f"sliding, {limit}/s"] = Scene(limited(f"sliding:{limit}"), 0.92, 0.05, limit)
     changing = limited("sliding:10", then=((_HALVED_AT_S, 5), (_BACK_AT_S, 10)))
     scenes["sliding, 10, 5, 10/s"] = Scene(changing, 0.9, 0.05, is_changing=True)
+    slow = limited("none", latency_s=6.0)
+    scenes["6 s an answer"] = Scene(slow, 0.93, 0.0, settle_s=20.0)
+    for rate, share in ((10, 0.1), (40, 0.02)):
+        hanging = limited("none", hang=share)
+        could = rate * (1 - share)
+        scenes[f"{share:.0%} hang, {rate}/s"] = Scene(hanging, 0.9, 0.0, could, rate)
     for rate in (100, 500):
         server = behind_nginx(rate, rate // 10, jitter_ms=30)
         scenes[f"bucket, {rate}/s, 30 ms"] = Scene(server, 0.97, 0.005, rate, rate)
@@ -112,11 +136,11 @@ def _refused_column(key: str) -> Column:
 def _measure(name: str, table: Table, effort: Effort, directory: Path) -> None:
     scene, row = SCENES[name], table.row(name)
     directory.mkdir()
-    effort = effort if scene.rate <= _SLOW else _shorter(effort)
+    effort = scene.effort(effort)
     seconds = _BACK_AT_S + 2 * _ADAPT_S if scene.is_changing else effort.settle_s + effort.scene_s
     ids = write_ids(directory / "ids.txt", round(scene.rate * seconds * 1.1) + 10)
     entries = [(_OWN, round_) for round_ in range(effort.rounds_or(3))]
-    if scene.rate <= _SLOW:
+    if scene.rate <= _OTHERS_RATE:
         entries += [(key, 0) for key in _PEERS]
     contenders = {each.name: each for each in paced(seconds)}
 
@@ -125,21 +149,13 @@ def _measure(name: str, table: Table, effort: Effort, directory: Path) -> None:
         contender = contenders[_PEERS.get(key, UVLOOP)]
         return _send(scene, contender, ids, directory / f"{key}{round_}", seconds)
 
-    with ThreadPoolExecutor(len(entries) if scene.rate <= _SLOW else 1) as pool:
+    with ThreadPoolExecutor(1 if scene.is_fast else len(entries)) as pool:
         for entry, requests in zip(entries, pool.map(one, entries), strict=True):
             if requests:
                 share, refused = judge(requests, scene, effort)
                 row.add(**{f"{entry[0]}_share": share, f"{entry[0]}_refused": refused})
             if entry == (_OWN, 0):
                 table.timelines[name] = timeline(requests, seconds)
-
-
-def _shorter(effort: Effort) -> Effort:
-    return replace(
-        effort,
-        settle_s=min(effort.settle_s, _FAST_SETTLE_S),
-        scene_s=min(effort.scene_s, _FAST_S),
-    )
 
 
 def _send(
