@@ -1,10 +1,10 @@
 """A server that allows so much and no more: `python -m tests.bench.limited LOG LIMITER [OPTIONS]`.
 
 LIMITER is `sliding:10` (in any second), `fixed:10` (in each second of the clock), `shed:0.05` (a
-share of all) or `none`. Requests reach it late by up to `--jitter` seconds; `--then 60 5` makes the
-limit 5 a minute after the first request. An answer takes `--latency` seconds, and none comes to a
-share of `--hang`, for which the log has status 0. Its port is the first line of its output; LOG gets
-a line for each request, as nginx writes it here.
+share of all) or `none`. Requests reach it late by up to `--jitter` seconds; `--then 60 5` makes
+the limit 5 a minute after the first request. An answer takes `--latency` seconds, and none comes
+to a share of `--hang`, for which the log has status 0. Its port is the first line of its output;
+LOG gets a line for each request, as nginx writes it here.
 """
 
 from __future__ import annotations
