@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
-import socket
-import ssl
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    InvalidResponse,
-    MovedError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
-from worker.cluster.address import NO_TLS_REASONS, check_tls_files, find_mistake
+from worker.cluster.address import check_tls_files, find_mistake
+from worker.cluster.refusals import may_pass, refusal
+from worker.core import breaker
+from worker.core.breaker import Exhausted, Open, Rules, State
 from worker.core.clock import Clock
 from worker.core.durations import format_duration
-from worker.core.errors import RefusedError, UnavailableError, UsageError, WorkerError
+from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.redis_url import without_secrets
@@ -42,28 +34,33 @@ _LONGEST_DELAY_S: Final = 2.0
 _GRACE_S: Final = 5.0
 """How long a run that is told to stop still waits for a Redis that is away."""
 
-_is_not_permitted: Final = re.compile(
-    "NOPERM|ACL failure|can't (run|access)|has no permissions", re.IGNORECASE
-).search
-"""What a script's error says of a command that the user may not run; versions differ."""
 
-_is_client_refused: Final = re.compile(
-    r"alert (certificate required|bad certificate|unknown ca|handshake failure)", re.IGNORECASE
-).search
-"""What OpenSSL says where the server ends the handshake, or a connection after it."""
-
-_PASSING_CODES: Final = frozenset(
-    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY"}
-)
-"""Answers that another time may be better, when somebody has mended what they tell of."""
-
-
-@dataclass(eq=False)
 class _Call:
-    """Since when a call fails, and how long it waits before it is made again."""
+    """One call's own breaker: open from its first failure on, and a probe whenever it is made."""
 
-    failing_since: float = math.inf
-    delay_s: float = _FIRST_DELAY_S
+    def __init__(self) -> None:
+        self._state: State = breaker.NEW
+        self._times = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        return isinstance(self._state, Exhausted)
+
+    def begin(self) -> None:
+        """It is made once more."""
+        self._times += 1
+        self._state = breaker.probing(self._state, self._times)
+
+    def failed(self, rules: Rules, now: float) -> Open:
+        """It was not answered; returns until when it waits."""
+        self._state = breaker.failed(self._state, rules, number=self._times, now=now)
+        pause = breaker.pause_of(self._state)
+        assert pause is not None
+        return pause
+
+    def hasten(self, seconds: float) -> None:
+        """Have so much less patience."""
+        self._state = breaker.postponed(self._state, -seconds)
 
 
 class Connection:
@@ -88,7 +85,7 @@ class Connection:
         check_tls_files(url)
         self.name = without_secrets(url)
         self._clock = clock
-        self._patience_s = patience_s
+        self._rules = Rules(1, _FIRST_DELAY_S, _LONGEST_DELAY_S, patience_s)
         self._notify = notify
         self._client = Redis.from_url(
             url,
@@ -127,7 +124,10 @@ class Connection:
 
     def stop(self) -> None:
         """Have no more patience than a few seconds: the run is to end."""
-        self._patience_s = min(self._patience_s, _GRACE_S)
+        less_s = max(self._rules.patience_s - _GRACE_S, 0.0)
+        self._rules = replace(self._rules, patience_s=self._rules.patience_s - less_s)
+        for call in self._failing:
+            call.hasten(less_s)
 
     async def ask(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
         """What a command of the client returns. It may run more than once."""
@@ -156,15 +156,13 @@ class Connection:
 
     async def _repeat(self, call: _Call, attempt: Callable[[], Awaitable[Any]]) -> Any:
         while True:
-            began_at = self._clock.now()
+            call.begin()
             try:
                 return await attempt()
             except (RedisError, OSError, RuntimeError) as error:
-                call.failing_since = min(call.failing_since, began_at)
-                self._bear(call, error)
+                pause = self._bear(call, error)
             await self._examine()
-            await asyncio.sleep(call.delay_s)
-            call.delay_s = min(call.delay_s * 2, _LONGEST_DELAY_S)
+            await asyncio.sleep(pause.reopens_at - self._clock.now())
 
     async def _examine(self) -> None:
         """Where nothing was reached yet, tell a wrong address from a server that is away."""
@@ -175,27 +173,29 @@ class Connection:
         if mistake is not None:
             raise mistake
 
-    def _bear(self, call: _Call, error: Exception) -> None:
+    def _bear(self, call: _Call, error: Exception) -> Open:
         """Take note of a failure that may pass; raises where it will not, or lasts too long."""
-        fatal = self._fatal(error)
+        fatal = refusal(error, self.name, was_reached=self._was_reached)
         if fatal is not None:
             raise fatal from None
-        if not _may_pass(error):
+        if not may_pass(error):
             raise error
         now = self._clock.now()
+        pause = call.failed(self._rules, now)
         message = f"{self.name}: {error}".rstrip(".")
         shown = Error("redis_unavailable", message[:MAX_MESSAGE_LENGTH])
         self._failing.add(call)
         if not self.is_down:
             self._down_since = now
-            self._notify(OutageBegan(REASON, 1, shown, call.delay_s, self._patience_s))
-        failing_s = now - call.failing_since
-        if failing_s >= self._patience_s:
+            next_s = pause.reopens_at - now
+            self._notify(OutageBegan(REASON, 1, shown, next_s, self._rules.patience_s))
+        if call.is_exhausted:
             raise UnavailableError(
-                f"Redis stayed unavailable for {format_duration(round(failing_s))};"
+                f"Redis stayed unavailable for {format_duration(round(now - pause.opened_at))};"
                 f" the last error was {shown.message}",
                 "Run the same command again when it is back: it goes on where this run stopped",
             ) from error
+        return pause
 
     def _recover(self) -> None:
         """One call was answered: that ends an outage where no other call still fails."""
@@ -205,65 +205,3 @@ class Connection:
             self._down_s += seconds
             self._down_since = math.inf
             self._notify(OutageEnded(REASON, seconds))
-
-    def _fatal(self, error: Exception) -> WorkerError | None:
-        """What no waiting mends, in a sentence."""
-        causes, said = list(_causes(error)), str(error).rstrip(".")
-        if isinstance(error, AuthenticationError | AuthorizationError):
-            return RefusedError(
-                f"{self.name} refuses the password or the user: {said}",
-                "Correct the address: redis://USER:PASSWORD@HOST, or :PASSWORD@ without a user",
-            )
-        if isinstance(error, NoPermissionError) or _is_not_permitted(str(error)):
-            return RefusedError(
-                f"{self.name} does not let this user do what is needed: {said}",
-                "Give the user the rights that config/redis.conf names",
-            )
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            return RefusedError(
-                f"the TLS certificate of {self.name} is not valid: {said}",
-                "Correct the address, or name the authority with ?ssl_ca_certs=FILE",
-            )
-        if _is_client_refused(str(error)):
-            return RefusedError(
-                f"{self.name} wants a client's certificate, or another one: {said}",
-                "Name it and its key with ?ssl_certfile=FILE&ssl_keyfile=FILE",
-            )
-        if any(getattr(cause, "reason", None) in NO_TLS_REASONS for cause in causes):
-            return UsageError(
-                f"the server at {self.name} speaks no TLS: {said}",
-                "Give the address as redis://, or the port that `tls-port` names",
-            )
-        if isinstance(error, ResponseError) and _code(error) == "WRONGTYPE":
-            return UsageError(
-                f"a key of the same name holds something else in {self.name}: {said}",
-                "Another program or an older version made it: take another name for the queue or"
-                " the account, another database, or delete the key",
-            )
-        if isinstance(error, InvalidResponse | MovedError):
-            return UsageError(
-                f"{self.name} is no Redis that stands alone: {said}",
-                "Give the address of one Redis or Valkey server; a cluster will not do",
-            )
-        if not self._was_reached and any(isinstance(one, socket.gaierror) for one in causes):
-            return UsageError(f"{self.name} names no host: {said}", "Correct the address")
-        return None
-
-
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, RuntimeError):
-        # What uvloop says of a connection that is lost while it is being opened.
-        return "closed" in str(error)
-    return not isinstance(error, ResponseError) or _code(error) in _PASSING_CODES
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _code(error: ResponseError) -> str:
-    """The word that an error of Redis begins with; redis-py takes some of them off."""
-    kept = type(error).__name__.removesuffix("Error").upper()
-    return {"OUTOFMEMORY": "OOM", "READONLY": "READONLY"}.get(kept, str(error).split(" ")[0])

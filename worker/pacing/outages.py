@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from worker.core import breaker
+from worker.core.breaker import Closed, Exhausted, HalfOpen, Open, Rules, State
 from worker.core.durations import format_duration
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
 from worker.core.outcomes import Error, ErrorType
-from worker.pacing import breaker
-from worker.pacing.breaker import Closed, Exhausted, HalfOpen, Open, Rules, State
 
 _log: Final = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from typing import Final
 
 from asyncio_throttle.throttler import Throttler
 
+from worker.core.breaker import Rules
 from worker.core.clock import Clock
 from worker.core.events import Event, Pause, RateChanged
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.alarm import Alarm
-from worker.pacing.breaker import Rules
 from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.ceiling import Ceiling
 from worker.pacing.departing import DepartureQueue, PermitDeparture

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.proofs.mutants.mutant import Mutant
 
-_BREAKER: Final = "worker/pacing/breaker.py"
+_BREAKER: Final = "worker/core/breaker.py"
 _OUTAGES: Final = "worker/pacing/outages.py"
 _PACER: Final = "worker/pacing/pacer.py"
 _SPACING: Final = "worker/pacing/spacing.py"

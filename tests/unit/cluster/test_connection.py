@@ -186,6 +186,19 @@ async def test_a_run_that_ends_does_not_wait_long(
             await one.connection.ask(lambda redis: redis.ping())
 
 
+async def test_a_call_that_waits_already_has_no_more_patience_than_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cluster.connection._GRACE_S", 0.2)
+    async with linked(RedisServer(tmp_path).url, patience_s=900) as one:
+        asking = asyncio.create_task(one.connection.ask(lambda redis: redis.ping()))
+        while not one.connection.is_down:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        one.connection.stop()
+        with pytest.raises(UnavailableError, match="stayed unavailable"):
+            await asking
+
+
 async def test_a_script_that_fails_by_itself_is_not_repeated(guarded: RedisServer) -> None:
     async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
         with pytest.raises(ResponseError, match="not an integer"):

@@ -9,7 +9,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from worker.pacing.breaker import (
+from worker.core.breaker import (
     NEW,
     Closed,
     Exhausted,

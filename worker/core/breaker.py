@@ -118,7 +118,10 @@ def abandoned(state: State, number: int) -> State:
 
 
 def postponed(state: State, seconds: float) -> State:
-    """The state after so many seconds in which nothing could be sent: they cost no patience."""
+    """The state after so many seconds in which nothing could be sent: they cost no patience.
+
+    Negative ones take patience away, as where somebody wants an end.
+    """
     match state:
         case Closed():
             return state if state.row is None else Closed(_later(state.row, seconds))
