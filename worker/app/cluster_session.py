@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +47,8 @@ class ClusterSession:
         self._connection = connection
         self._settings = settings
         self._member = member
-        self.pacer = partial(shared_pacer, Budget(connection, account, member, clock, warn))
+        self._budget = Budget(connection, account, member, clock, warn)
+        self.pacer = partial(shared_pacer, self._budget)
         """What makes the run's pacer, from the arguments of any pacer."""
 
     async def work_on(
@@ -68,6 +69,10 @@ class ClusterSession:
         )
         self.pacer = partial(self.pacer, is_sure=consumer.is_sure)
         return consumer, SharedLedger(log, consumer)
+
+    async def aclose(self) -> None:
+        """Leave the others: nothing is asked of Redis any more."""
+        await self._budget.aclose()
 
     async def shortcomings(self) -> list[str]:
         """Why a queue is not safe in this Redis."""
@@ -92,7 +97,9 @@ async def cluster_session(
     async with connected(settings, settings.stop.patience, notify) as connection:
         # Host and process too: leases depend on no two runs having one name.
         member = f"{socket.gethostname()}.{os.getpid()}.{run}"
-        yield ClusterSession(connection, settings, key, member, clock, warn)
+        session = ClusterSession(connection, settings, key, member, clock, warn)
+        async with aclosing(session):
+            yield session
 
 
 async def describe(settings: Settings, queue: str | None) -> tuple[str, list[str]]:

@@ -13,13 +13,13 @@ from worker.cluster.connection import REASON, Connection
 from worker.cluster.reservations import Reservation, Reservations, ServerClock
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
-from worker.core.errors import WorkerError
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
 
 _PROBE_GRACE_S: Final = 10.0
 """How long after a pause the others wait for the run whose 429s began it to try alone."""
 
 _LONGEST_SLEEP_S: Final = 1.0
+_FAREWELL_S: Final = 1.0
 
 _LEAD: Final = 1.5
 _LEAD_S: Final = 0.015
@@ -87,7 +87,7 @@ class Budget:
         self._gap_s = 0.0
         self._members = 1
         self._asking: asyncio.Task[None] | None = None
-        self._failure: WorkerError | None = None
+        self._failure: Exception | None = None
         self._answered = asyncio.Event()
         self._resumes_at = self._ask_again_at = -math.inf
         self._refused_s = 0.0
@@ -104,6 +104,16 @@ class Budget:
         self._stopped.set()
         self._answered.set()
         self._connection.stop()
+
+    async def aclose(self) -> None:
+        """Tell the others what is still to be told, where that is quick, and ask no more."""
+        self.stop()
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_FAREWELL_S)
+        tasks = [*self._telling, *filter(None, [self._asking])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def take(self, rate: SharedRate) -> Reservation | None:
         """Wait until one request may leave; None after `stop`. One task at a time may call this."""
@@ -166,7 +176,7 @@ class Budget:
     async def _ask(self, rate: SharedRate) -> None:
         try:
             await self._ask_once(rate)
-        except WorkerError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits for a permit is told, a defect too
             self._failure = error
         finally:
             self._asking = None

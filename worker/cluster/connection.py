@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -111,7 +112,9 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        # What is not closed in time is closed by the end of the process.
+        with suppress(RedisError, OSError):
+            await self._client.aclose()
 
     @property
     def is_down(self) -> bool:
@@ -158,7 +161,7 @@ class Connection:
         while True:
             call.begin()
             try:
-                return await attempt()
+                return await _cancellable(attempt)
             except (RedisError, OSError, RuntimeError) as error:
                 pause = self._bear(call, error)
             await self._examine()
@@ -205,3 +208,19 @@ class Connection:
             self._down_s += seconds
             self._down_since = math.inf
             self._notify(OutageEnded(REASON, seconds))
+
+
+async def _cancellable(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """What it returns, unless the task is cancelled meanwhile.
+
+    The client may lose that: it sends with asyncio.wait_for, which before Python 3.12 goes on as if
+    nothing had been where both come at once. Whoever waits for the task would do so for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled = task.cancelling()
+    try:
+        return await attempt()
+    finally:
+        if task.cancelling() > cancelled:
+            raise asyncio.CancelledError

@@ -22,6 +22,8 @@ _LEARNT_AFTER: Final = 20
 _DRIFT: Final = 1e-4
 _BROUGHT_FORWARD: Final = 1e-3
 _NOT_LATE_BUT_IDLE_S: Final = 0.1
+_LONGEST_WAY_S: Final = 1.0
+"""What takes longer was waited out, and not on its way."""
 
 
 class ServerClock:
@@ -42,7 +44,8 @@ class ServerClock:
     def observe(self, began_at: float, server_time: float, ended_at: float) -> None:
         """The server showed `server_time` in a call that began and ended then by the own clock."""
         took_s = ended_at - began_at
-        self.round_trip_s = max(took_s, self.round_trip_s * 0.9 + took_s * 0.1)
+        way_s = min(took_s, _LONGEST_WAY_S)
+        self.round_trip_s = max(way_s, self.round_trip_s * 0.9 + way_s * 0.1)
         since_s = ended_at - self._seen_at
         least, most = began_at - server_time, ended_at - server_time
         drift_s = since_s * _DRIFT

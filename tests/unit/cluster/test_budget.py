@@ -258,6 +258,7 @@ async def test_without_redis_there_is_no_permit_and_with_it_again_there_is(tmp_p
             assert member.pacer.paused_s > 0
             member.pacer.stop()
             await asyncio.gather(sending, return_exceptions=True)
+            await member.budget.aclose()
     assert [type(event) for event in events] == [OutageBegan, OutageEnded]
 
 

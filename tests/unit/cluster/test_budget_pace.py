@@ -39,6 +39,12 @@ def test_there_is_no_burst_after_a_stall_of_redis(rate: float, round_trip_ms: fl
     assert account.per_s(since=9.0) >= 0.96 * rate
 
 
+def test_the_time_in_which_redis_was_away_is_not_taken_for_its_distance() -> None:
+    account = Account(alike(2, 10.0), Way(0.005, stalls=(5.0, 305.0)), 312.0)
+    assert account.most_per_s <= 10
+    assert account.per_s(since=306.5) >= 0.97 * 10
+
+
 def test_the_lowest_rate_holds_for_all_while_its_run_lasts_and_each_says_so() -> None:
     high, low = Member(50.0), Member(10.0, starts_at=5.0, ends_at=15.0)
     account = Account([high, low], Way(), 30.0)
