@@ -107,7 +107,7 @@ async def _speaks_plain(host: str, port: int) -> bool:
 
 async def _speaks_tls(host: str, port: int) -> bool:
     """Whether a handshake is understood, whatever becomes of it."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
