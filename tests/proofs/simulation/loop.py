@@ -8,9 +8,9 @@ import heapq
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from random import Random
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -127,15 +127,17 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def start(self, work: Coroutine[Any, Any, object]) -> None:
         """Begin `work`, which `step` goes on with."""
-        with self._running():
-            self._main = self.create_task(work)
+        self._main = self.create_task(work)
 
     def step(self) -> None:
         """Run one callback. Raises Died where the process dies of it."""
-        with self._running():
+        asyncio._set_running_loop(self)
+        try:
             self._step()
-        if self.is_over:
-            self._bury()
+        finally:
+            asyncio._set_running_loop(None)
+            if self.is_over:
+                self._bury()
 
     @property
     def is_ready(self) -> bool:
@@ -163,16 +165,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """What came of the work that was started; raises what it raised."""
         assert self._main is not None
         return self._main.result()
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        asyncio._set_running_loop(self)
-        try:
-            yield
-        finally:
-            asyncio._set_running_loop(None)
-            if not self.process.is_alive:
-                self._bury()
 
     def skip(self, seconds: float) -> None:
         """Let time pass in which nothing of the process runs."""

@@ -60,7 +60,8 @@ class Scripts:
             compiled = self._guarded(self._lua.compile(script))
             self._compiled[script] = compiled
         self._store = store
-        return _from_lua(compiled(self._table(list(keys)), self._table(list(args))))
+        table = self._lua.table_from
+        return _from_lua(compiled(table(keys), table(args)))
 
     def _execute(self, name: str, *args: object) -> tuple[bool, Any]:
         assert self._store is not None
@@ -85,7 +86,9 @@ def _text(value: object) -> str:
 
 def _from_lua(value: Any) -> Any:
     """The answer that a client gets of what a script returned."""
-    if value is None or value is False:
+    if isinstance(value, str) or value is None:
+        return value
+    if value is False:
         return None
     if value is True:
         return 1
