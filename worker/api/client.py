@@ -8,7 +8,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import aiohttp
 import msgspec
@@ -30,6 +30,8 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.secrets import redact, redact_bytes
 
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
+_OF_THE_KEY: Final = frozenset({401, 404})
+"""What the API would answer otherwise to another key: it is refused, or not the session's."""
 
 
 class Client:
@@ -154,13 +156,14 @@ class Client:
             headers.get(hdrs.RETRY_AFTER),
             headers.get(hdrs.DATE),
         )
-        return self._marked(answer, key) if answer.status == 401 else answer
+        return self._marked(answer, key) if answer.status in _OF_THE_KEY else answer
 
     def _marked(self, answer: Answer, key: str) -> Answer:
-        """A 401 as it is, or marked where the key that it refuses is not the one in use now."""
-        if is_the_apis(answer) and (self._key() != key or self._renew_key()):
-            return msgspec.structs.replace(answer, key_replaced=True)
-        return answer
+        """The answer as it is, or marked where the key that it speaks of is not in use any more."""
+        if not is_the_apis(answer):
+            return answer
+        is_replaced = self._key() != key or (answer.status == 401 and self._renew_key())
+        return msgspec.structs.replace(answer, key_replaced=True) if is_replaced else answer
 
 
 async def _read(

@@ -18,7 +18,8 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """An HTTP response. `body` may be cut at the client's bound; `retry_after` and `date` are the
-    headers of these names. `key_replaced`: the API refused a key that another has replaced."""
+    headers of these names. `key_replaced`: the API did not take the key, or knows no such
+    session of its account, and another key has replaced it since."""
 
     status: int
     body: bytes
@@ -87,7 +88,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 class StaleKey(msgspec.Struct, frozen=True, gc=False):
-    """Refused, and so not acted upon, for a key that another one has replaced since."""
+    """Not acted upon for a key that another one has replaced since: refused, or no such session."""
 
     error: Error
     http_status: int
@@ -189,10 +190,12 @@ def _judge_answer(answer: Answer, now: datetime | None) -> Verdict:
         return Transient(error, True, status, retry_after_s, is_final=is_own)
     if status < 400 or not is_own or (status == 404 and error.type != _NO_SUCH_SESSION):
         return Foreign(_unexpected(answer), status)
+    if answer.key_replaced:
+        return StaleKey(error, status)
     if status == 404:
         return Settled(Outcome.NOT_FOUND, status, error=error)
     if status in _REFUSALS:
-        return StaleKey(error, status) if answer.key_replaced else Refused(error, status)
+        return Refused(error, status)
     return Settled(Outcome.FAILED, status, error=error)
 
 

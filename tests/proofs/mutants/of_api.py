@@ -82,8 +82,16 @@ API: Final = (
         "a request that was answered 401 is never sent with the new key",
         "a key that is replaced while a run lasts is taken up",
         _CLIENT,
-        "        return self._marked(answer, key) if answer.status == 401 else answer\n",
+        "        return self._marked(answer, key) if answer.status in _OF_THE_KEY else answer\n",
         "        return answer\n",
+        _TESTS,
+    ),
+    Mutant(
+        "a session that a replaced key does not know is not_found",
+        "what was not_found under another key is asked again",
+        _CLIENT,
+        "frozenset({401, 404})",
+        "frozenset({401})",
         _TESTS,
     ),
     Mutant(

@@ -135,7 +135,10 @@ class SimulatedClient:
         self._api.advance(answered_at)
         if is_refused:
             return msgspec.structs.replace(_PLAIN["401"], key_replaced=self._has_other_key(key))
-        return self._garble(kind) or (completion if post else self._read(kind, id, key))
+        reply = self._garble(kind) or (completion if post else self._read(kind, id, key))
+        if reply.status == 404 and self._key != key:
+            return msgspec.structs.replace(reply, key_replaced=True)
+        return reply
 
     def _has_other_key(self, refused: int) -> bool:
         on_file = self._api.key_on_file(asyncio.get_running_loop().time())

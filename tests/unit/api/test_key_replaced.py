@@ -1,4 +1,4 @@
-"""A 401, where another key may have replaced the one that was sent."""
+"""A 401 or a 404, where another key may have replaced the one that was sent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from worker.api.verdict import (
     Answer as Answered,
 )
 from worker.api.verdict import Foreign, Refused, Settled, StaleKey, judge_completion
+from worker.core.outcomes import Outcome
 
 OLD, NEW = "live_old", "live_new"
 UNAUTHORIZED = b'{"type": "unauthorized", "message": "Invalid API key"}'
@@ -72,6 +73,21 @@ async def test_what_was_in_flight_with_the_old_key_asks_for_no_other_one() -> No
         replies = await asyncio.gather(*(it.complete(each) for each in "abcd"))
     assert {type(judge_completion(reply)) for reply in replies} == {StaleKey}
     assert keys.renewals == 1
+
+
+async def test_a_session_that_the_old_key_does_not_know_is_asked_for_with_the_new_one() -> None:
+    keys = Keys()
+    unknown = Sent(response(b'{"type": "resource_not_found"}', status="404 No"))
+
+    def renewed_meanwhile(request: Request) -> Sent:
+        keys.current = NEW
+        return unknown
+
+    async with RawServer(renewed_meanwhile) as server, client(server.url, keys) as it:
+        assert isinstance(judge_completion(await it.complete("a")), StaleKey)
+        with_the_new_one = judge_completion(await it.complete("a"))
+    assert isinstance(with_the_new_one, Settled)
+    assert (with_the_new_one.outcome, keys.renewals) == (Outcome.NOT_FOUND, 0)
 
 
 @pytest.mark.parametrize("status", ["402 Pay", "403 No"])
