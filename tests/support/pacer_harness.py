@@ -18,7 +18,7 @@ from worker.core.events import Event
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 from worker.pacing.pacer import Pacer
-from worker.pacing.permits import Permit
+from worker.pacing.permits import Permit, Permits
 
 DOWN = Error("connect_failed", "connection refused")
 TOO_MANY = Error("rate_limit_exceeded", "Too many requests")
@@ -42,6 +42,7 @@ class Harness:
         patience_s: float = 900.0,
         valid_s: float = math.inf,
         first_probe: int | None = None,
+        shared: Permits | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.told: list[Event] = []
@@ -49,6 +50,7 @@ class Harness:
             rate if isinstance(rate, Timetable) else Timetable.constant(rate),
             clock=self.clock,
             first_probe=first_probe,
+            shared=shared,
             notify=self.told.append,
             **pacing(patience_s=patience_s, valid_s=valid_s),
         )

@@ -158,6 +158,21 @@ async def test_a_pause_that_has_ended_is_not_told_afterwards(connection: Connect
 
 
 @needs_redis
+async def test_a_pause_is_ended_by_the_run_that_probes_and_by_no_other(
+    connection: Connection,
+) -> None:
+    one, other = (Budget(connection, "test", name, CLOCK) for name in ("one", "other"))
+    for budget, seconds in ((one, 30.0), (other, 1.0)):
+        budget.notice(OutageBegan("throttled", 5, Error("429", ""), seconds, 900.0))
+        await settled(budget)
+    for budget, is_left in ((other, True), (one, False)):
+        budget.notice(OutageEnded("throttled", 1.0))
+        await settled(budget)
+        pause = await connection.ask(lambda redis: redis.hget(KEY, "pause"))
+        assert (pause is not None) == is_left
+
+
+@needs_redis
 async def test_a_pause_is_everybodys_and_one_run_probes(connection: Connection) -> None:
     one, other = Member(connection, "one"), Member(connection, "other")
     while not one.pacer.is_paused:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time, run_virtually, turns
+from worker.core.events import Pause
 
 # --- spacing -------------------------------------------------------------------------------------
 
@@ -100,6 +101,45 @@ async def test_the_first_request_gives_the_second_ten_more_milliseconds() -> Non
 async def test_permits_have_numbers_that_grow() -> None:
     harness = Harness(500.0)
     assert [(await harness.permit()).number for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+class SlowPermits:
+    """Permits that a run shares with others, and gets after a second."""
+
+    paused_s = 0.0
+
+    async def take(self) -> None:
+        await asyncio.sleep(1.0)
+
+    def give_back(self) -> None:
+        """Nobody else is there."""
+
+    stop = give_back
+
+    def pause(self, now: float) -> Pause | None:
+        return None
+
+
+@in_virtual_time
+async def test_who_waits_is_served_in_turn_and_one_at_a_time() -> None:
+    harness = Harness(100.0, shared=SlowPermits())
+    granted = await asyncio.gather(*(harness.permit() for _ in range(5)))
+    assert [permit.number for permit in granted] == [1, 2, 3, 4, 5]
+    assert gaps([permit.at for permit in granted]) == pytest.approx([1.0] * 4)
+
+
+@in_virtual_time
+async def test_what_is_learnt_while_a_permit_is_waited_for_holds_for_it() -> None:
+    harness = Harness(10.0, shared=SlowPermits())
+    permits = [await harness.permit() for _ in range(10)]
+    waiting = asyncio.ensure_future(harness.permit())
+    await asyncio.sleep(0.5)
+    for permit in permits:
+        harness.tell(Signal.FAILED, permit)
+    pause = harness.pacer.pause(harness.clock.now())
+    assert pause is not None
+    may_probe_at = harness.clock.now() + pause.seconds_left
+    assert (await waiting).at >= may_probe_at
 
 
 # --- stopping ------------------------------------------------------------------------------------

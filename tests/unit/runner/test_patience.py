@@ -1,0 +1,58 @@
+"""How long one id is waited for, in virtual time: to the end of patience, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.support.virtual_runs import run_by_default
+from worker.api.verdict import Answer, NoAnswer, Reply
+from worker.core.departure import Departure
+from worker.core.errors import ExitCode
+from worker.core.outcomes import Error
+from worker.settings import Settings
+from worker.settings.model import StopSettings
+
+AWAY = NoAnswer(Error("connect_failed", "no route"), may_have_arrived=False)
+BUSY = Answer(429, b'{"type": "rate_limit_exceeded"}')
+
+
+class Always:
+    """Gives every request the same reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.asked_at: list[float] = []
+
+    async def complete(self, id: str, departure: Departure | None = None) -> Reply:
+        assert departure is not None
+        if self._reply is AWAY or await departure(lambda: True, at_once=True):
+            self.asked_at.append(asyncio.get_running_loop().time())
+        return self._reply
+
+    check = complete
+
+
+def patience(seconds: float) -> Settings:
+    return Settings(stop=StopSettings(patience=seconds))
+
+
+@pytest.mark.parametrize("seconds", [5.0, 10.0, 25.0, 40.0, 60.0])
+def test_while_nothing_is_answered_the_last_try_is_made_when_patience_ends(
+    tmp_path: Path, seconds: float
+) -> None:
+    api = Always(AWAY)
+    finished = run_by_default(tmp_path, 1, api, patience(seconds))
+    assert finished.exit_code is ExitCode.UNAVAILABLE
+    assert api.asked_at[-1] - api.asked_at[0] == pytest.approx(seconds, abs=0.1)
+
+
+def test_no_wait_of_the_programs_own_is_longer_than_patience(tmp_path: Path) -> None:
+    api = Always(BUSY)
+    finished = run_by_default(tmp_path, 1, api, patience(10.0))
+    assert finished.exit_code is ExitCode.UNAVAILABLE
+    assert len(api.asked_at) > 1
+    assert max(after - before for before, after in pairwise(api.asked_at)) <= 10.0 + 0.1
