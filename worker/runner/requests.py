@@ -138,5 +138,5 @@ class Requests:
 
     def _not_past_patience(self, due: float, now: float) -> float:
         """While nothing is answered the last probe goes when patience ends, and not after it."""
-        due, last_at = min(due, now + self._pacer.patience_s), self._pacer.last_probe_at
+        last_at = self._pacer.last_probe_at
         return min(due, last_at) if now < last_at else due

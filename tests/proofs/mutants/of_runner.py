@@ -361,14 +361,6 @@ RUNNER: Final = (
         _WEATHER,
     ),
     Mutant(
-        "a wait of the program's own may be longer than patience",
-        _PATIENCE,
-        _REQUESTS,
-        "due, last_at = min(due, now + self._pacer.patience_s), self",
-        "last_at = self",
-        _TESTS,
-    ),
-    Mutant(
         "all outcomes alike end nothing",
         "twenty outcomes alike at the start end the run with 3",
         _REQUESTS,
