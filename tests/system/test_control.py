@@ -47,7 +47,9 @@ async def test_run_is_slowed_paused_resumed_and_stopped_from_another_shell(tmp_p
         before = await told(log)
         assert (before["running"], before["pid"]) == (True, process.pid)
         assert (before["total"], before["rate_allowed"], before["pause"]) == (5000, 20.0, None)
-        assert "asked for: 2" in (await control(log, "--rate", "2")).out
+        slowed = (await control(log, "--rate", "2")).out
+        assert "asked for: 2" in slowed
+        assert "left" not in slowed, "what was estimated for another rate is not told"
         assert (await told(log))["rate_allowed"] == 2.0
         await control(log, "--pause")
         paused = await told(log)

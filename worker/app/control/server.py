@@ -74,6 +74,10 @@ class LatestEta:
         if isinstance(event, Ticked):
             self.eta_s = self._estimate.update(event.snapshot)
 
+    def forget(self) -> None:
+        """What was estimated holds no more; the next tick knows."""
+        self.eta_s = None
+
 
 class RunControl:
     """Answers requests to one run.
@@ -149,6 +153,7 @@ class RunControl:
         rates = None if request.rate is None else self._parse_rate(request.rate)
         if rates is not None:
             self._pacer.follow(rates)
+            self._latest_eta.forget()
             self._tell(f"the rate is {_shown(rates)} from now on", str(peer))
         if request.pause or request.resume:
             self._pacer.hold(is_held=request.pause)
