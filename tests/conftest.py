@@ -22,6 +22,10 @@ from worker.core.secrets import Secrets, known
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Half a second of each process is gone where they name all of a system's authorities in one file.
+for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(name, None)
+
 # Under nohup the program, and so what it is tested for, would be deaf to it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

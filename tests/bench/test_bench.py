@@ -42,6 +42,7 @@ from worker.core.errors import ExitCode
 
 TINY = replace(
     QUICK,
+    scenes=("sliding, 30 ms",),
     slow_ids=3,
     fast_ids=50,
     settle_s=0.3,
@@ -267,15 +268,18 @@ def test_every_contender_sends_each_id_once_with_the_key(tmp_path: Path) -> None
 
 @needs_nginx
 def test_every_table_can_be_measured(tmp_path: Path) -> None:
+    # The other pace is the same code with another number.
+    names = [name for name in TABLES if name != "pacing-500"]
+
     def measure(name: str) -> Table:
         directory = tmp_path / name
         directory.mkdir()
         return TABLES[name](TINY, directory)
 
     # All at once: the figures are worthless here, and it takes a quarter of the time.
-    with ThreadPoolExecutor(len(TABLES)) as pool:
-        tables = list(pool.map(measure, TABLES))
-    assert [table.name for table in tables] == list(TABLES)
+    with ThreadPoolExecutor(len(names)) as pool:
+        tables = list(pool.map(measure, names))
+    assert [table.name for table in tables] == names
     for measured in tables:
         assert [row.name for row in measured.rows if row.failed] == []
         assert any(row.figures for row in measured.rows)
