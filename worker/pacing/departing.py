@@ -55,13 +55,16 @@ class DepartureQueue:
         its permit, and does not suspend. None where its permit is not valid any more. Where
         `is_open` says no, the permit is returned as it is, for another connection.
         """
-        if at_once and not self._turn.locked() and self._leaves_with_permit(permit):
+        if at_once and self._leaves_with_permit(permit):
             return permit
         self._on_held_up(permit)
         async with self._turn:
             return await self._wait_to_leave(permit, is_open)
 
     def _leaves_with_permit(self, permit: Permit) -> bool:
+        # The whole process may have stood still since it was granted.
+        if self._turn.locked() or not self._is_valid(permit):
+            return False
         departures, latest = self._departures, permit.at + _ROUNDING_S
         if departures.next_at(permit.gap_s) > latest:
             # It follows one that left late: what must lie between them may be less.

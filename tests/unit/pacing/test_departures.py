@@ -132,12 +132,14 @@ async def test_what_waits_to_leave_when_an_outage_begins_is_not_sent_but_the_pro
     assert left.number == probe.number
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 @in_virtual_time
-async def test_a_permit_that_is_too_old_is_not_used() -> None:
+async def test_a_permit_that_is_too_old_is_not_used(at_once: bool) -> None:
+    """Also where nothing was waited for, and the whole process has stood still."""
     harness = Harness(valid_s=10.0)
     permit = await harness.permit()
     await asyncio.sleep(10.1)
-    assert await depart(harness, permit, yes, at_once=False) is None
+    assert await depart(harness, permit, yes, at_once=at_once) is None
 
 
 @in_virtual_time

@@ -49,8 +49,6 @@ _decode: Final = msgspec.json.Decoder(Record).decode
 class ClusterRun(SimulatedRun):
     """A run with its part in the queue."""
 
-    _sent_when_sure = -1
-
     @asynccontextmanager
     async def meet(
         self, log: Ledger, notify: Callable[[Event], None]
@@ -61,19 +59,7 @@ class ClusterRun(SimulatedRun):
         ) as connection:
             session = ClusterSession(connection, settings, KEY, self.name, self.clock)
             consumer, ledger = await session.work_on(_QUEUE, log)
-
-            async def is_sure() -> bool:
-                is_sure = await consumer.is_sure()
-                self._sent_when_sure = len(self.facts.witness.sent) if is_sure else -1
-                return is_sure
-
-            yield consumer, ledger, partial(session.pacer, is_sure=is_sure)
-
-    def may_stand_still(self) -> bool:
-        """Not between its last look at its leases and the first byte of the request that follows,
-        which the README excludes."""
-        sent = self.facts.witness.sent
-        return len(sent) != self._sent_when_sure and not any(one.is_waiting for one in sent)
+            yield consumer, ledger, partial(session.pacer, is_sure=consumer.is_sure)
 
 
 class Host:
@@ -177,9 +163,6 @@ class ClusterNight:
 
     def _hold(self, host: Host, seconds: float) -> None:
         if host.run is None or host.ledger is None:
-            return
-        if not host.run.may_stand_still():
-            self._later(self._time.now + 0.05, partial(self._hold, host, seconds))
             return
         host.is_still = True
         self._later(self._time.now + seconds, partial(self._thaw, host))
