@@ -183,7 +183,16 @@ class Budget:
             self._answered.set()
         self._ask_ahead(rate)
 
+    async def _look_at_clock(self) -> None:
+        """A call that does nothing else, and so is quick."""
+        began_at = self._clock.now()
+        seconds, microseconds = await self._connection.call(scripts.NOW, self._keys)
+        server_time = int(seconds) + int(microseconds) / 1e6
+        self._server.observe(began_at, server_time, self._clock.now())
+
     async def _ask_once(self, rate: SharedRate) -> None:
+        while not self._server.is_known:
+            await self._look_at_clock()
         began_at = self._clock.now()
         per_s = rate.rate(began_at)
         wanted = max(1, math.ceil(per_s / self._members * self._lead_s))
@@ -195,10 +204,12 @@ class Budget:
         )
         answer = Granted(*await self._connection.call(scripts.TAKE, self._keys, *args))
         now = self._clock.now()
-        self._server.observe(began_at, answer.now_us / 1e6, now)
+        if not self._server.observe(began_at, answer.now_us / 1e6, now):
+            self._permits.drop()
         self._members, self._gap_s = answer.members, answer.gap_us / 1e6
-        times = [self._server.local(at_us / 1e6) for at_us in answer.times_us]
-        self._permits.add(times, answer.slack_ppm / 1e6, answer.kinds.split())
+        if self._server.is_known:
+            times = [self._server.local(at_us / 1e6) for at_us in answer.times_us]
+            self._permits.add(times, answer.slack_ppm / 1e6, answer.kinds.split())
         first = self._server.local(answer.first_us / 1e6)
         self._resumes_at = -math.inf if answer.permits else first
         self._ask_again_at = min(self._resumes_at, now + _LONGEST_SLEEP_S)

@@ -21,6 +21,11 @@ _SAMPLE: Final = 200
 _LEARNT_AFTER: Final = 20
 _DRIFT: Final = 1e-4
 _BROUGHT_FORWARD: Final = 1e-3
+_CALLS_TO_KNOW: Final = 3
+_FAR_OFF_S: Final = 0.05
+"""A first call of Redis that was held up for seconds left runs that far late for minutes, in the
+simulation of several runs; three that are held up one after the other are rare, and found out."""
+
 _NOT_LATE_BUT_IDLE_S: Final = 0.1
 _LONGEST_WAY_S: Final = 1.0
 """What takes longer was waited out, and not on its way."""
@@ -30,19 +35,29 @@ class ServerClock:
     """What a server's clock shows, by this machine's own, and how long a call of it takes.
 
     The server looked at its clock between a call's beginning and its end: each call narrows down by
-    how much the two differ (as in NTP, RFC 5905). What is found out brings times forward by little
-    at once: permits must not be crowded by it.
+    how much the two differ (as in NTP, RFC 5905). One call alone may have been held up for long on
+    one of its two ways, so that several are needed before the clock `is_known`. What is found out
+    afterwards brings times forward by little at once: permits must not be crowded by it.
     """
 
     def __init__(self) -> None:
+        self._calls = 0
         self.round_trip_s = 0.0
         self._least = -math.inf
         self._most = math.inf
         self._offset_s = 0.0
         self._seen_at = -math.inf
 
-    def observe(self, began_at: float, server_time: float, ended_at: float) -> None:
-        """The server showed `server_time` in a call that began and ended then by the own clock."""
+    @property
+    def is_known(self) -> bool:
+        """Whether permits may be used by it."""
+        return self._calls >= _CALLS_TO_KNOW
+
+    def observe(self, began_at: float, server_time: float, ended_at: float) -> bool:
+        """The server showed `server_time` in a call that began and ended then by the own clock.
+
+        False where what was known before was far off: times that were told by it are wrong.
+        """
         took_s = ended_at - began_at
         way_s = min(took_s, _LONGEST_WAY_S)
         self.round_trip_s = max(way_s, self.round_trip_s * 0.9 + way_s * 0.1)
@@ -50,14 +65,18 @@ class ServerClock:
         least, most = began_at - server_time, ended_at - server_time
         drift_s = since_s * _DRIFT
         self._least, self._most = max(self._least - drift_s, least), min(self._most + drift_s, most)
-        is_new = self._least > self._most or since_s == math.inf
-        if is_new:
-            # The first call, or one of the clocks was set.
-            self._least, self._most = least, most
+        was_known, is_set = self.is_known, self._least > self._most
+        if is_set:
+            # One of the clocks was.
+            self._least, self._most, self._calls = least, most, 0
+        self._calls += 1
         offset_s = (self._least + self._most) / 2
-        earliest = -math.inf if is_new else self._offset_s - since_s * _BROUGHT_FORWARD
-        self._offset_s = max(offset_s, earliest)
+        is_far_off = is_set or self._offset_s - self._most > _FAR_OFF_S
+        if was_known and not is_far_off:
+            offset_s = max(offset_s, self._offset_s - since_s * _BROUGHT_FORWARD)
+        self._offset_s = offset_s
         self._seen_at = ended_at
+        return not (was_known and is_far_off)
 
     def local(self, server_time: float) -> float:
         return server_time + self._offset_s
@@ -121,6 +140,11 @@ class Reservations:
     def __init__(self) -> None:
         self.lateness = Lateness()
         self._ahead: deque[Reservation] = deque()
+        self._ends_at = -math.inf
+
+    def drop(self) -> None:
+        """Those that are not used yet are for wrong times."""
+        self._ahead.clear()
         self._ends_at = -math.inf
 
     def add(self, times: Sequence[float], tolerance_s: float, kinds: Sequence[str] = ()) -> None:

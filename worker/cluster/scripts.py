@@ -92,6 +92,11 @@ any; how often the rate was cut, and the curve since then; where permits are not
 after the first each is, and a word for each: even, early or probe; and how long ago the rate was
 cut."""
 
+NOW: Final = """
+return redis.call('TIME')
+"""
+"""Seconds since 1970 and microseconds, by the clock of all."""
+
 TOLERATED: Final = """
 local time = redis.call('TIME')
 return redis.call('HSET', KEYS[1], 'tolerated_at', time[1] * 1000000 + time[2], 'round', 0)

@@ -33,10 +33,29 @@ def test_a_clock_that_was_set_is_followed_at_once() -> None:
 
 def test_what_is_found_out_of_the_clock_crowds_no_permits() -> None:
     clock = ServerClock()
-    clock.observe(10.0, 1000.0, 10.4)
-    before = clock.local(1001.0)
-    clock.observe(11.0, 1001.0, 11.0)
-    assert before - 0.0011 <= clock.local(1001.0) <= before
+    for began_at in (7.0, 8.0, 9.0):
+        assert not clock.is_known
+        clock.observe(began_at, began_at + 990.0, began_at + 0.08)
+    assert clock.is_known
+    before = clock.local(1000.0)
+    assert clock.observe(10.0, 1000.0, 10.0)
+    assert before - 0.0011 <= clock.local(1000.0) <= before
+
+
+def test_a_first_call_that_was_held_up_says_little_of_the_clock() -> None:
+    clock = ServerClock()
+    clock.observe(10.0, 1000.0, 13.0)
+    for began_at in (13.0, 14.0):
+        clock.observe(began_at, began_at + 990.0, began_at + 0.002)
+    assert clock.local(1010.0) == pytest.approx(20.001, abs=0.001)
+
+
+def test_where_all_that_was_known_was_far_off_times_told_by_it_are_wrong() -> None:
+    clock = ServerClock()
+    for began_at in (10.0, 13.0, 16.0):
+        clock.observe(began_at, began_at + 990.0, began_at + 3.0)
+    assert not clock.observe(20.0, 1010.0, 20.002)
+    assert clock.local(1010.0) == pytest.approx(20.001, abs=0.001)
 
 
 def test_a_permit_that_is_too_late_is_lost_and_the_next_one_waited_for() -> None:
