@@ -88,14 +88,15 @@ def carry_out(plan: Plan) -> int:
     plan.files.check_summary()
     check_environment(plan.settings.api.base_url)
     clock = Clock()
-    identity = identify(clock.utc(), target_of(plan.settings, plan.key))
+    target = target_of(plan.settings, plan.key)
+    identity = identify(clock.utc(), target)
     command = command_line(sys.argv[1:])
     screen = Screen(
         plan.settings.log, plan.progress, clock=clock, command=command, identity=identity
     )
     metrics = _metrics(plan, screen, clock)
     try:
-        finished, results = _run(plan, screen, metrics, clock, identity)
+        finished, results = _run(plan, target, screen, metrics, clock, identity)
     except BaseException as error:
         code = _exit_code_of(error)
         for each in metrics:
@@ -181,6 +182,7 @@ class _Work(msgspec.Struct, frozen=True):
 
 def _run(
     plan: Plan,
+    target: Target,
     screen: Screen,
     metrics: Sequence[RunMetrics[Any]],
     clock: Clock,
@@ -194,7 +196,6 @@ def _run(
         screen.warn(warning)
     with ExitStack() as stack:
         source = _source(plan, screen, stack)
-        target = target_of(settings, plan.key)
         ledger = Ledger.open(results, identity.run, force=plan.force, target=target)
         stack.callback(ledger.close)
         for note in ledger.notes:
