@@ -61,7 +61,9 @@ _ENDINGS: Final = (
     _Ending(
         ExitCode.UNAVAILABLE,
         "the API throttled everything",
-        lambda facts: _waited_in_vain(facts, facts.witness.longest_throttle_s),
+        lambda facts: _waited_in_vain(
+            facts, max(facts.witness.longest_throttle_s, facts.witness.longest_unserved_s)
+        ),
     ),
     _Ending(
         ExitCode.UNAVAILABLE,

@@ -30,6 +30,7 @@ class Witness:
     """`silent_since`: since when nothing was answered, not even with 429; `throttled_since`: since
     when nothing but 429 was, if anything, and when the first that was had its permit
     (`throttled_from`). The longest of each, and the longest wait that a server asked for.
+    `longest_unserved_s`: from an answer that was none of these to a 429, the longest.
 
     `most_at_once`: how many completions were under way at a time.
     `refusals`: the statuses of answers that refuse the key; `is_refused`: a completion had one."""
@@ -44,9 +45,11 @@ class Witness:
     throttled_from: float = _NEVER
     longest_silence_s: float = 0.0
     longest_throttle_s: float = 0.0
+    longest_unserved_s: float = 0.0
     longest_wait_s: float = 0.0
     most_at_once: int = 0
     _at_once: int = 0
+    _served_at: float = _NEVER
 
     @contextmanager
     def completing(self) -> Iterator[None]:
@@ -74,8 +77,11 @@ class Witness:
         if isinstance(verdict, Throttled):
             if self.throttled_since == _NEVER:
                 self.throttled_since, self.throttled_from = now, sent.at
-        elif sent.at >= self.throttled_from:
-            self.throttled_since = self.throttled_from = _NEVER
+            self.longest_unserved_s = max(self.longest_unserved_s, now - self._served_at)
+        else:
+            self._served_at = now
+            if sent.at >= self.throttled_from:
+                self.throttled_since = self.throttled_from = _NEVER
         if isinstance(verdict, Refused) and verdict.http_status is not None:
             self.refusals.add(verdict.http_status)
             self.is_refused = self.is_refused or sent.method == "POST"
