@@ -57,7 +57,9 @@ def draw_timelines(tables: Sequence[Table], path: Path) -> bool:
 
     rows = -(-len(drawn) // _PLOTS_ABREAST)
     figure = Figure(figsize=(11, 1.9 * rows + 0.4), layout="constrained")
-    figure.suptitle("requests in each second: accepted (blue), answered 429 (red)", fontsize=10)
+    figure.suptitle(
+        "requests in each second: accepted (blue), refused or not answered (red)", fontsize=10
+    )
     for place, (table, name) in enumerate(drawn, 1):
         axes = figure.add_subplot(rows, min(_PLOTS_ABREAST, len(drawn)), place)
         _over_time(axes, name, table.timelines[name])
