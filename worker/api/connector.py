@@ -35,11 +35,15 @@ class Turn:
         self._timeout_s = timeout_s
         self._deadline = deadline
 
+    def is_now(self) -> bool:
+        """Whether the request may leave without waiting for anything."""
+        departure = self._departure
+        return departure is None or (self.is_pooled and departure.leaves_at_once())
+
     async def comes(self, connection: Connection) -> bool:
         """Wait until the request may leave on the connection; False where it is not to be sent."""
-        if self._departure is None:
-            return True
-        return await self._departure(lambda: is_open(connection), at_once=self.is_pooled)
+        assert self._departure is not None
+        return await self._departure(lambda: is_open(connection))
 
     def begin(self) -> None:
         """The request leaves now."""
@@ -69,19 +73,24 @@ class Connector(aiohttp.TCPConnector):
         while True:
             turn.is_pooled = False
             connection = await self._open(req, traces, timeout)
-            try:
-                is_its_turn = await turn.comes(connection)
-            except BaseException:
-                connection.close()
-                raise
-            if not is_its_turn:
-                connection.release()
-                raise NotDepartedError
-            if is_open(connection):
+            if turn.is_now() or await self._is_open_in_turn(connection, turn):
                 turn.begin()
                 return connection
             # It was closed while the request waited for its turn: nothing was sent on it.
             connection.close()
+
+    async def _is_open_in_turn(self, connection: Connection, turn: Turn) -> bool:
+        """Whether the connection is open when the turn has come; NotDepartedError where none
+        comes."""
+        try:
+            is_its_turn = await turn.comes(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if not is_its_turn:
+            connection.release()
+            raise NotDepartedError
+        return is_open(connection)
 
     async def _open(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -92,7 +101,8 @@ class Connector(aiohttp.TCPConnector):
             raise
         except FAILURES as error:
             raise NotConnectedError from error
-        if is_open(connection):
+        # Of one that was there already `_get` has made sure, and nothing has happened since.
+        if TURN.get().is_pooled or is_open(connection):
             return connection
         # A server may do so each time: to open another one here could go on for ever.
         connection.close()

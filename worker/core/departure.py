@@ -9,11 +9,18 @@ from typing import Protocol
 class Departure(Protocol):
     """When a request may leave, once its connection is open."""
 
-    async def __call__(self, is_open: Callable[[], bool], *, at_once: bool) -> bool:
+    def leaves_at_once(self) -> bool:
+        """Let the request leave now: asked first, where a connection was there without waiting.
+
+        False where it must wait for its turn.
+        """
+        ...
+
+    async def __call__(self, is_open: Callable[[], bool]) -> bool:
         """Wait until the request may leave.
 
-        `is_open` tells whether its connection still is; `at_once`, that there was one without
-        waiting. Returns False where it is not to be sent any more. Where True is returned and the
-        connection has been closed meanwhile, this is asked again with another one.
+        `is_open` tells whether its connection still is. Returns False where it is not to be sent
+        any more. Where True is returned and the connection has been closed meanwhile, this is asked
+        again with another one.
         """
         ...

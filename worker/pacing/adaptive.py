@@ -77,7 +77,10 @@ class AdaptiveRate:
 
     def rate(self, now: float) -> float:
         """Requests a second that may be sent now."""
-        return self._rate(self._clock.seconds(now))
+        if self._began_s == -math.inf:
+            return self._ceiling
+        age_s = max(self._clock.seconds(now) - self._began_s, 0.0)
+        return min(self._climb.rate(age_s), self._ceiling)
 
     @property
     def changes(self) -> int:
@@ -87,7 +90,7 @@ class AdaptiveRate:
     def sent(self, now: float) -> None:
         """A request leaves now."""
         passed_s = self._clock.sent(now)
-        rate = self._rate(self._clock.seconds(now))
+        rate = self.rate(now)
         self._cut_s += passed_s
         self._cut_requests += passed_s * rate
         step = step_of(rate)
@@ -184,11 +187,6 @@ class AdaptiveRate:
     def _follow(self, climb: Climb) -> None:
         self._climb = climb
         self._clock.longest_gap_s = max(_IDLE_S, _IDLE_GAPS / climb.plateau)
-
-    def _rate(self, clock_s: float) -> float:
-        if self._began_s == -math.inf:
-            return self._ceiling
-        return min(self._climb.rate(max(clock_s - self._began_s, 0.0)), self._ceiling)
 
     def _step_at(self, sent_at: float) -> int:
         for since, step in reversed(self._steps):

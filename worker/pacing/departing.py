@@ -46,22 +46,19 @@ class DepartureQueue:
         """Wake whoever waits, now and from now on."""
         self._stopped.set()
 
-    async def pass_through(
-        self, permit: Permit, is_open: Callable[[], bool], *, at_once: bool
-    ) -> Permit | None:
+    async def pass_through(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:
         """Wait until a request whose connection is open may leave; the permit as of then.
 
-        `at_once` tells that the connection was there without waiting: such a request leaves with
-        its permit, and does not suspend. None where its permit is not valid any more. Where
-        `is_open` says no, the permit is returned as it is, for another connection.
+        None where its permit is not valid any more. Where `is_open` says no, the permit is returned
+        as it is, for another connection.
         """
-        if at_once and self._leaves_with_permit(permit):
-            return permit
         self._on_held_up(permit)
         async with self._turn:
             return await self._wait_to_leave(permit, is_open)
 
-    def _leaves_with_permit(self, permit: Permit) -> bool:
+    def leaves_with_permit(self, permit: Permit) -> bool:
+        """Let a request leave whose connection was there when its permit was granted, if none that
+        waited for its own is before it."""
         # The whole process may have stood still since it was granted.
         if self._turn.locked() or not self._is_valid(permit):
             return False
@@ -103,8 +100,11 @@ class PermitDeparture:
         self._queue = queue
         self._granted = granted
 
-    async def __call__(self, is_open: Callable[[], bool], *, at_once: bool) -> bool:
-        left = await self._queue.pass_through(self._granted, is_open, at_once=at_once)
+    def leaves_at_once(self) -> bool:
+        return self._queue.leaves_with_permit(self._granted)
+
+    async def __call__(self, is_open: Callable[[], bool]) -> bool:
+        left = await self._queue.pass_through(self._granted, is_open)
         self.is_refused = left is None
         self.permit = left or self._granted
         return left is not None

@@ -75,11 +75,11 @@ class Dispatcher:
                 under_way.create_task(self._send(job, permit))
 
     async def _send(self, job: Job, permit: Permit) -> None:
-        requests = self._requests
+        is_answered = None
         try:
-            await self._ending.guard(requests.send(job, permit))
+            is_answered = await self._ending.guard(self._requests.send(job, permit))
         finally:
-            self._slots.end(permit, answered=requests.was_answered(permit))
+            self._slots.end(permit, answered=bool(is_answered))
 
     def _next_job(self, permit: Permit) -> Job | None:
         """The job that leaves now; None where others have taken over what was due."""

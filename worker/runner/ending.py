@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 from worker.core.errors import ExitCode, WorkerError
 from worker.runner import causes
+
+Result = TypeVar("Result")
 
 
 class Ending:
@@ -48,10 +51,13 @@ class Ending:
         self._tasks = [asyncio.create_task(self.guard(work)) for work in works]
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def guard(self, work: Coroutine[None, None, None]) -> None:
-        """Turn an error that ends the run into its cause, so that the others end in good order."""
+    async def guard(self, work: Coroutine[None, None, Result]) -> Result | None:
+        """What `work` returns, None where it fails.
+
+        An error that ends the run becomes its cause, so that the others end in good order.
+        """
         try:
-            await work
+            return await work
         except WorkerError as error:
             if error.exit_code is ExitCode.LOG_UNWRITABLE:
                 self.abort(error)
@@ -59,3 +65,4 @@ class Ending:
         except Exception as error:  # noqa: BLE001 - a defect must not cost the account of the run
             self.defects.append(error)
             self.stop(causes.defect(error))
+        return None

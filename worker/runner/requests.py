@@ -49,7 +49,6 @@ class Requests:
         notify: Callable[[Event], None],
     ) -> None:
         self.in_flight: set[int] = set()
-        self._answered: set[int] = set()
         self._client = client
         self._pacer = pacer
         self._backlog = backlog
@@ -63,8 +62,8 @@ class Requests:
         self._random = random
         self._notify = notify
 
-    async def send(self, job: Job, permit: Permit) -> None:
-        """Send the job's next request, and do what follows from its answer.
+    async def send(self, job: Job, permit: Permit) -> bool:
+        """Send the job's next request, and do what follows; returns whether it was answered.
 
         `in_flight` must hold the permit already. Where this raises, it stays there.
         """
@@ -74,27 +73,20 @@ class Requests:
         reply = await send(job.id, departure)
         now = self._clock.now()
         self.in_flight.remove(permit.number)
-        if isinstance(reply, Answer):
-            self._answered.add(permit.number)
         if departure.is_refused:
             self._pacer.release(permit)
             self._backlog.retry(job, now)
-            return
+            return False
         latency_ms = (now - departure.permit.at) * 1000
         self._tally.count_request(reply.label, latency_ms, is_check=is_check)
         judge = judge_check if is_check else judge_completion
         answered = begun.answered(departure.permit, latency_ms)
         self._follow(answered, judge(reply, job.id), now)
+        return isinstance(reply, Answer)
 
     def on_page(self) -> None:
         """A page of a list of statuses was read."""
         self._failures.on_page()
-
-    def was_answered(self, permit: Permit) -> bool:
-        """Whether the request of this permit, which has ended, was answered; is told once."""
-        is_answered = permit.number in self._answered
-        self._answered.discard(permit.number)
-        return is_answered
 
     def settle(self, job: Job, settled: Settled, now: float) -> None:
         """Record an outcome, and look at what all of them say of the run."""

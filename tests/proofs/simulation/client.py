@@ -82,7 +82,9 @@ class SimulatedClient:
         self._witness.sent.append(sent)
         is_idle = self._idle > 0 and kind not in _CONNECTING
         is_open = kind != "refused" and await self._connect(kind, lasts_until - began_at)
-        is_sent = is_open and await departure(lambda: True, at_once=is_idle)
+        is_sent = is_open and (
+            (is_idle and departure.leaves_at_once()) or await departure(lambda: True)
+        )
         sent.is_waiting = False
         if is_open and not is_sent:
             self._idle += 1

@@ -48,7 +48,7 @@ class ListedClient:
         self._process.check()
         loop, random = asyncio.get_running_loop(), self._api.random
         began_at = loop.time()
-        if not await departure(lambda: True, at_once=True):
+        if not (departure.leaves_at_once() or await departure(lambda: True)):
             return NoAnswer(Error(ErrorType.CONNECT_FAILED.value, "not sent"), False)
         left_at = loop.time()
         sent = Sent(began_at, "GET", LIST, left_at, is_waiting=False)

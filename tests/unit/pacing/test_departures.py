@@ -28,7 +28,7 @@ async def depart(
 ) -> Permit | None:
     """The permit with which the request leaves; None where it is not sent."""
     departure = harness.pacer.departure(permit)
-    is_sent = await departure(is_open, at_once=at_once)
+    is_sent = (at_once and departure.leaves_at_once()) or await departure(is_open)
     assert is_sent != departure.is_refused
     return departure.permit if is_sent else None
 

@@ -28,7 +28,7 @@ class Always:
 
     async def complete(self, id: str, departure: Departure | None = None) -> Reply:
         assert departure is not None
-        if self._reply is AWAY or await departure(lambda: True, at_once=True):
+        if self._reply is AWAY or departure.leaves_at_once() or await departure(lambda: True):
             self.asked_at.append(asyncio.get_running_loop().time())
         return self._reply
 
