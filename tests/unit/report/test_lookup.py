@@ -7,13 +7,14 @@ import json
 import random
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.log_samples import hex_id, record
 from tests.unit.report.test_report_page import Page, page_of
 from worker.core.outcomes import Outcome
-from worker.report import page
+from worker.report import lookup, page
 from worker.report.aggregation import Aggregator
 from worker.report.lookup import MAX_LOOKED_UP, Lookup, lookup_of
 
@@ -53,31 +54,49 @@ def test_every_id_is_found_with_its_outcome(outcomes: dict[str, Outcome]) -> Non
     assert unpacked(packed) == {key: outcome.value for key, outcome in outcomes.items()}
 
 
+SHARE = 20
+"""What is in proportion to the number of ids is measured with a part of them."""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that hold a part of the ids that they may, in that part of the room."""
+    for module in (page, lookup):
+        monkeypatch.setattr(module, "MAX_LOOKED_UP", MAX_LOOKED_UP // SHARE)
+    monkeypatch.setattr(page, "MAX_PAGE_BYTES", page.MAX_PAGE_BYTES // SHARE)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_million_random_ids_fit_into_a_mail() -> None:
+    assert MAX_LOOKED_UP == 1_000_000
     aggregator = aggregator_of({hex_id(1): Outcome.PROCESSING, hex_id(2): Outcome.FAILED})
     dice = random.Random(1)
     states = aggregator.latest.states
-    while len(states) < MAX_LOOKED_UP:
+    while len(states) < page.MAX_LOOKED_UP:
         states[dice.randbytes(12)] = dice.choice((0, 0, 0, 1))
     text = page_of(aggregator)
     assert len(text) < page.MAX_PAGE_BYTES * 0.7
     assert "lookup-hexadecimal" in text
 
 
+@pytest.mark.usefixtures("small")
 def test_more_ids_than_a_page_holds_are_asked_of_the_logs() -> None:
     aggregator = aggregator_of({hex_id(1): Outcome.PROCESSING, "x": Outcome.FAILED})
     with_room = page_of(aggregator)
-    aggregator.latest.states.update((str(n).encode(), 0) for n in range(MAX_LOOKED_UP))
+    aggregator.latest.states.update((str(n).encode(), 0) for n in range(page.MAX_LOOKED_UP))
     text = page_of(aggregator)
     assert 'id="lookup-hexadecimal"' in with_room
     assert 'id="lookup-hexadecimal"' not in text
     assert "complete-sessions report RESULTS --id ID" in Page(text).text("section")
 
 
+@pytest.mark.usefixtures("small")
 def test_ids_too_long_for_a_mail_are_asked_of_the_logs() -> None:
     aggregator = aggregator_of({"x": Outcome.PROCESSING})
     dice = random.Random(1)
-    aggregator.latest.states.update((dice.randbytes(99).hex().encode(), 0) for _ in range(200_000))
+    aggregator.latest.states.update(
+        (dice.randbytes(99).hex().encode(), 0) for _ in range(200_000 // SHARE)
+    )
     text = page_of(aggregator)
     assert len(text) < page.MAX_PAGE_BYTES
     assert 'id="lookup-hexadecimal"' not in text

@@ -232,12 +232,17 @@ def test_pause_without_retries_is_called_idle() -> None:
     assert "idle 6m" in Page(interrupted_night()).text("li")
 
 
-def test_only_so_many_failed_ids_are_listed_and_the_page_says_how_many() -> None:
-    failed = [record(hex_id(n), "failed", "timeout", at=at(n)) for n in range(MAX_ROWS + 1)]
+def test_only_so_many_failed_ids_are_listed_and_the_page_says_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert MAX_ROWS == 5_000
+    monkeypatch.setattr("worker.report.page.MAX_ROWS", 50)
+    failed = [record(hex_id(n), "failed", "timeout", at=at(n)) for n in range(51)]
     page = Page(render(failed))
-    assert page.tags.count("tr") < MAX_ROWS + 10
-    assert "The newest 5,000 of 5,001 are shown" in page.text("section")
-    assert hex_id(MAX_ROWS) in page.text("tbody")
+    assert page.tags.count("tr") < 60
+    assert "The newest 50 of 51 are shown" in page.text("section")
+    assert hex_id(50) in page.text("tbody")
+    assert hex_id(0) not in page.text("tbody")
 
 
 def test_runs_of_several_logs_come_by_time_whatever_the_order_of_the_logs() -> None:
@@ -267,7 +272,7 @@ def test_whatever_a_log_holds_the_page_is_well_formed(records: list[Record]) -> 
 
 
 def test_page_tells_what_it_was_made_from() -> None:
-    foot = Page(render(night(), night("second"))).text("footer")
+    foot = Page(two_nights()).text("footer")
     assert "Made 2026-11-26 07:00:00 UTC by complete-sessions 1.2.3" in foot
     assert f"1,234 bytes, 200 lines, SHA-256 {'ab' * 32}" in foot
 
@@ -351,8 +356,9 @@ def log(tmp_path: Path) -> str:
     return write_log(tmp_path / "night.results.jsonl", record())
 
 
-def test_page_is_written_for_its_owner_alone_and_nothing_beside_it(tmp_path: Path) -> None:
-    log = write_log(tmp_path / "night.results.jsonl", *night())
+def test_page_is_written_for_its_owner_alone_and_nothing_beside_it(
+    tmp_path: Path, log: str
+) -> None:
     target = tmp_path / "page.html"
     shown = invoke(report, log, "--html", str(target))
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
