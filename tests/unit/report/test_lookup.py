@@ -72,7 +72,7 @@ def test_a_million_random_ids_fit_into_a_mail() -> None:
     aggregator = aggregator_of({hex_id(1): Outcome.PROCESSING, hex_id(2): Outcome.FAILED})
     dice = random.Random(1)
     states = aggregator.latest.states
-    while len(states) < page.MAX_LOOKED_UP:
+    while len(states) < lookup.MAX_LOOKED_UP:
         states[dice.randbytes(12)] = dice.choice((0, 0, 0, 1))
     text = page_of(aggregator)
     assert len(text) < page.MAX_PAGE_BYTES * 0.7
@@ -83,7 +83,7 @@ def test_a_million_random_ids_fit_into_a_mail() -> None:
 def test_more_ids_than_a_page_holds_are_asked_of_the_logs() -> None:
     aggregator = aggregator_of({hex_id(1): Outcome.PROCESSING, "x": Outcome.FAILED})
     with_room = page_of(aggregator)
-    aggregator.latest.states.update((str(n).encode(), 0) for n in range(page.MAX_LOOKED_UP))
+    aggregator.latest.states.update((str(n).encode(), 0) for n in range(lookup.MAX_LOOKED_UP))
     text = page_of(aggregator)
     assert 'id="lookup-hexadecimal"' in with_room
     assert 'id="lookup-hexadecimal"' not in text
