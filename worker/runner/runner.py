@@ -32,6 +32,7 @@ from worker.runner.suspicion import Suspicion
 from worker.runner.view import RunView
 
 _COUNT_REST_S: Final = 5.0
+"""Whoever stopped a run waits for its end: a longer source is counted as far as this reaches."""
 
 
 class Runner:
