@@ -100,6 +100,7 @@ async def test_a_redis_that_only_reads_ends_the_run_when_patience_has_ended(
     assert named(done).count("outage_began") == 1
     assert "outage_ended" not in named(done)
     assert "Redis stayed unavailable" in done.last["reason"]
+    assert done.last["error"] == "redis_unavailable"
 
 
 @pytest.mark.parametrize("trouble", [make_a_replica, fill_the_memory])
@@ -137,7 +138,22 @@ async def test_a_queue_that_is_dropped_ends_every_run_on_it(scene: Scene, redis:
     for done in ended:
         (finished,) = [event for event in done.events if event["event"] == "run_finished"]
         assert "is gone, or part of it" in finished["reason"]
+        assert finished["error"] == "queue_gone"
+        (stopped,) = [event for event in done.events if event["event"] == "stop_requested"]
+        assert stopped["error"] == "queue_gone"
     assert not scene.sandbox.stats()["triggered_twice"]
+
+
+async def test_a_right_that_is_taken_ends_the_run_and_says_so(scene: Scene, redis: Any) -> None:
+    async with scene.at_work() as run:
+        redis.execute_command("ACL", "SETUSER", "default", "-@stream")
+        try:
+            done = await run.ends()
+        finally:
+            redis.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert done.code == ExitCode.REFUSED
+    assert done.last["error"] == "redis_refused"
+    assert "does not let this user do what is needed" in done.last["message"]
 
 
 async def test_a_run_that_waits_notices_that_its_queue_is_gone(scene: Scene, redis: Any) -> None:

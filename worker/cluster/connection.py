@@ -197,6 +197,7 @@ class Connection:
                 f"Redis stayed unavailable for {format_duration(round(now - pause.opened_at))};"
                 f" the last error was {shown.message}",
                 "Run the same command again when it is back: it goes on where this run stopped",
+                shown.type,
             ) from error
         return pause
 

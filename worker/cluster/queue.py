@@ -27,6 +27,9 @@ Mode = Literal["new", "again", "repair"]
 count as queued and are lost."""
 
 
+QUEUE_GONE: Final = "queue_gone"
+
+
 class QueueGoneError(UnavailableError):
     """There is no such queue, or not any more, or not all of it."""
 
@@ -37,6 +40,7 @@ class QueueGoneError(UnavailableError):
             "What was settled stands in the results logs. `enqueue SOURCE --repair` puts back the"
             " rest. Where it says the same, `queue drop --yes`, `enqueue` the source again, and run"
             " with --check-first: Redis no longer knows what was sent",
+            QUEUE_GONE,
         )
 
 
@@ -48,6 +52,7 @@ class IdsLostError(UnavailableError):
             f"the queue {name!r} is worked off, but {count(lost, 'id')} of it got lost: they were"
             " queued, and are neither left nor settled",
             f"`complete-sessions enqueue SOURCE --queue {name} --repair` puts them back",
+            QUEUE_GONE,
         )
 
 

@@ -108,7 +108,8 @@ def refusal(error: Exception, name: str, *, was_reached: bool) -> WorkerError | 
     for one in _REFUSALS if was_reached else (*_REFUSALS, _NO_HOST):
         if one.applies(error):
             said = str(error).rstrip(".")
-            return one.kind(one.sentence.format(name=name, said=said), one.advice)
+            error_type = "redis_refused" if one.kind is RefusedError else None
+            return one.kind(one.sentence.format(name=name, said=said), one.advice, error_type)
     return None
 
 

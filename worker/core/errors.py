@@ -40,14 +40,18 @@ EXIT_PRECEDENCE = (
 
 
 class WorkerError(Exception):
-    """Ends the run. `message` says what and where; `advice` says what to do about it."""
+    """Ends the run. `message` says what and where; `advice` says what to do about it.
+
+    `error_type` is what `explain` knows more about, by the name that events give it.
+    """
 
     exit_code = ExitCode.DEFECT
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    def __init__(self, message: str, advice: str = "", error_type: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.error_type = error_type
 
     def __str__(self) -> str:
         return f"{self.message}. {self.advice}" if self.advice else self.message

@@ -101,12 +101,16 @@ class OutcomesRecorded(Event, frozen=True):
 
 
 class StopRequested(Event, frozen=True):
-    """Nothing new is sent; `in_flight` requests are finished and recorded."""
+    """Nothing new is sent; `in_flight` requests are finished and recorded.
+
+    `error_type` is that of what ends the run, where it is an error.
+    """
 
     name: ClassVar[str] = "stop_requested"
     exit_code: ExitCode
     reason: str
     in_flight: int
+    error_type: str | None = None
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -153,6 +157,7 @@ class RunFinished(Event, frozen=True):
 
     `complete_input` is False where the source was not read to its end, so that ids beyond what
     `tally.input` counts may remain. `rate` is what was asked for, in requests a second.
+    `error_type` is that of what ended the run, where it was an error.
     """
 
     name: ClassVar[str] = "run_finished"
@@ -164,6 +169,7 @@ class RunFinished(Event, frozen=True):
     elapsed_s: float
     rate: float
     complete_input: bool
+    error_type: str | None = None
 
     @property
     def needs_nobody(self) -> bool:

@@ -80,7 +80,13 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     "outage_ended": {"reason": str, "lasted_s": float},
     "outcome_failed": _OUTCOME | _ERROR,
     "outcome": _OUTCOME | _ERROR,
-    "stop_requested": {"exit_code": int, "cause": str, "reason": str, "in_flight": int},
+    "stop_requested": {
+        "exit_code": int,
+        "cause": str,
+        "error": str | None,
+        "reason": str,
+        "in_flight": int,
+    },
     "progress": _PROGRESS | {"patient_until": str | None},
     "status": _PROGRESS,
     "controlled": {"change": str, "by": str},
@@ -89,6 +95,7 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     "run_finished": {
         "cause": str,
         "exit_code": int,
+        "error": str | None,
         "reason": str | None,
         "advice": str | None,
         "go_on_with": str | None,

@@ -44,6 +44,7 @@ def fields_of(event: Event) -> Fields:
         fields["lasted_s"] = fields.pop("seconds")
     if isinstance(event, StopRequested):
         fields["cause"] = cause(event.exit_code)
+        fields["error"] = fields.pop("error_type")
     return fields
 
 
@@ -81,6 +82,7 @@ def finish_fields(event: RunFinished, command: str) -> Fields:
     return {
         "cause": cause(event.exit_code),
         "exit_code": event.exit_code,
+        "error": event.error_type,
         "reason": event.reason or None,
         "input": tally.input,
         **{outcome.value: tally.outcomes[outcome] for outcome in Outcome},

@@ -191,6 +191,7 @@ def _unavailable(reason: str, error: Error, patience: str) -> UnavailableError:
             f"the API throttled everything, and would go on beyond --patience ({patience}): "
             "the account's rate limit or its monthly quota is exhausted",
             "Look at the account and at what else uses it, then run the same command again",
+            error.type,
         )
     if error.type == ErrorType.UNEXPECTED_RESPONSE:
         return UnavailableError(
@@ -198,9 +199,11 @@ def _unavailable(reason: str, error: Error, patience: str) -> UnavailableError:
             f" ({patience}); the last answer was {error.message}",
             "Look at the proxy, the firewall or the ingress before the API, then run the same"
             " command again: it goes on where this run stopped",
+            error.type,
         )
     return UnavailableError(
         f"the API stayed unavailable for longer than --patience ({patience}); "
         f"the last error was {error.type}: {error.message}",
         "Run the same command again when the API is back: it goes on where this run stopped",
+        error.type,
     )

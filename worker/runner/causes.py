@@ -26,16 +26,18 @@ class StoppedError(WorkerError):
 def refusal(verdict: Refused) -> WorkerError:
     error = verdict.error
     if error.type == ErrorType.PROXY_REFUSED:
-        return RefusedError(error.message, "Correct user and password in HTTPS_PROXY")
+        return RefusedError(error.message, "Correct user and password in HTTPS_PROXY", error.type)
     if verdict.http_status is None:
         return RefusedError(
             f"the server's TLS certificate is not valid: {error.message}",
             "Correct the base URL, or this machine's clock and certificate authorities",
+            error.type,
         )
     return RefusedError(
         f"the API refuses this key or account: HTTP {verdict.http_status}, {error.type}:"
         f" {error.message}",
         "Mend the key or the plan, then run the same command again",
+        error.type,
     )
 
 

@@ -184,7 +184,7 @@ class Runner:
     # --- the end --------------------------------------------------------------------------------
 
     def _on_stop(self, cause: WorkerError) -> None:
-        self._notify(StopRequested(cause.exit_code, str(cause), self.in_flight))
+        self._notify(StopRequested(cause.exit_code, str(cause), self.in_flight, cause.error_type))
         self._source.interrupt()
         self._pacer.stop()
         self._backlog.interrupt()

@@ -95,6 +95,7 @@ class RunView:
             elapsed_s=self._clock.now() - self._started_at,
             rate=self._pacer.rate_asked,
             complete_input=self._backlog.intake.complete,
+            error_type=cause.error_type if cause else None,
         )
 
     def _reason(self, cause: WorkerError | None) -> str:
