@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -85,6 +85,7 @@ class Consumer:
         self._stays = stays
         self._clock = clock or LeaseClock()
         self._states: dict[str, _State] = {}
+        self._leases: dict[str, float] = {}
         self._sure_until = -math.inf
         self._ended = False
         self._wake = asyncio.Event()
@@ -150,7 +151,21 @@ class Consumer:
         ids = {place: session_id for session_id, place in self._places().items()}
         for place in await self._unless_gone(self._queue.renew(self._consumer, list(ids))):
             self._lose(ids[place], place)
-        self._sure_until = max(self._sure_until, began_at + self._lease_s)
+        self._begin_leases(ids, began_at)
+
+    def _begin_leases(self, places: Iterable[str], asked_at: float) -> None:
+        """The leases of these places began when that was asked for, or later.
+
+        A call may know nothing of what another one brought while it was on its way: each lease ends
+        by itself, and the run is sure until the first one does.
+        """
+        until, known = asked_at + self._lease_s, self._leases
+        begun = {place: max(until, known.get(place, until)) for place in places}
+        self._leases = {
+            place: begun.get(place, known.get(place, -math.inf))
+            for place in self._places().values()
+        }
+        self._sure_until = min(self._leases.values(), default=until)
 
     async def renew_for_ever(self) -> None:
         while True:
@@ -173,14 +188,11 @@ class Consumer:
 
     async def _fetch(self, room: int) -> list[Item]:
         began_at = self._clock.now()
-        held_nothing = not self._places()
         entries, is_open = await self._unless_gone(
             self._queue.fetch(self._consumer, self._lease_s, room)
         )
-        # An answer that was long on its way, past a renewal, tells of leases that began before it.
-        sure_until = began_at + self._lease_s
-        self._sure_until = sure_until if held_nothing else min(self._sure_until, sure_until)
         items = [entry.item for entry in entries if self._is_new(entry)]
+        self._begin_leases([entry.place for entry in entries], began_at)
         self._ended = not (is_open or self._stays)
         return self._take_free() + items
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -15,7 +16,7 @@ REQUEST_S = 10.0
 
 
 class SlowQueue:
-    """Begins a lease when it is asked for, and takes `answer_s` to say so."""
+    """Begins a lease when it is asked for, and takes `answer_s` to say so, and until it may."""
 
     name = "slow"
 
@@ -23,6 +24,9 @@ class SlowQueue:
         self._clock = clock
         self.answer_s = 0.0
         self.begun_at = 0.0
+        self.fetches_may_end, self.renewals_may_end = asyncio.Event(), asyncio.Event()
+        self.fetches_may_end.set()
+        self.renewals_may_end.set()
         self._left = ["a", "b"]
 
     async def fetch(
@@ -31,11 +35,13 @@ class SlowQueue:
         del consumer, lease_s, most
         self._answer()
         session_id = self._left.pop(0)
+        await self.fetches_may_end.wait()
         return [QueueEntry(f"{session_id}-1", Item(session_id, 1))], True
 
     async def renew(self, consumer: str, places: Sequence[str]) -> list[str]:
         del consumer, places
         self._answer()
+        await self.renewals_may_end.wait()
         return []
 
     def _answer(self) -> None:
@@ -90,3 +96,22 @@ async def test_a_second_id_makes_the_lease_of_the_first_no_longer() -> None:
     await worker.consumer.take(1)
     assert await worker.is_sure_at(LEASE_S - REQUEST_S - 0.1)
     assert not await worker.is_sure_at(LEASE_S - REQUEST_S + 0.1)
+
+
+async def test_a_renewal_that_began_without_an_id_says_nothing_of_its_lease() -> None:
+    """As after the whole process has stood still, with the answer to a fetch on its way."""
+    worker = Worker()
+    await worker.consumer.take(1)
+    worker.queue.fetches_may_end.clear()
+    worker.queue.renewals_may_end.clear()
+    fetching = asyncio.ensure_future(worker.consumer.take(1))
+    await asyncio.sleep(0)
+    worker.clock.seconds = LEASE_S
+    renewing = asyncio.ensure_future(worker.consumer.renew())
+    await asyncio.sleep(0)
+    worker.queue.fetches_may_end.set()
+    assert [item.id for item in await fetching] == ["b"]
+    worker.queue.renewals_may_end.set()
+    await renewing
+    assert not await worker.is_sure_at(LEASE_S + 1.0)
+    assert await worker.is_sure_at(LEASE_S + 2.0)
