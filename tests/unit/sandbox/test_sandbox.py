@@ -209,7 +209,7 @@ async def test_a_refusing_api_keeps_its_port_and_comes_back() -> None:
 
 
 async def test_a_dying_api_resets_its_connections_and_does_not_act() -> None:
-    config = SandboxConfig(sessions=STARTED, latency_s=(0.05, 0.05))
+    config = SandboxConfig(sessions=STARTED, latency_s=(2.0, 2.0))
     async with Sandbox(config) as sandbox:
         posting = asyncio.create_task(post_raw(sandbox, ONE))
         await until(lambda: sandbox.stats()["in_flight"] == 1)
