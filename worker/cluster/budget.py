@@ -201,6 +201,7 @@ class Budget:
             round(self._server.round_trip_s / 2 * 1e6),
             round(self._permits.lateness.slack * 1e6),
             self.probe_after,
+            rate.cuts,
         )
         answer = Granted(*await self._connection.call(scripts.TAKE, self._keys, *args))
         now = self._clock.now()
@@ -213,7 +214,9 @@ class Budget:
         first = self._server.local(answer.first_us / 1e6)
         self._resumes_at = -math.inf if answer.permits else first
         self._ask_again_at = min(self._resumes_at, now + _LONGEST_SLEEP_S)
-        rate.follow(now, answer.cuts, answer.curve, answer.cut_age_us / 1e6)
+        # An answer that may be older than this run's own cut must not take that back.
+        if not self._telling:
+            rate.follow(now, answer.cuts, answer.curve, answer.cut_age_us / 1e6)
         self._hold_to(rate, float(answer.lowest))
 
     def _hold_to(self, rate: SharedRate, lowest: float) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 TAKE: Final = """
 local me, rate, ceiling = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted, soonest, slack = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local probe_after = tonumber(ARGV[7])
+local probe_after, cuts_known = tonumber(ARGV[7]), tonumber(ARGV[8])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local kept = redis.call('HMGET', KEYS[1], 'now', 'next', 'pause', 'prober', 'cut_at', 'cuts',
@@ -43,7 +43,9 @@ redis.call('HSET', KEYS[2], me, mine .. string.format('%.0f', now + stays))
 
 local per_s = math.ceil(math.min(rate, lowest))
 local count, round = tonumber(kept[9]) or 0, tonumber(kept[10]) or 0
-local has_rounds = gap >= 10000 and per_s >= 5
+local is_outdated = (tonumber(kept[6]) or 0) > cuts_known
+local is_granted = not is_outdated and (pause <= now or kept[4] == me)
+local has_rounds = is_granted and gap >= 10000 and per_s >= 5
 local is_tolerated = now - (tonumber(kept[8]) or 0) < 3600000000
 local stretches, kinds = {}, ''
 if has_rounds and is_tolerated then
@@ -60,7 +62,9 @@ end
 if #stretches > 0 then wanted = #stretches end
 
 local granted, first, offsets = 0, pause, {}
-if pause <= now or kept[4] == me then
+if is_outdated then
+  first = math.max(pause, now)
+elseif is_granted then
   granted = wanted
   first = math.max(free + ((stretches[1] or 1) - 1) * gap, now + soonest)
   local last = first + (wanted - 1) * gap
@@ -85,12 +89,13 @@ return {granted, first, gap, now, slack, members, tostring(lowest), tonumber(kep
 """
 """KEYS: the account's budget, its members. ARGV: who asks, the rate it knows of and its ceiling in
 requests a second, permits wanted, microseconds until it could use the first, the slack that it
-needs, in millionths, and after how many permits it would probe for bursts (0: not at all). Returns
-permits (0: come again), when the first may be used, the gap to each next one and the time now, all
-in microseconds; the slack that holds for all, how many members there are, the lowest ceiling of
-any; how often the rate was cut, and the curve since then; where permits are not even, how long
-after the first each is, and a word for each: even, early or probe; and how long ago the rate was
-cut."""
+needs, in millionths, after how many permits it would probe for bursts (0: not at all), and of how
+many cuts of the rate it knows: where there were more it learns of them before it gets a permit.
+Returns permits (0: come again), when the first may be used, the gap to each next one and the time
+now, all in microseconds; the slack that holds for all, how many members there are, the lowest
+ceiling of any; how often the rate was cut, and the curve since then; where permits are not even,
+how long after the first each is, and a word for each: even, early or probe; and how long ago the
+rate was cut."""
 
 NOW: Final = """
 return redis.call('TIME')

@@ -18,6 +18,11 @@ class SharedRate(AdaptiveRate):
         self._on_cut = on_cut
         self._cuts = 0
 
+    @property
+    def cuts(self) -> int:
+        """Of how many cuts of the account's rate this run knows."""
+        return self._cuts
+
     def rate(self, now: float) -> float:
         return min(super().rate(now), self.limit)
 

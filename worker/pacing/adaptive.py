@@ -176,7 +176,7 @@ class AdaptiveRate:
             return
         self._responses = responses
         self._is_crowded = bool(is_crowded)
-        self._begin(climb, now)
+        self._begin(climb, now, settle_s=_SETTLE_S if climb.start < climb.plateau else 0.0)
         self._began_s -= age_s
         self._fell_at = now
 

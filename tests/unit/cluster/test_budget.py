@@ -193,6 +193,23 @@ async def test_a_pause_is_everybodys_and_one_run_probes(connection: Connection) 
 
 
 @needs_redis
+async def test_a_pause_holds_also_where_bursts_are_let_through(connection: Connection) -> None:
+    one, other = Member(connection, "one", 50.0), Member(connection, "other", 50.0)
+    one.budget.tolerates_bursts()
+    await settled(one.budget)
+    while not one.pacer.is_paused:
+        await one.pacer.permit()
+        one.throttled()
+    await settled(one.budget)
+    waiting = asyncio.create_task(other.pacer.permit())
+    probe = await one.pacer.permit()
+    assert probe is not None
+    assert not waiting.done()
+    one.pacer.answered(probe)
+    assert await waiting is not None
+
+
+@needs_redis
 async def test_what_holds_a_run_up_twice_counts_once(connection: Connection) -> None:
     one, other = Member(connection, "one"), Member(connection, "other")
     one.budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))

@@ -287,7 +287,7 @@ async def test_a_full_memory_costs_nothing(scene: Scene, name: str) -> None:
 async def test_no_step_of_the_budget_leaves_half_of_it_behind(scene: Scene, name: str) -> None:
     script = getattr(scripts, name)
     arguments: tuple[str | int, ...] = {
-        "TAKE": ("me", "10", "10", 1, 1000, 5000, 0),
+        "TAKE": ("me", "10", "10", 1, 1000, 5000, 0, 0),
         "CUT": (0, "5.0 9.0 8.0"),
         "PAUSE": (1000, "me"),
         "RESUME": ("me",),

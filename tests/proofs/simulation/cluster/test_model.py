@@ -131,14 +131,16 @@ def _call_on_budget(random: Random, both: Both) -> tuple[Any, Any]:
             return both.call(scripts.RESUME, _ACCOUNT, me)
         case _:
             rate = random.choice(("5", "9.5"))
-            ask = (me, rate, rate, "2", long_us, "9", random.choice("05"))
+            ask = (me, rate, rate, "2", long_us, "9", random.choice("05"), random.choice("09"))
             modelled, real = both.call(scripts.TAKE, _ACCOUNT, *ask)
             return _taken(modelled), _taken(real)
 
 
 def _taken(answer: list[Any]) -> list[Any]:
-    granted, first_us, gap_us, now_us, *rest, _ = answer
-    return [granted, first_us > now_us, gap_us, *rest]
+    granted, first_us, gap_us, now_us, *rest, offsets, kinds, _ = answer
+    # Sums of fractions: by which microsecond they are cut off depends on the time of day.
+    rounded = [round(offset, -1) for offset in offsets]
+    return [granted, first_us > now_us, gap_us, *rest, rounded, kinds]
 
 
 @needs_redis
