@@ -26,8 +26,9 @@ sys.dont_write_bytecode = False
 for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
     os.environ.pop(name, None)
 
-# Under nohup the program, and so what it is tested for, would be deaf to it.
+# Under nohup, or started in the background by a shell, the program would be deaf to them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is slow, not wrong.
 settings.register_profile("worker", deadline=None, max_examples=50)
