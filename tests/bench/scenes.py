@@ -192,7 +192,7 @@ def _share(requests: Sequence[Request], since: float, seconds: float, could: flo
 
 
 def timeline(requests: Sequence[Request], seconds: float) -> list[tuple[int, int]]:
-    """Accepted and refused in each second after the first request."""
+    """Accepted and not accepted in each second after the first request."""
     counts = [(0, 0)] * (int(seconds) + 1)
     for request in requests:
         second = int(request.at - requests[0].at)

@@ -47,6 +47,8 @@ async def test_run_is_slowed_paused_resumed_and_stopped_from_another_shell(tmp_p
         before = await told(log)
         assert (before["running"], before["pid"]) == (True, process.pid)
         assert (before["total"], before["rate_allowed"], before["pause"]) == (5000, 20.0, None)
+        while (await told(log))["eta_s"] is None:
+            pass
         slowed = (await control(log, "--rate", "2")).out
         assert "asked for: 2" in slowed
         assert "left" not in slowed, "what was estimated for another rate is not told"

@@ -30,8 +30,8 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.secrets import redact, redact_bytes
 
 _EMPTY_OBJECT = aiohttp.BytesPayload(b"{}")
-_OF_THE_KEY: Final = frozenset({401, 404})
-"""What the API would answer otherwise to another key: it is refused, or not the session's."""
+_OF_THE_KEY: Final = frozenset({401, 402, 403, 404})
+"""What the API may answer otherwise to another key: this one is refused, or not the session's."""
 
 
 class Client:

@@ -36,7 +36,8 @@ from worker.reading.walk import Span, Walk
 _log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Trouble = Transient | Throttled | StaleKey
+Trouble = Transient | Throttled
+AskAgain = Trouble | StaleKey
 Send = Callable[[Departure], Awaitable[Reply]]
 
 
@@ -134,7 +135,7 @@ class Reader:
         return await self._session(session_id, self._backoff.max_attempts)
 
     async def _session(self, session_id: str, attempts: float) -> Settled | Unfinished | Transient:
-        def judge(reply: Reply) -> Settled | Unfinished | Trouble:
+        def judge(reply: Reply) -> Settled | Unfinished | AskAgain:
             verdict = judge_check(reply, session_id)
             if isinstance(verdict, Settled | Unfinished):
                 return verdict
@@ -146,7 +147,7 @@ class Reader:
         return await self._ask(send, judge, attempts, counts_outages=False)
 
     async def _page(self, query: Mapping[str, str], attempts: float) -> Page | Transient:
-        def judge(reply: Reply) -> Page | Trouble:
+        def judge(reply: Reply) -> Page | AskAgain:
             page = None
             if isinstance(reply, Answer) and reply.status == 200:
                 page = parse_page(reply.body)
@@ -160,7 +161,7 @@ class Reader:
     async def _ask(
         self,
         send: Send,
-        judge: Callable[[Reply], T | Trouble],
+        judge: Callable[[Reply], T | AskAgain],
         attempts: float,
         *,
         counts_outages: bool,
@@ -172,7 +173,7 @@ class Reader:
             answer = await self._attempt(send, judge)
             if isinstance(answer, StaleKey):
                 continue
-            if not isinstance(answer, Transient | Throttled):
+            if not isinstance(answer, Trouble):
                 return answer
             troubles += 1
             if isinstance(answer, Transient):
@@ -182,7 +183,7 @@ class Reader:
             _log.debug("read again after %s: %s", answer.error.type, answer.error.message)
             await self._wait(answer, troubles)
 
-    async def _attempt(self, send: Send, judge: Callable[[Reply], T | Trouble]) -> T | Trouble:
+    async def _attempt(self, send: Send, judge: Callable[[Reply], T | AskAgain]) -> T | AskAgain:
         reply, permit = await self._exchange(send)
         try:
             answer = judge(reply)
@@ -217,7 +218,7 @@ class Reader:
                 self._address_proven = True
                 self._pacer.answered(permit)
 
-    async def _wait(self, trouble: Transient | Throttled, troubles: int) -> None:
+    async def _wait(self, trouble: Trouble, troubles: int) -> None:
         """Wait for the next attempt; raises UnavailableError where that is beyond patience."""
         pacer, now = self._pacer, self._clock.now()
         told_s = trouble.retry_after_s
@@ -235,7 +236,7 @@ class Reader:
             await self._clock.wait(self._stopped, min(due, pacer.gives_up_at))
             now = self._clock.now()
 
-    def _delay(self, trouble: Transient | Throttled, troubles: int) -> float:
+    def _delay(self, trouble: Trouble, troubles: int) -> float:
         settings = self._backoff
         if isinstance(trouble, Throttled) and trouble.retry_after_s is None:
             return throttle_delay(
@@ -251,7 +252,7 @@ class Reader:
             random=self._random,
         )
 
-    def _trouble(self, verdict: Verdict, refusal: str) -> Trouble:
+    def _trouble(self, verdict: Verdict, refusal: str) -> AskAgain:
         """What an answer means that is not what was asked for; raises RefusedError.
 
         Where the API has answered before, one that is not its own is a proxy's: an outage. What was

@@ -40,11 +40,12 @@ def _stop_while_it_waits(process: subprocess.Popen[bytes]) -> None:
     machine a process is often held up there, and the README excludes it."""
     for _ in range(_TRIES):
         process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if Path(f"/proc/{process.pid}/syscall").read_text().split()[0] in _WAITS:
             return
         process.send_signal(signal.SIGCONT)
         time.sleep(0.001)
+    raise AssertionError("the worker never waits for anything")
 
 
 def terminate_worker(scene: Scene, ids: int) -> None:

@@ -90,8 +90,8 @@ API: Final = (
         "a session that a replaced key does not know is not_found",
         "what was not_found under another key is asked again",
         _CLIENT,
-        "frozenset({401, 404})",
-        "frozenset({401})",
+        "frozenset({401, 402, 403, 404})",
+        "frozenset({401, 402, 403})",
         _TESTS,
     ),
     Mutant(

@@ -13,7 +13,6 @@ from worker.api.verdict import (
     Answer as Answered,
 )
 from worker.api.verdict import Foreign, Refused, Settled, StaleKey, judge_completion
-from worker.core.outcomes import Outcome
 
 OLD, NEW = "live_old", "live_new"
 UNAUTHORIZED = b'{"type": "unauthorized", "message": "Invalid API key"}'
@@ -75,19 +74,28 @@ async def test_what_was_in_flight_with_the_old_key_asks_for_no_other_one() -> No
     assert keys.renewals == 1
 
 
-async def test_a_session_that_the_old_key_does_not_know_is_asked_for_with_the_new_one() -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "meant"),
+    [
+        ("402 Pay", "payment_required", Refused),
+        ("403 No", "forbidden", Refused),
+        ("404 No", "resource_not_found", Settled),
+    ],
+)
+async def test_what_is_said_of_a_key_that_is_replaced_by_now_is_asked_of_the_new_one(
+    status: str, kind: str, meant: type[Refused | Settled]
+) -> None:
     keys = Keys()
-    unknown = Sent(response(b'{"type": "resource_not_found"}', status="404 No"))
+    said = Sent(response(b'{"type": "%s"}' % kind.encode(), status=status))
 
     def renewed_meanwhile(request: Request) -> Sent:
         keys.current = NEW
-        return unknown
+        return said
 
     async with RawServer(renewed_meanwhile) as server, client(server.url, keys) as it:
         assert isinstance(judge_completion(await it.complete("a")), StaleKey)
-        with_the_new_one = judge_completion(await it.complete("a"))
-    assert isinstance(with_the_new_one, Settled)
-    assert (with_the_new_one.outcome, keys.renewals) == (Outcome.NOT_FOUND, 0)
+        assert isinstance(judge_completion(await it.complete("a")), meant)
+    assert keys.renewals == 0
 
 
 @pytest.mark.parametrize("status", ["402 Pay", "403 No"])
