@@ -71,6 +71,16 @@ def test_a_secret_is_found_however_it_is_escaped(escape: str, secret: str) -> No
     assert knowing(secret).redact_bytes(content) == b"<[secret]> [secret]"
 
 
+@pytest.mark.parametrize("last", "uUxX")
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+@pytest.mark.parametrize("escape", ["JSON, all of it", "repr", "YAML"])
+def test_of_an_escape_that_begins_with_a_secrets_last_sign_nothing_is_left(
+    escape: str, case: Callable[[str], str], last: str
+) -> None:
+    said = ESCAPES[escape](case(last))
+    assert knowing(f"s3cr3t{last}").redact(f"<s3cr3t{said}>") == "<[secret]>"
+
+
 printable = st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" ")
 
 

@@ -73,11 +73,14 @@ def _one_of_its_forms(sign: str) -> str:
     Each alternative begins with a literal character, not with a class or a flag: only then does
     `re` skip quickly to where a match can begin.
     """
-    cases = {sign, *(case for case in (sign.lower(), sign.upper()) if len(case) == 1)}
-    return f"(?:{'|'.join(form for case in sorted(cases) for form in _forms_of_sign(case))})"
+    cases = sorted({sign, *(case for case in (sign.lower(), sign.upper()) if len(case) == 1)})
+    by_number = [form for case in cases for form in _forms_by_number_or_name(case)]
+    # Last, as none may be left of what begins with these: of `\u0075` where a secret ends with u.
+    behind_backslash = [rf"\\(?:\\)*{re.escape(case)}" for case in cases]
+    return f"(?:{'|'.join([*by_number, *behind_backslash, *map(re.escape, cases)])})"
 
 
-def _forms_of_sign(sign: str) -> list[str]:
+def _forms_by_number_or_name(sign: str) -> list[str]:
     code = ord(sign)
     utf_8 = "".join(f"%(?:25)*{_hex(byte, 2)}" for byte in sign.encode("utf-8", "surrogateescape"))
     utf_16 = sign.encode("utf-16-be", "surrogatepass")
@@ -85,14 +88,11 @@ def _forms_of_sign(sign: str) -> list[str]:
     json = "".join(rf"\\(?:\\)*u{_hex(unit, 4)}" for unit in units)
     entities = [rf"#0*{code}", f"#[xX]0*{_hex(code, 0)}", *_html_names().get(sign, [])]
     return [
-        rf"\\(?:\\)*{re.escape(sign)}",
         json,
         rf"\\(?:\\)*U{_hex(code, 8)}",
         *([rf"\\(?:\\)*x{_hex(code, 2)}"] if code < 256 else []),
         utf_8,
         f"&(?:amp;)*(?:{'|'.join(entities)});",
-        # Last: where the secret ends with a sign that escapes begin with, none of it may be left.
-        re.escape(sign),
     ]
 
 
