@@ -259,6 +259,17 @@ async def test_a_long_body_without_a_status_tells_nothing(body: bytes) -> None:
     assert isinstance(judge_check(reply), Transient)
 
 
+async def test_a_page_of_the_list_is_one_get_and_comes_whole() -> None:
+    page = b'{"page": 1, "items": [' + b'{"status": "started"}, ' * 10_000 + b"{}]}"
+    async with RawServer(always(response(page))) as server, client(server) as it:
+        reply = await it.list_sessions({"page": "1", "pageSize": "1000"})
+    assert reply == Answered(200, page)
+    [request] = server.requests
+    assert (request.method, request.body) == ("GET", b"")
+    assert request.path == "/v1/workflowSessions?page=1&pageSize=1000"
+    assert request.headers["authorization"] == KEY
+
+
 async def test_a_session_that_unpacks_to_too_much_is_cut() -> None:
     bomb = gzip.compress(session_of(50_000_000, first=STATUS), 9)
     reply = await read_session(bomb, GZIP)

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+import pytest
 import trustme
 
 from tests.support.loopback import LoopbackServer
@@ -81,6 +82,31 @@ async def test_what_is_not_to_be_sent_leaves_its_connection_to_the_next() -> Non
         assert await it.complete("second") == DONE
     assert [each.path for each in server.requests] == ["/v1/workflowSessions/second/complete"]
     assert server.accepted == 1
+
+
+async def test_a_request_that_is_cut_off_before_its_turn_was_not_sent_and_leaves_nothing() -> None:
+    class Patient:
+        def __init__(self) -> None:
+            self.is_asked = asyncio.Event()
+
+        def leaves_at_once(self) -> bool:
+            return False
+
+        async def __call__(self, is_open: Callable[[], bool]) -> bool:
+            self.is_asked.set()
+            return await asyncio.Event().wait()
+
+    async with RawServer(always(OK)) as server, client(server.url) as it:
+        turn = Patient()
+        waiting = asyncio.create_task(it.complete("first", turn))
+        await turn.is_asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await it.complete("second") == DONE
+    assert [(each.path, each.connection) for each in server.requests] == [
+        ("/v1/workflowSessions/second/complete", 2)
+    ]
 
 
 class Banner(LoopbackServer):
