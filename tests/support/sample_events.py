@@ -99,6 +99,7 @@ def ticked(
     waiting: int = 0,
     rates: Timetable = EIGHT,
     utc_s: float = 0.0,
+    concurrency_bound: int | None = None,
 ) -> Ticked:
     return Ticked(
         Snapshot(
@@ -113,6 +114,7 @@ def ticked(
             draining=draining,
             rates=rates,
             utc_s=utc_s,
+            concurrency_bound=concurrency_bound,
         )
     )
 

@@ -128,6 +128,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     `rates` are those that are asked for, and it is `utc_s`, in seconds since 1970. `limit` is how
     many ids it attempts at most, `deadline_in_s` when it takes no more of them.
+    `concurrency_bound` is how many requests in flight were what bounded `rate_now`; None where they
+    were not.
     """
 
     tally: Tally
@@ -143,6 +145,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     utc_s: float
     limit: int | None = None
     deadline_in_s: float | None = None
+    concurrency_bound: int | None = None
 
 
 class Ticked(Event, frozen=True):

@@ -1,4 +1,4 @@
-"""How fast a count has grown over the last seconds."""
+"""How fast an amount has grown over the last seconds."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections import deque
 
 
 class RateWindow:
-    """A rate over a sliding window, from readings of a count that only grows.
+    """A rate over a sliding window, from readings of an amount that only grows.
 
     `span_s` is the window's length in seconds; it may be longer by the time between two readings.
     """
 
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s
-        self._readings: deque[tuple[float, int]] = deque()
+        self._readings: deque[tuple[float, float]] = deque()
 
     def clear(self) -> None:
         """Forget all readings."""
         self._readings.clear()
 
-    def read(self, now: float, count: int) -> None:
-        """Take a reading of the count at `now`, in seconds of any clock that does not go back."""
+    def read(self, now: float, amount: float) -> None:
+        """Take a reading of the amount at `now`, in seconds of any clock that does not go back."""
         readings = self._readings
-        readings.append((now, count))
+        readings.append((now, amount))
         while len(readings) > 2 and readings[1][0] <= now - self._span_s:
             readings.popleft()
 
@@ -33,7 +33,7 @@ class RateWindow:
 
     @property
     def per_second(self) -> float:
-        """How much the count has grown a second; 0 where no time has passed."""
+        """How much the amount has grown a second; 0 where no time has passed."""
         seconds = self.seconds
         if seconds <= 0:
             return 0.0

@@ -66,7 +66,7 @@ class Tally:
     `input` is every line of the source that is neither blank nor a comment; each of them ends in
     exactly one of `outcomes`, `settled` (by an earlier run), `duplicates` and `not_attempted`.
     `requests` counts answers by HTTP status, and requests without one by error type.
-    `short_of_slots_s`: seconds in which only the bound of requests in flight held the run up.
+    `short_of_slots_s`: seconds that only the bound of requests in flight has cost the run.
     """
 
     def __init__(self) -> None:

@@ -46,6 +46,7 @@ _PROGRESS: Final[dict[str, Any]] = {
     "rate_now": float,
     "rate_allowed": float,
     "elapsed_s": float,
+    "concurrency_bound": int | None,
     "draining": bool,
     "paused": str | None,
     "next_probe_s": float | None,

@@ -71,6 +71,7 @@ def progress_fields(snapshot: Snapshot) -> Fields:
         "rate_now": snapshot.rate_now,
         "rate_allowed": snapshot.rate_allowed,
         "elapsed_s": snapshot.elapsed_s,
+        "concurrency_bound": snapshot.concurrency_bound,
         "draining": snapshot.draining,
         "paused": pause.reason if pause else None,
         "next_probe_s": pause.seconds_left if pause else None,

@@ -78,6 +78,8 @@ def progress(snapshot: Snapshot, eta_s: float | None) -> str:
         f"{count(tally.outcomes[Outcome.FAILED])} failed",
         f"{rate(snapshot.rate_now)} of {rate(snapshot.rate_allowed)} requests a second",
     ]
+    if snapshot.concurrency_bound is not None:
+        parts.append(f"bound by {count(snapshot.concurrency_bound)} in flight")
     if snapshot.pause is not None:
         parts.append(f"paused: {away(snapshot.pause.reason)}")
     elif eta_s is not None:

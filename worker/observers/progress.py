@@ -278,16 +278,25 @@ def _state(view: View) -> list[Part]:
         Part(4, f"processing {tally.outcomes[Outcome.PROCESSING]:,}", "green"),
         Part(5, f"not found {tally.outcomes[Outcome.NOT_FOUND]:,}", "yellow"),
         Part(3, f"failed {failed:,}", "bold red" if failed else "dim"),
-        Part(6, f"{rate(snapshot.rate_now)} of {rate(snapshot.rate_allowed)} requests/s"),
+        _speed(snapshot),
     ]
     if snapshot.waiting:
         parts.append(Part(7, f"waiting for a retry {snapshot.waiting:,}"))
-    parts.append(Part(8, f"in flight {snapshot.in_flight:,}", "dim"))
+    if snapshot.concurrency_bound is None:
+        parts.append(Part(8, f"in flight {snapshot.in_flight:,}", "dim"))
     if tally.settled:
         parts.append(Part(9, f"settled before {tally.settled:,}", "dim"))
     if tally.duplicates:
         parts.append(Part(10, f"duplicates {tally.duplicates:,}", "dim"))
     return parts
+
+
+def _speed(snapshot: Snapshot) -> Part:
+    text = f"{rate(snapshot.rate_now)} of {rate(snapshot.rate_allowed)} requests/s"
+    if snapshot.concurrency_bound is None:
+        return Part(6, text)
+    # That can be mended, and so it stays where the sessions that were not found have to go.
+    return Part(5, f"{text}, bound by {snapshot.concurrency_bound:,} in flight", "yellow")
 
 
 def _interruption(view: View) -> list[Part]:

@@ -9,7 +9,6 @@ from typing import Final
 
 from worker.core.clock import Clock
 from worker.core.tally import Tally
-from worker.pacing.concurrency import AutoConcurrency, Concurrency, FixedConcurrency
 from worker.pacing.pacer import Pacer
 from worker.pacing.permits import Permit
 from worker.runner import causes
@@ -38,6 +37,7 @@ class Dispatcher:
         pacer: Pacer,
         ledger: LedgerPort,
         ending: Ending,
+        slots: Slots,
         *,
         limits: Limits,
         tally: Tally,
@@ -51,7 +51,7 @@ class Dispatcher:
         self._limits = limits
         self._tally = tally
         self._clock = clock
-        self._slots = Slots(concurrency_of(limits), lambda: pacer.rate_allowed, clock)
+        self._slots = slots
 
     async def run(self) -> None:
         """Send until nothing more comes or the run is to end, and wait for what is in flight."""
@@ -70,7 +70,6 @@ class Dispatcher:
                 self._slots.release()
             else:
                 self._slots.begin(permit)
-                self._tally.short_of_slots_s = self._slots.held_up_s
                 self._requests.in_flight.add(permit.number)
                 under_way.create_task(self._send(job, permit))
 
@@ -130,10 +129,3 @@ class Dispatcher:
             self._ending.stop(intake.failure)
         if intake.limit_reached or not intake.ended:
             self._ending.stop(causes.limit_reached(intake.admitted))
-
-
-def concurrency_of(limits: Limits) -> Concurrency:
-    """What bounds the requests in flight."""
-    if limits.auto_concurrency:
-        return AutoConcurrency(limits.concurrency)
-    return FixedConcurrency(limits.concurrency)

@@ -27,6 +27,7 @@ from worker.runner.look_ahead import LookAhead
 from worker.runner.ports import ClientPort, LedgerPort, SourcePort, Statuses
 from worker.runner.recorder import Recorder
 from worker.runner.requests import Requests
+from worker.runner.slots import Slots, concurrency_of
 from worker.runner.steps import give_up
 from worker.runner.suspicion import Suspicion
 from worker.runner.view import RunView
@@ -100,12 +101,14 @@ class Runner:
             random=random,
             notify=self._notify,
         )
+        self._slots = Slots(concurrency_of(limits), lambda: pacer.rate_allowed, clock)
         self._dispatcher = Dispatcher(
             self._requests,
             self._backlog,
             pacer,
             ledger,
             self._ending,
+            self._slots,
             limits=limits,
             tally=self.tally,
             clock=clock,
@@ -119,6 +122,7 @@ class Runner:
             self._backlog,
             self._requests,
             self._ending,
+            self._slots,
             limits=limits,
             tally=self.tally,
             clock=clock,
@@ -213,6 +217,7 @@ class Runner:
         finally:
             self.tally.not_attempted += self._backlog.in_hand
             self.tally.paused_s = self._pacer.paused_s
+            self.tally.short_of_slots_s = self._slots.held_up_s(now)
 
     def _is_to_be_recorded(self, job: Job) -> bool:
         """Whether the log must say of an id that is not settled that it was sent: where it may have

@@ -16,8 +16,11 @@ from worker.runner.ending import Ending
 from worker.runner.limits import Limits
 from worker.runner.ports import SourcePort
 from worker.runner.requests import Requests
+from worker.runner.slots import Slots
 
 _RATE_SPAN_S: Final = 5.0
+_WORTH_SAYING: Final = 0.05
+"""The part of the rate that a bound costs before it is spoken of."""
 
 
 class RunView:
@@ -31,6 +34,7 @@ class RunView:
         backlog: Backlog,
         requests: Requests,
         ending: Ending,
+        slots: Slots,
         *,
         limits: Limits,
         tally: Tally,
@@ -42,10 +46,12 @@ class RunView:
         self._backlog = backlog
         self._requests = requests
         self._ending = ending
+        self._slots = slots
         self._limits = limits
         self._tally = tally
         self._clock = clock
         self._departures = RateWindow(_RATE_SPAN_S)
+        self._held_up_s = RateWindow(_RATE_SPAN_S)
         self._started_at = clock.now()
 
     def begin(self, results: str, recovered: int) -> RunStarted:
@@ -80,7 +86,16 @@ class RunView:
             utc_s=self._clock.utc().timestamp(),
             limit=self._limits.limit,
             deadline_in_s=self._limits.seconds_left(now),
+            concurrency_bound=self._concurrency_bound(now),
         )
+
+    def _concurrency_bound(self, now: float) -> int | None:
+        """How many in flight bounded the rate over the last seconds; None where something else did,
+        or nothing new is sent."""
+        self._held_up_s.read(now, self._slots.held_up_s(now))
+        is_sending = self._pacer.pause(now) is None and not self._ending.is_near
+        is_bound = is_sending and self._held_up_s.per_second >= _WORTH_SAYING
+        return self._slots.bound(now) if is_bound else None
 
     def finish(self) -> RunFinished:
         """The run has ended."""

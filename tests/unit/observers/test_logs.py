@@ -181,6 +181,13 @@ def test_progress_during_an_outage_says_that_it_waits_and_until_when() -> None:
     assert fields["patient_until"] == "2026-11-23T01:17:03Z"
 
 
+def test_progress_says_that_the_requests_in_flight_bound_the_rate() -> None:
+    bound = ticked(tally(5), concurrency_bound=32)
+    fields = json.loads(written(ticked(), bound, progress_every_s=0.0).splitlines()[-1])
+    assert fields["concurrency_bound"] == 32
+    assert ", 7.83 of 8 requests a second, bound by 32 in flight, " in fields["message"]
+
+
 def test_no_progress_lines_beside_a_bar() -> None:
     assert written(*[ticked()] * 3, progress_every_s=None) == ""
 

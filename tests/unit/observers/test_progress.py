@@ -104,6 +104,11 @@ def test_retries_settled_ids_and_duplicates_show_where_there_are_any() -> None:
     assert without.endswith("requests/s · in flight 12")
 
 
+def test_a_number_in_flight_that_bounds_the_rate_is_named_beside_it() -> None:
+    _, second = lines(ticked(BUSY, concurrency_bound=32), 79)
+    assert second == "processing 12,000 · failed 45 · 7.83 of 8 requests/s, bound by 32 in flight"
+
+
 def test_pause_says_why_how_long_and_until_when() -> None:
     screen = Screen(width=120)
     screen.show(outage_began(), ticked(pause=Pause("outage", 42.0)))

@@ -14,7 +14,7 @@ from tests.support.virtual_time import VirtualClock, in_virtual_time, turns
 from worker.api.verdict import Answer, NoAnswer, Reply
 from worker.core.departure import Departure
 from worker.core.errors import ExitCode
-from worker.core.events import RunFinished
+from worker.core.events import Event, RunFinished, Snapshot, Ticked
 from worker.core.outcomes import Error, Outcome
 from worker.pacing.concurrency import FixedConcurrency
 from worker.runner.slots import Slots
@@ -52,9 +52,49 @@ class Slow:
         return Answer(200, b'{"status":"processing"}')
 
 
-def run(directory: Path, api: Slow, rate: float, count: int, concurrency: object) -> RunFinished:
+class Away(Slow):
+    """Takes as long for nothing at all between two moments."""
+
+    def __init__(self, seconds: float, since: float, until: float) -> None:
+        super().__init__(seconds)
+        self._since = since
+        self._until = until
+
+    async def complete(self, id: str, departure: Departure) -> Reply:
+        reply = await super().complete(id, departure)
+        is_away = self._since <= asyncio.get_running_loop().time() < self._until
+        return NoAnswer(Error("connect_failed", "no"), may_have_arrived=False) if is_away else reply
+
+
+class Looks:
+    """What a run showed of itself each second."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, Ticked):
+            self.snapshots.append(event.snapshot)
+
+    def bounds(self, since_s: float, until_s: float) -> set[int | None]:
+        return {
+            snapshot.concurrency_bound
+            for snapshot in self.snapshots
+            if since_s <= snapshot.elapsed_s < until_s
+        }
+
+
+def run(
+    directory: Path,
+    api: Slow,
+    rate: float,
+    count: int,
+    concurrency: object,
+    looks: Looks | None = None,
+) -> RunFinished:
     pace = PaceSettings(rate=rate, concurrency=concurrency)  # type: ignore[arg-type]
-    finished = run_by_default(directory, count, api, Settings(pace=pace))
+    observers = [] if looks is None else [looks]
+    finished = run_by_default(directory, count, api, Settings(pace=pace), observers=observers)
     assert finished.exit_code is ExitCode.OK
     assert finished.tally.outcomes == {Outcome.PROCESSING: count}
     return finished
@@ -66,9 +106,46 @@ def test_a_slow_api_costs_no_rate(tmp_path: Path) -> None:
     assert finished.tally.short_of_slots_s == 0.0
 
 
-def test_a_bound_that_holds_the_run_up_is_told(tmp_path: Path) -> None:
+def test_what_a_bound_costs_is_told_at_the_end(tmp_path: Path) -> None:
     finished = run(tmp_path, Slow(6.0), 10.0, 200, 10)
-    assert finished.tally.short_of_slots_s == pytest.approx(200 / 10 * 6.0, rel=0.2)
+    unbound_s = 200 / 10.0 + 6.0
+    assert finished.tally.short_of_slots_s == pytest.approx(
+        finished.elapsed_s - unbound_s, rel=0.02
+    )
+
+
+def test_a_bound_that_holds_the_run_up_is_told_meanwhile(tmp_path: Path) -> None:
+    looks = Looks()
+    finished = run(tmp_path, Slow(6.0), 10.0, 100, 4, looks)
+    assert looks.bounds(3.0, finished.elapsed_s - 7.0) == {4}
+
+
+def test_a_bound_is_not_spoken_of_where_nothing_new_is_sent(tmp_path: Path) -> None:
+    looks = Looks()
+    run(tmp_path, Away(6.0, 20.0, 90.0), 10.0, 100, 4, looks)
+    paused = [each for each in looks.snapshots if each.pause is not None]
+    assert len(paused) > 10
+    assert {each.concurrency_bound for each in paused} == {None}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "concurrency"), [(6.0, 10.0, 64), (6.0, 10.0, "auto"), (0.09, 500.0, 50)]
+)
+def test_a_bound_that_costs_no_rate_is_not_spoken_of(
+    tmp_path: Path, seconds: float, rate: float, concurrency: object
+) -> None:
+    looks = Looks()
+    run(tmp_path, Slow(seconds), rate, int(rate * 60), concurrency, looks)
+    assert looks.bounds(0.0, 60.0) == {None}
+
+
+def test_places_that_are_all_taken_by_hung_requests_are_told_before_any_is_free(
+    tmp_path: Path,
+) -> None:
+    looks = Looks()
+    run(tmp_path, Slow(0.1, lambda post: post <= 4), 10.0, 100, 4, looks)
+    assert looks.bounds(3.0, 60.0) == {4}
+    assert looks.bounds(66.0, 70.0) == {None}
 
 
 @pytest.mark.parametrize(("rate", "one_in"), [(40.0, 50), (10.0, 10)])
