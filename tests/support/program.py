@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support import fork_server
 from tests.support.run_harness import FAST, KEY, events_in
 from worker.cli import main
 
 PROGRAM = (sys.executable, "-m", "worker")
+_STREAMS = ("stdin", "stdout", "stderr")
 PROJECT = Path(__file__).parents[2]
 _HOOKS = (
     (sys, "excepthook"),
@@ -61,7 +63,7 @@ class Finished(NamedTuple):
 class Process:
     """A process at work; its error output is read line by line or at the end."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | fork_server.AsyncChild) -> None:
         self._process = process
         self._errors: list[str] = []
 
@@ -104,14 +106,22 @@ async def started(
     program: Sequence[str] = PROGRAM,
     **given: Any,
 ) -> AsyncIterator[Process]:
-    """The program at work; killed if it still is when the context is left."""
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(
-        *program,
-        *map(str, args),
-        env=environment() if env is None else env,
-        **{"cwd": PROJECT, **streams, **given},
-    )
+    """The program at work; killed if it still is when the context is left.
+
+    It is forked off one that has imported it already, unless `program` or anything else that is
+    given asks for a start of its own.
+    """
+    env = environment() if env is None else env
+    streams = dict.fromkeys(_STREAMS, subprocess.PIPE) | given
+    arguments = [str(argument) for argument in args]
+    process: asyncio.subprocess.Process | fork_server.AsyncChild
+    if program is PROGRAM and streams.keys() <= {*_STREAMS, "cwd"} and fork_server.suits(env):
+        descriptors = [streams[name] for name in _STREAMS]
+        cwd = given.get("cwd", PROJECT)
+        process = await fork_server.AsyncChild.start(arguments, env, cwd, descriptors)
+    else:
+        everything = {"cwd": PROJECT, **streams}
+        process = await asyncio.create_subprocess_exec(*program, *arguments, env=env, **everything)
     try:
         yield Process(process)
     finally:
@@ -155,7 +165,9 @@ def shell(redirections: str) -> Sequence[str]:
     return ("sh", "-c", f'exec "$@" {redirections}', "sh", *PROGRAM)
 
 
-def _outputs(process: asyncio.subprocess.Process) -> list[asyncio.StreamReader | None]:
+def _outputs(
+    process: asyncio.subprocess.Process | fork_server.AsyncChild,
+) -> list[asyncio.StreamReader | None]:
     return [process.stdout, process.stderr]
 
 

@@ -16,6 +16,7 @@ from redis import Redis
 from tests.proofs.crash_matrix.matrix import play
 from tests.proofs.crash_matrix.scene import Row
 from tests.proofs.crash_matrix.troubles import everything
+from tests.support import fork_server
 from tests.support.program import in_this_process
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
 from tests.support.sandbox_process import sandbox_process
@@ -41,15 +42,8 @@ class Harness:
 
     def __call__(self, *arguments: str, text: str = "", **environ: str) -> Ended:
         given = {"COMPLYCUBE_API_KEY": KEY, "WORKER_SHARED_URL": self.redis.url}
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            cwd=self.directory,
-            env=os.environ | given | environ,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        env = os.environ | given | environ
+        done = fork_server.run(arguments, env, self.directory, text)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def started(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
