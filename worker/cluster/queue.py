@@ -49,9 +49,9 @@ class IdsLostError(UnavailableError):
 
     def __init__(self, name: str, lost: int) -> None:
         super().__init__(
-            f"the queue {name!r} is worked off, but {count(lost, 'id')} of it got lost: they were"
-            " queued, and are neither left nor settled",
-            f"`complete-sessions enqueue SOURCE --queue {name} --repair` puts them back",
+            f"the queue {name!r} is worked off, but {count(lost, 'id')} of it got lost: queued,"
+            " and neither left nor settled",
+            f"`complete-sessions enqueue SOURCE --queue {name} --repair` puts back what is missing",
             QUEUE_GONE,
         )
 
