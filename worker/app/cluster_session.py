@@ -18,8 +18,9 @@ from worker.settings import ApiKey, Settings, format_duration
 
 if TYPE_CHECKING:
     from worker.cluster.connection import Connection
-    from worker.cluster.consumer import Consumer, SharedLedger
+    from worker.cluster.consumer import Consumer
     from worker.cluster.queue import Queue
+    from worker.cluster.shared_ledger import SharedLedger
     from worker.ledger import Ledger
 
 COMMAND_PATIENCE_S: Final = 10.0
@@ -55,8 +56,9 @@ class ClusterSession:
         self, name: str, log: Ledger, *, stays: bool = False
     ) -> tuple[Consumer, SharedLedger]:
         """The run's source and ledger over a queue. Raises UsageError where there is none."""
-        from worker.cluster.consumer import Consumer, SharedLedger  # noqa: PLC0415 - Redis
+        from worker.cluster.consumer import Consumer  # noqa: PLC0415 - Redis
         from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
+        from worker.cluster.shared_ledger import SharedLedger  # noqa: PLC0415 - Redis
 
         request_s = longest_request_s(self._settings)
         consumer = Consumer(

@@ -192,7 +192,8 @@ class Ledger(Past):
                 await self._in_writer(self._put_away, good_order and self._failure is None)
             finally:
                 self.close()
-            if self._failure is not None and not self._failure_told:
+            # Coverage does not see the way out of an `async with`.
+            if self._failure is not None and not self._failure_told:  # pragma: no branch
                 raise self._failure
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from tests.proofs.mutants.mutant import CLUSTER_SIMULATION, Mutant
 
 _CONSUMER: Final = "worker/cluster/consumer.py"
+_SHARED_LEDGER: Final = "worker/cluster/shared_ledger.py"
 _QUEUE: Final = "worker/cluster/queue_scripts.py"
 _BUDGET: Final = "worker/cluster/scripts.py"
 _OF_QUEUE: Final = ("tests/unit/cluster/test_lease_times.py", "tests/unit/cluster/test_queue.py")
@@ -32,7 +33,7 @@ CLUSTER: Final = (
     Mutant(
         "what this machine's log knows of is sent unread",
         _READ_FIRST,
-        _CONSUMER,
+        _SHARED_LEDGER,
         "        return Standing.CHECK if known else Standing.NEW\n",
         "        return Standing.NEW\n",
         _OF_QUEUE,
@@ -115,7 +116,7 @@ CLUSTER: Final = (
     Mutant(
         "what failed as the run was to end is settled",
         "what a run gives up at its end stays for others",
-        _CONSUMER,
+        _SHARED_LEDGER,
         "        if self._consumer.stopped and record.outcome is Outcome.FAILED:\n",
         "        if False:\n",
         _OF_QUEUE,

@@ -11,9 +11,10 @@ import pytest
 
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
 from worker.cluster.connection import Connection
-from worker.cluster.consumer import Consumer, SharedLedger
+from worker.cluster.consumer import Consumer
 from worker.cluster.queue import IdsLostError, Queue, QueueGoneError
 from worker.cluster.queue_scripts import PARTS
+from worker.cluster.shared_ledger import SharedLedger
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
 from worker.core.secrets import learn
