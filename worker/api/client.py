@@ -135,9 +135,10 @@ class Client:
         departure: Departure | None = None,
     ) -> Reply:
         key = self._key()
+        deadline = asyncio.timeout(None)
+        turn = TURN.set(Turn(departure, self._timeout_s, deadline))
         try:
-            async with asyncio.timeout(None) as deadline:
-                TURN.set(Turn(departure, self._timeout_s, deadline))
+            async with deadline:
                 response = await self._http.request(
                     method,
                     url,
@@ -149,6 +150,9 @@ class Client:
                 content = await _read(response, most, read)
         except FAILURES as error:
             return explain_failure(error)
+        finally:
+            # Its deadline holds the task, and the task its context: a circle for the collector.
+            TURN.reset(turn)
         headers = response.headers
         answer = Answer(
             response.status,
