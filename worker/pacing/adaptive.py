@@ -11,26 +11,55 @@ from worker.pacing.cusum import Cusum
 from worker.pacing.responses import Responses, rate_of, step_of
 from worker.pacing.sending_clock import SendingClock
 
+# Each was found by simulation, over limiters, jitter, latencies and customers. The test beside it,
+# or the scene of tests/unit/pacing/test_adaptive_scenes.py, fails where it is far from that.
+
+# A trickle finds out that there is room again: test_however_much_is_refused_a_trickle_is_left.
 _FLOOR_SHARE: Final = 0.02
 _LOWEST_RATE: Final = 0.05
+
+# Rates of the last minutes: a choice, which no answer that takes less than those outlives.
 _STEPS_KEPT: Final = 64
 
-# Found by simulation, over limiters, jitter, latencies and customers: see the tests. The dip lets a
-# limiter that allows bursts run half empty before the rate is tried again; what is refused before
-# that has had its effect says nothing of the new rate.
+# Smaller steps bring more refusals on the way down, larger ones leave room unused:
+# test_a_stray_429_is_tolerated_and_a_second_one_costs_a_small_step.
 _STEP_DOWN: Final = 0.985
+
+# Of few requests that were nearly all refused, chance may be the cause: "5 in any second".
 _DEEPEST_CUT: Final = 0.5
+
+# The dip lets a limiter that allows bursts run half empty before the rate is tried again: "no
+# burst, 100 ms", and test_where_many_are_refused_the_rate_falls_to_what_gets_through.
 _DEEPEST_DIP: Final = 0.2
 _DIP_BY_DISTANCE: Final = 0.6
 _DIP_S: Final = 7.0
+
+# What is refused before a dip has had its effect says nothing of the new rate:
+# test_where_many_are_refused_the_rate_falls_to_what_gets_through.
 _SETTLE_S: Final = 2.0
+
+# Quick, since it is known to get through; but no jump: "1 % shed" fails where it takes long.
 _RETURN_S: Final = 2.0
+
+# test_a_volley_of_429s_is_news_once
 _NEWS_S: Final = 0.25
+
+# How far a found limit lies from what went through to what was refused: "no burst, 30 ms".
 _TOWARDS_REFUSED: Final = 0.3
+
+# A bucket that is full drains only below what it allows. Much below is lost:
+# test_a_limit_that_is_halved_and_comes_back_is_found_within_half_a_minute.
 _BELOW_THROUGH: Final = 0.98
+
+# At the full rate no limit below it is known any more:
+# test_beside_customers_who_come_at_random_it_still_takes_nine_tenths_of_what_they_leave.
 _AT_CEILING: Final = 0.99
 
+# More than what an API sheds must stay news:
+# test_where_many_are_refused_the_rate_falls_to_what_gets_through.
 _MOST_USUAL: Final = 0.06
+
+# A second, or two gaps of a low rate: test_another_controller_goes_on_where_this_one_is.
 _IDLE_S: Final = 1.0
 _IDLE_GAPS: Final = 2.0
 

@@ -6,8 +6,18 @@ from random import Random
 from typing import Final
 
 _MOST_DOUBLINGS: Final = 63
+"""More than any bound needs, and far from where a float overflows: held by
+`test_a_throttle_delay_doubles_and_is_at_most_a_quarter_longer`."""
+
 _SHORTEST_SHARE: Final = 0.1
+"""Full jitter (Exponential Backoff And Jitter, AWS Architecture Blog) allows no wait at all, which
+would hammer an API that has just failed; a higher share would bunch retries. Held by
+`test_transient_delays_are_spread_over_the_whole_range`."""
+
 _THROTTLE_JITTER: Final = 0.25
+"""A choice: enough to spread ids that were throttled together over seconds
+(`test_ids_that_were_throttled_together_do_not_wake_together`), and never less than was asked for
+(RFC 9110, 10.2.3)."""
 
 
 def _doubled(initial: float, times: int, maximum: float) -> float:

@@ -13,8 +13,16 @@ from collections import deque
 from typing import Final
 
 _EARLY: Final = 0.2
+"""Early enough for a full limiter to refuse it, and no burst in one instant: held by
+`test_no_more_leave_early_than_a_limiter_of_the_rate_of_now_allows`."""
+
 _PROBE: Final = (3.4, _EARLY, _EARLY, _EARLY)
+"""As long as four even gaps: no more than the rate in any second but for the order."""
+
 _SMALLEST_ROUND: Final = 5
+"""A probe is of four gaps; with fewer in a second it would reach into the next one. Held by
+`test_at_a_few_requests_a_second_there_is_no_probe`."""
+
 _REALLY_EARLY: Final = 0.5
 """A gap of less than this part of an even one tells; an early request may have been held up."""
 
@@ -22,8 +30,14 @@ _REQUESTS_FOR_A_PROBE: Final = 900
 """A limiter without bursts refuses all three: no more than one request in 300 is to be refused."""
 
 _WARM_UP: Final = 10
+"""A choice: a second at 10/s, in which a limit that is simply lower has shown itself."""
+
 _EARLY_KEPT: Final = 256
+"""As many as may be in flight at most, by default: older ones have been answered."""
+
 _NEXT_PROBE_AFTER: Final = 3000
+"""A limiter may have changed; three refusals are one in 1,000 of them. A choice: five minutes at
+10/s, till it is known that bursts pass."""
 
 
 def first_probe(requests: int | None) -> int | None:

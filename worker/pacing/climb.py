@@ -5,13 +5,27 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-_RISE: Final = 0.05
-_STEEPEST: Final = 50.0
+# Each was found by simulation; the scene of tests/unit/pacing/test_adaptive_scenes.py, or the test,
+# that is named beside it fails where it is far from that.
 
+# Less takes too long to come back, more costs refusals: "no burst, 30 ms".
+_RISE: Final = 0.05
+
+_STEEPEST: Final = 50.0
+"""An exponent that no float overflows at, and no rate is ever held up by."""
+
+# Longer ones cost the way back up: "no burst, 30 ms". That it is no shorter is a choice: each climb
+# costs refusals.
 _SHORTEST_HOLD_S: Final = 8.0
+
+# Near what is asked for there is little to be won: "10 in any second, 30 ms".
 _LONGEST_HOLD_S: Final = 40.0
+
+# One refusal in so many, and no longer: "2 in any second".
 _REQUESTS_HELD: Final = 60
 _LONGEST_HOLD_FOR_REQUESTS_S: Final = 14.0
+
+# The part that is to be won from which on holds are short: "10 in any second, 100 ms".
 _FAR: Final = 0.8
 
 

@@ -7,20 +7,35 @@ from collections import deque
 from typing import Final, Protocol
 
 FEWEST: Final = 32
-_UNPROVEN: Final = 64
-"""As many as one answer after 6 s asks for at 10/s: more only where answers say that it helps."""
+"""Enough for 64/s at half a second an answer before anything is known; few enough for an API that
+falls silent: `test_an_api_that_falls_silent_is_sent_no_more_than_a_few`."""
 
+_UNPROVEN: Final = 64
+"""As many as one answer after 6 s asks for at 10/s: more only where answers say that it helps.
+Held by `test_a_slow_api_costs_no_rate`."""
+
+# Choices, that no test holds to the digit. Headroom lets latencies vary by half; a mean of 64 is of
+# the last seconds at 10/s; who takes four times as long as that, and 2 s, is most likely hung.
 _HEADROOM: Final = 1.5
 _SPARE: Final = 4
 _LATENCIES: Final = 64
 _HUNG_AFTER_S: Final = 2.0
 _HUNG_LATENCIES: Final = 4.0
+
+# By less it takes too long, by more an API that cannot bear it is hit harder: held by
+# `test_a_slow_api_that_works_side_by_side_gets_as_many_as_it_takes`.
 _GROWTH: Final = 1.5
 _WORTH: Final = 1.1
 """A growth by half must bring a tenth more. Found by `tests/unit/pacing/test_concurrency.py`."""
 
+# After a growth the first latency brings answers to what was there before: held by
+# `test_a_slow_api_that_works_side_by_side_gets_as_many_as_it_takes`. With quick answers 2 s, a
+# choice, hold enough of them.
 _SETTLES_IN_LATENCIES: Final = 2.0
 _SETTLES_S: Final = 2.0
+
+# Each try costs an API that cannot bear it; much later it comes too late: held by
+# `test_an_api_that_has_become_slower_gets_more_although_it_was_quicker_with_fewer`.
 _HOLD_S: Final = 60.0
 
 

@@ -12,7 +12,11 @@ _CERTAIN: Final = 7.0
 """By chance alone this is reached about once in e^7 requests."""
 
 _FEWEST: Final = 3
+"""Fewer may be chance whatever the sum says."""
+
 _DOUBT: Final = 2
+"""As if so many more had been let through: a choice, so that what three refusals tell is no rate of
+next to nothing."""
 
 
 class Cusum:

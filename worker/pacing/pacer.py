@@ -31,6 +31,8 @@ THROTTLED_AFTER: Final = 5
 `test_when_the_quota_ends_in_full_run_few_requests_are_wasted`."""
 
 _RETRY_INTERVAL_S: Final = 0.001
+"""How often the throttler, which polls, looks again: an event loop's timers tell no less apart.
+Held by `test_at_high_rates_lateness_of_a_few_ms_is_made_up`."""
 
 _log: Final = logging.getLogger(__name__)
 

@@ -6,19 +6,34 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+# Each was found by simulation; the scene of tests/unit/pacing/test_adaptive_scenes.py, or the test,
+# that is named beside it fails where it is far from that.
+
+# Fine enough to tell a rate from one that jitter makes too fast: "10 in any second, 30 ms".
 _STEPS_PER_E: Final = 50
+
+# Steps that count as one rate, and that are surely others: "1 % shed".
 _NEAR: Final = 2
 _AFAR: Final = 4
+
+# Longer than a climb, so that what was refused at its end is known at the next: "5 % shed".
 _HALF_LIFE_S: Final = 40.0
 
+# Less than the 1 % that may be refused, and one by chance: test_a_few_among_hundreds_are_tolerated.
 _TOLERATED: Final = 0.007
 _DOUBT: Final = 1.0
 
 # What the API sheds at any rate. More than a twentieth is no such thing: then others use up the
-# account's limit, and they come first.
+# account's limit, and they come first. "1 % shed" and "5 % shed".
 _SLOWER: Final = 0.92
 _MOST_SHED: Final = 0.06
+
+# What is shed varies: "5 % shed" fails without a margin.
 _SHED_MARGIN: Final = 1.25
+
+# As many as it takes for a share of a few per cent to be no chance. Where they are many more, what
+# is shed holds the rate down: "5 % shed". With a quarter of the first, customers do:
+# test_half_a_minute_after_the_customers_have_gone_it_is_back.
 _REQUESTS_TO_TELL: Final = 60
 _REQUESTS_TO_RETURN: Final = 30
 _REFUSALS_TO_TELL: Final = 2.5

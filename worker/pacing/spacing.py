@@ -10,7 +10,13 @@ from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.permits import Permit
 
 STRICT_GAP_S: Final = 0.01
+"""A loop that wakes a millisecond late loses a tenth of a gap of 10 ms, and more of shorter ones.
+Held by `test_at_high_rates_lateness_of_a_few_ms_is_made_up`."""
+
 LATENESS_MADE_UP_S: Final = 0.05
+"""Half of the burst of a tenth of a second that limiters of hundreds a second should allow; more
+than a busy loop is late by. Held by the same test."""
+
 _MARGIN: Final = 1.005
 """What a request loses on its way must not make the next one's gap too short for a strict limiter:
 half a millisecond at 10/s, where some count in whole ones."""

@@ -14,11 +14,15 @@ from worker.runner.intake import Intake
 from worker.runner.job import Job
 
 _LIMIT_GRACE_S: Final = 0.5
+"""Whether a live source holds ids beyond --limit shows only when it writes one. A choice: longer
+would hold up the end of a run that nobody writes to, shorter would miss who writes slowly."""
+
 _MOST_SETTLING: Final = 20_000
 """Ids that the API may still be at work on: 600 requests a second of which each needs 30 s."""
 
 _UNSYNCED_WINDOWS: Final = 4
-"""Settled ids whose lines are not on disk yet may be as many as this many windows."""
+"""Settled ids whose lines are not on disk yet may be as many as this many windows. A
+choice: memory against a disk that syncs slowly, where each sync waits for so many at most."""
 
 
 class Backlog:
