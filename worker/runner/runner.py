@@ -151,10 +151,6 @@ class Runner:
     # --- from outside -------------------------------------------------------------------------
 
     @property
-    def stopping(self) -> bool:
-        return self._ending.is_near
-
-    @property
     def in_flight(self) -> int:
         return len(self._requests.in_flight)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from worker.cluster.address import find_mistake
 from worker.cluster.budget import Budget
 from worker.cluster.connection import Connection
 from worker.cluster.consumer import Consumer
@@ -92,15 +96,7 @@ async def test_a_user_without_rights_is_told_which(guarded: RedisServer) -> None
             await one.connection.call("return redis.call('SET', KEYS[1], 1)", ["key"])
         with pytest.raises(RefusedError, match="does not let this user"):
             await one.connection.ask(lambda redis: redis.get("key"))
-        assert (await shortcomings_of(one.connection)).count("may not") == 1
     assert "weak-password" not in str(caught.value)
-
-
-async def shortcomings_of(connection: Connection) -> str:
-    try:
-        return " ".join(await shortcomings(connection))
-    except RefusedError:
-        return "may not"
 
 
 async def test_a_host_that_does_not_exist_is_a_usage_error() -> None:
@@ -412,3 +408,64 @@ async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
 
 
 _REST = (None, 400, None, 1, Via.COMPLETE, 1.0, 1.0, "", "run", 1)
+
+
+async def test_a_server_whose_configuration_may_not_be_read_is_said_to_be_unknown(
+    guarded: RedisServer,
+) -> None:
+    rights = ("reset", "on", ">half-password", "+info", "-config|get")
+    async with linked(f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}") as one:
+        await one.connection.ask(
+            lambda redis: redis.execute_command("ACL", "SETUSER", "half", *rights)  # type: ignore[no-untyped-call]
+        )
+    async with linked(f"redis://half:half-password@127.0.0.1:{guarded.port}") as one:
+        [told] = await shortcomings(one.connection)
+    assert told == "this user may not read its configuration (CONFIG GET), see redis.conf"
+
+
+class Old(Connection):
+    """A server of an older version."""
+
+    async def ask(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
+        answer = await super().ask(command)
+        is_version = isinstance(answer, dict) and "redis_version" in answer
+        return {"redis_version": "6.2.14"} if is_version else answer
+
+
+async def test_a_version_that_is_too_old_is_named(guarded: RedisServer) -> None:
+    url = f"redis://:{PASSWORD}@127.0.0.1:{guarded.port}"
+    async with Old(url, clock=Clock(), patience_s=10.0) as connection:
+        [told] = await shortcomings(connection)
+    assert told == "its version is 6.2.14, and Redis 7 or Valkey is needed"
+
+
+async def test_a_socket_on_which_nobody_listens_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with pytest.raises(UnavailableError, match="stayed unavailable"):
+        await ping(f"unix://{path}", patience_s=0.2)
+
+
+async def test_a_socket_whose_name_cannot_be_is_a_usage_error() -> None:
+    mistake = await find_mistake(f"unix:///{'n' * 300}")
+    assert mistake is not None
+    assert "cannot be used: File name too long" in mistake.message
+
+
+async def test_a_tls_server_that_is_away_is_no_mistake(tmp_path: Path) -> None:
+    assert await find_mistake(f"rediss://127.0.0.1:{RedisServer(tmp_path).port}") is None
+
+
+async def test_a_server_that_refuses_the_handshake_speaks_tls_all_the_same() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        # A fatal alert, handshake_failure: RFC 5246, 7.2.
+        writer.write(b"\x15\x03\x03\x00\x02\x02\x28")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        mistake = await find_mistake(f"redis://127.0.0.1:{port}")
+    assert mistake is not None
+    assert "speaks TLS only" in mistake.message

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
 from worker.cluster.connection import Connection
@@ -420,6 +421,44 @@ async def test_the_status_tells_who_holds_how_much_for_how_long(queue: Queue) ->
     (pending,) = (await queue.status()).pending
     assert (pending.consumer, pending.entries) == ("one", 2)
     assert 0.05 <= pending.age_s < 5
+
+
+async def test_an_error_that_tells_of_no_lost_queue_is_not_taken_for_one(queue: Queue) -> None:
+    await queue.add(items("a"))
+    with pytest.raises(ResponseError, match="COUNT must be"):
+        await queue.fetch("me", LEASE_S, 10**30)
+
+
+async def test_an_outcome_of_an_id_that_was_lost_is_told_to_nobody_and_ends_its_work(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    sleeper, other = (shift_on(queue, name, lease_s=LEASE_S) for name in ("sleeper", "other"))
+    await sleeper.take(8)
+    await lease_over()
+    await other.take(8)
+    await sleeper.renew()
+    await sleeper.settle([record("a")])
+    assert await outcomes(queue) == []
+    assert (sleeper.owns("a"), sleeper.handed_over) == (False, 0)
+
+
+async def test_an_id_that_came_back_and_is_lost_again_before_it_is_taken_is_forgotten(
+    queue: Queue,
+) -> None:
+    await queue.add(items("a"))
+    consumer = shift_on(queue, lease_s=LEASE_S)
+    await consumer.take(8)
+    await lease_over()
+    waiting = asyncio.create_task(consumer.take(8))
+    while consumer.owns("a"):  # noqa: ASYNC110 - that it came back has no event
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    await lease_over()
+    await shift_on(queue, "other", lease_s=LEASE_S).take(8)
+    await consumer.renew()
+    assert not consumer.owns("a")
+    assert consumer.handed_over == 1
 
 
 class Book:

@@ -33,6 +33,7 @@ from worker.core.events import (
     RetryScheduled,
     RunFinished,
     RunStarted,
+    StopRequested,
     Ticked,
 )
 from worker.core.outcomes import Via
@@ -228,3 +229,27 @@ async def test_a_permit_for_which_nothing_is_left_is_given_back(
     ended = await RunHarness(tmp_path).run(some, client=Scripted({}))
     assert ended.outcomes == {"processing": 2}
     assert len(released) == 1
+
+
+class LettingGo:
+    """Lets requests be answered once the run was told to stop."""
+
+    def __init__(self, client: Held) -> None:
+        self._client = client
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, StopRequested):
+            self._client.let_go.set()
+
+
+async def test_at_a_deadline_nothing_more_is_sent_and_what_is_in_flight_is_finished(
+    tmp_path: Path,
+) -> None:
+    client = Held()
+    here = RunHarness(tmp_path, pace_concurrency=2, stop_max_duration="50ms")
+    ended = await here.run(ids(9), client=client, observers=[LettingGo(client)])
+    assert ended.code is ExitCode.STOPPED
+    assert "the time that --max-duration gives is over" in ended.finished.reason
+    assert len(client.sent) <= 2
+    assert len(ended.records) == len(client.sent)
+    assert ended.finished.tally.not_attempted == 9 - len(client.sent)
