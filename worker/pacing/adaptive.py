@@ -102,6 +102,7 @@ class AdaptiveRate:
         self._cut_s = 0.0
         self._cut_requests = 0.0
         self._steps: deque[tuple[float, int]] = deque(maxlen=_STEPS_KEPT)
+        self._last_rate = -1.0
         self._heard_at = self._cut_at = self._settled_at = self._fell_at = -math.inf
 
     def rate(self, now: float) -> float:
@@ -122,6 +123,9 @@ class AdaptiveRate:
         rate = self.rate(now)
         self._cut_s += passed_s
         self._cut_requests += passed_s * rate
+        if rate == self._last_rate:
+            return
+        self._last_rate = rate
         step = step_of(rate)
         if not self._steps or self._steps[-1][1] != step:
             self._steps.append((now, step))

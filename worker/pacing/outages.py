@@ -42,7 +42,7 @@ class Outages:
     @property
     def is_open(self) -> bool:
         """Whether nothing but probes may leave."""
-        return self.is_down or self.is_throttled
+        return not self.are_untroubled and (self.is_down or self.is_throttled)
 
     @property
     def are_untroubled(self) -> bool:

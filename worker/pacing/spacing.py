@@ -52,7 +52,9 @@ class Spacing:
 
     def next_at(self, now: float) -> float:
         """When the next request may leave, at the rate of now."""
-        gap_s = 1.0 / self._adaptive.rate(now)
+        return self._due(1.0 / self._adaptive.rate(now))
+
+    def _due(self, gap_s: float) -> float:
         if gap_s < STRICT_GAP_S:
             return self._last + gap_s
         margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN
@@ -71,8 +73,9 @@ class Spacing:
         self._adaptive.sent(now)
 
     def _follow(self, number: int, now: float) -> None:
-        due, rate = self.next_at(now), self._adaptive.rate(now)
+        rate = self._adaptive.rate(now)
         gap_s = 1.0 / rate
+        due = self._due(gap_s)
         if gap_s >= STRICT_GAP_S:
             self._burst_probe.left(number, (now - self._last) / gap_s, rate)
         if gap_s < STRICT_GAP_S or self._burst_probe.is_tolerated:
