@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import shutil
 import tempfile
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -785,9 +787,11 @@ class AnyOrder(RuleBasedStateMachine):
         reported = self.durable.records
         self.on_disk += reported
         under_way = self.appended[len(reported) :]
-        left = b"".join(map(encode_line, under_way))
-        left = left[: round(len(left) * cut)]
-        self.on_disk += under_way[: (left + b"\n").count(b"}\n")]
+        lines = list(map(encode_line, under_way))
+        left = b"".join(lines)[: round(sum(map(len, lines)) * cut)]
+        # A last line is whole without its end, too.
+        ends = [end - 1 for end in itertools.accumulate(map(len, lines))]
+        self.on_disk += under_way[: bisect_right(ends, len(left))]
         entering = "".join(f"{each}\n" for each in UNIVERSE[:3])
         entering = entering[: round(len(entering) * journal_cut)]
         # A rest that is as long as an id would be taken for one, and rightly so.
