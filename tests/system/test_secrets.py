@@ -13,7 +13,7 @@ from tests.support.program import Finished, environment, in_this_process, run, s
 from tests.support.raw_server import RawServer, Request, Sent, Then, always, response
 from tests.support.run_harness import backlog, events_in, ids, records_in, results, sessions
 from tests.support.sandbox_caller import until
-from worker.app.run import command_line
+from worker.app.identity import command_line
 from worker.core.secrets import learn_address
 from worker.sandbox.faults import FaultKind, parse_faults
 from worker.sandbox.server import Sandbox
