@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time, run_virtually
+from worker.core.errors import UnavailableError
 from worker.core.events import OutageBegan, OutageEnded, Pause, RateChanged
 from worker.core.timetable import Timetable, parse_timetable
 from worker.pacing.ceiling import Ceiling
@@ -67,6 +68,18 @@ async def test_quiet_hours_cost_no_patience() -> None:
         await pacer.send(Signal.FAILED)
     await pacer.send(Signal.ANSWERED)
     assert isinstance(pacer.told[-1], OutageEnded)
+
+
+@in_virtual_time
+async def test_nobody_gives_up_within_quiet_hours() -> None:
+    pacer = Harness(table("00:00,10 00:01,0 06:00,4"), patience_s=300)
+    while not any(isinstance(event, OutageBegan) for event in pacer.told):
+        await pacer.send(Signal.FAILED)
+    await asyncio.sleep(5 * HOUR)
+    pacer.pacer.check_patience(pacer.clock.now())
+    await asyncio.sleep(2 * HOUR)
+    with pytest.raises(UnavailableError):
+        pacer.pacer.check_patience(pacer.clock.now())
 
 
 @in_virtual_time
