@@ -58,8 +58,10 @@ test-versions: $(UV) ## run the tests with the oldest and the newest versions al
 	$(PYTHON) -m tests.proofs.versions --uv $(UV) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: coverage
-coverage: $(INSTALLED_DEV) ## run the tests and say which lines they never reach
-	$(BIN)/python -m pytest --cov --cov-report=term
+coverage: $(INSTALLED_DEV) ## fail where a line or branch of worker/api or worker/ledger is never reached (minutes)
+	$(BIN)/python -m pytest --cov --cov-report= tests/unit/api tests/unit/ledger tests/unit/runner \
+	  tests/proofs/simulation
+	$(BIN)/python -m coverage report --include "worker/api/*,worker/ledger/*" --fail-under 100
 
 .PHONY: torture
 torture: $(INSTALLED_DEV) ## kill and restart whole runs, and count what was lost (minutes)
