@@ -211,8 +211,9 @@ async def test_a_signal_amid_the_imports_is_not_lost(
     async with started("run", "-", env=env) as it:
         writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
         it.signal(number)
-        done = await it.ends()
+        # A signal that comes just before the program waits does not wake it up.
         os.close(writer)
+        done = await it.ends()
     assert (done.code, done.err) == (code, "")
 
 
@@ -224,8 +225,8 @@ async def test_nor_is_it_by_process_1_of_a_container(tmp_path: Path) -> None:
     async with started("run", "-", env=env, program=program) as it:
         writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
         os.kill(child_of(it.pid) if is_first else it.pid, signal.SIGTERM)
-        done = await it.ends()
         os.close(writer)
+        done = await it.ends()
     assert (done.code, done.err) == (143, "")
 
 
