@@ -58,10 +58,11 @@ test-versions: $(UV) ## run the tests with the oldest and the newest versions al
 	$(PYTHON) -m tests.proofs.versions --uv $(UV) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: coverage
-coverage: $(INSTALLED_DEV) ## fail where a line or branch of worker/api or worker/ledger is never reached (minutes)
-	$(BIN)/python -m pytest --cov --cov-report= tests/unit/api tests/unit/ledger tests/unit/runner \
-	  tests/proofs/simulation
-	$(BIN)/python -m coverage report --include "worker/api/*,worker/ledger/*" --fail-under 100
+coverage: $(INSTALLED_DEV) ## fail where a line or branch of the rooms that decide is never reached (minutes)
+	$(BIN)/python -m pytest --cov --cov-report= tests/proofs/simulation \
+	  tests/unit/api tests/unit/ledger tests/unit/runner tests/unit/pacing tests/unit/cluster
+	$(BIN)/python -m coverage report --fail-under 100 \
+	  --include "worker/api/*,worker/ledger/*,worker/runner/*,worker/pacing/*,worker/cluster/*"
 
 .PHONY: torture
 torture: $(INSTALLED_DEV) ## kill and restart whole runs, and count what was lost (minutes)

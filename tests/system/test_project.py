@@ -113,3 +113,13 @@ def test_the_readme_crontab_line_names_the_program_by_its_path() -> None:
     words = command.split()
     assert words[0] == INSTALLED
     assert [word for word in words if "." in word and not word.startswith("/")] == []
+
+
+def test_the_versions_that_the_readme_says_were_tested_are_those_that_are_allowed() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = readme.split("<!-- versions -->")[1].split("<!-- /versions -->")[0]
+    oldest = dict(re.findall(r"([a-z-]+)\s([\d.]+)(?=[,)])", said.split("(")[1]))
+    allowed = re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(PROJECT["dependencies"]), re.MULTILINE)
+    assert oldest == dict(allowed)
+    minors = {each.rsplit(" ", 1)[1] for each in PROJECT["classifiers"] if "Python :: 3." in each}
+    assert set(re.findall(r"\b3\.\d+\b", said.split("(")[0])) == minors

@@ -18,7 +18,7 @@ TEXT = README.read_text(encoding="utf-8")
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    assert renewed(TEXT) == TEXT, "python -m tests.readme_tables renews them"
+    assert renewed(TEXT) == TEXT, "python -m tests.support.readme_tables renews them"
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -254,7 +254,8 @@ class Pacer:
 
     async def _wait(self, now: float, due: float) -> None:
         if _log.isEnabledFor(logging.DEBUG):
-            reason = self.pause(now) or f"gaps at {self.rate_allowed:.4g} requests/s"
+            pause = self.pause(now)
+            reason = pause.reason if pause else f"gaps at {self.rate_allowed:.4g} requests/s"
             _log.debug("nothing leaves for %.3f s: %s", due - now, reason)
         await self._alarm.wait(now, due, is_exact=not self._spacing.makes_up_lateness(now))
 

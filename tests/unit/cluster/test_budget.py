@@ -16,6 +16,7 @@ from tests.support.redis_server import RedisServer, needs_redis, redis_server
 from worker.cluster.account import AccountPermits, shared_pacer
 from worker.cluster.budget import Budget, default_account
 from worker.cluster.connection import Connection
+from worker.cluster.reservations import EVEN
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
@@ -267,6 +268,20 @@ async def test_a_stop_ends_the_wait_for_a_permit(connection: Connection) -> None
     await asyncio.sleep(0.05)
     member.pacer.stop()
     assert await waiting is None
+
+
+@needs_redis
+async def test_a_run_that_ends_needs_no_permit_and_no_lease(connection: Connection) -> None:
+    budget = Budget(connection, "test", "one", CLOCK)
+
+    async def is_sure() -> bool:
+        budget.stop()
+        raise UnavailableError("Redis is away", "")
+
+    permits = AccountPermits(budget, SharedRate(10, lambda *_: None), is_sure)
+    await permits.take()
+    permits.give_back()
+    assert permits.last_kind == EVEN
 
 
 @needs_redis

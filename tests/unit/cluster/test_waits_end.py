@@ -147,6 +147,16 @@ async def test_a_budget_that_is_closed_has_told_the_others_and_asks_no_more(
     assert events == []
 
 
+async def test_a_budget_that_cannot_tell_the_others_is_closed_all_the_same(tmp_path: Path) -> None:
+    async with Connection(RedisServer(tmp_path).url, clock=CLOCK, patience_s=LONG_S) as away:
+        budget = Budget(away, "test", "me", CLOCK)
+        budget.cut(1, "")
+        async with asyncio.timeout(LONG_S):
+            await budget.aclose()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_connection_that_cannot_be_closed_costs_nothing(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server:
         async with Connection(server.url, clock=CLOCK, patience_s=10) as one:

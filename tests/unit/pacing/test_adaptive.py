@@ -250,3 +250,13 @@ def test_whatever_comes_the_rate_stays_between_a_trickle_and_what_was_asked_for(
             case _:
                 rate.adopt(rate.state(now), now)
         assert min(lowest, max(0.05, lowest / 50)) * 0.99 <= rate.rate(now) <= ceiling
+
+
+def test_what_another_controller_found_is_the_measure_before_a_second_has_passed() -> None:
+    rate = AdaptiveRate(10.0)
+    rate.adopt("5 5 0 60 1 1", 100.0)
+    rate.sent(100.1)
+    assert rate.throttled(100.1, 100.15, was_early=True)
+    for tenths in range(1010, 1100, 2):
+        rate.sent(tenths / 10)
+    assert 4.7 < rate.rate(110.0) < 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -35,6 +36,21 @@ async def test_a_timetable_may_take_the_place_of_a_rate() -> None:
     pacer.pacer.follow(parse_timetable("00:00,0 06:00,4"))
     sent = await pacer.send_many(Signal.ANSWERED, 2)
     assert sent[0] >= 6 * HOUR
+
+
+@in_virtual_time
+async def test_the_debug_log_says_why_nothing_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "worker.pacing.pacer")
+    pacer = Harness(Timetable.constant(0.1))
+    await pacer.send_many(Signal.ANSWERED, 2)
+    pacer.pacer.hold(is_held=True)
+    async with asyncio.timeout(60):
+        waiting = asyncio.create_task(pacer.permit())
+        await asyncio.sleep(1)
+        waiting.cancel()
+    told = [record.getMessage() for record in caplog.records]
+    assert any(each.endswith(" s: gaps at 0.1 requests/s") for each in told)
+    assert told[-1] == "nothing leaves for inf s: held"
 
 
 @in_virtual_time

@@ -54,6 +54,10 @@ def test_none_refused_at_a_lower_rate_is_a_limit() -> None:
     assert responses.returning(SEVEN, 0.0) is None
 
 
+def test_nobody_goes_back_where_nothing_tells_what_going_slower_bought() -> None:
+    assert seen((TEN, 200, 10)).returning(SEVEN, 0.0) is None
+
+
 def test_a_limit_refuses_less_the_slower_one_goes_and_is_no_shed_load() -> None:
     # A limit of 5: half of 10/s, 44 % of 9/s, 29 % of 7/s, and 2 % just at it.
     responses = seen((TEN, 100, 50), (NINE, 100, 44), (SEVEN, 100, 29), (FIVE, 200, 4))
