@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
 from urllib.parse import urlsplit
@@ -70,6 +71,23 @@ async def test_a_completion_is_one_post_with_the_key_as_it_is() -> None:
     assert {*request.headers} == {
         *("host", "authorization", "content-type", "accept", "user-agent", "content-length")
     }
+
+
+async def test_a_request_leaves_nothing_behind_for_the_collector() -> None:
+    async with RawServer(always(OK)) as server, client(server) as it:
+        await it.complete("first")  # what is made once is made here
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(20):
+                # As in a run: each in a task of its own.
+                await asyncio.create_task(it.complete("abc"))
+            gc.collect()
+            left = [one for one in gc.garbage if isinstance(one, asyncio.Task | asyncio.Timeout)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert left == []
 
 
 async def test_a_check_is_one_get() -> None:
