@@ -55,6 +55,13 @@ def status(**given: Any) -> RunStatus:
     return RunStatus(**values | given)
 
 
+def test_status_says_where_the_requests_in_flight_bound_the_rate() -> None:
+    [_, _, plain, *_] = describe(status(), NOW)
+    [_, _, bound, *_] = describe(status(concurrency_bound=32), NOW)
+    assert plain == "rate     3.9 of 4 requests a second; asked for: 5"
+    assert bound == "rate     3.9 of 4 requests a second, bound by 32 in flight; asked for: 5"
+
+
 @pytest.mark.parametrize("length", [10, 90, 240])
 def test_socket_is_reached_at_any_length_of_path_and_by_its_owner_alone(
     tmp_path: Path, length: int

@@ -30,7 +30,8 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a run stands, or how the last one ended; times are UTC (RFC 3339).
 
     `outcomes` are those of the run itself while it is running, and of all ids of the log after
-    that. `left` is what the run has not attempted. None is what nobody knows.
+    that. `left` is what the run has not attempted. `concurrency_bound`: so many requests in flight
+    are what bounds the rate. None is what nobody knows.
     """
 
     running: bool
@@ -46,6 +47,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     rate_asked: str | None
     rate_allowed: float | None
     rate_now: float | None
+    concurrency_bound: int | None = None
     pause: PauseStatus | None
     eta_s: float | None
     stopping: bool

@@ -135,6 +135,7 @@ class RunControl:
             rate_asked=_shown(self._pacer.rates),
             rate_allowed=round(snapshot.rate_allowed, 3),
             rate_now=round(snapshot.rate_now, 3),
+            concurrency_bound=snapshot.concurrency_bound,
             pause=self._pause(snapshot),
             eta_s=self.eta_s(snapshot),
             stopping=snapshot.draining,

@@ -30,9 +30,11 @@ def _running(status: RunStatus, now: datetime) -> Iterator[str]:
         return
     of = "" if status.total is None else f" of {count(status.total)}"
     yield f"done     {count(status.done)}{of}: {_outcomes(status.outcomes)}"
+    bound = status.concurrency_bound
+    bound_by = "" if bound is None else f", bound by {count(bound)} in flight"
     yield (
-        f"rate     {rate(status.rate_now)} of {rate(status.rate_allowed)} requests a second; "
-        f"asked for: {status.rate_asked}"
+        f"rate     {rate(status.rate_now)} of {rate(status.rate_allowed)} requests a second"
+        f"{bound_by}; asked for: {status.rate_asked}"
     )
     if status.stopping:
         yield "stopping what is in flight is finished and recorded"
