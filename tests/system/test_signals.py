@@ -199,7 +199,9 @@ def slow_to_import(directory: Path) -> tuple[dict[str, str], Path]:
     os.mkfifo(pipe)
     modules = directory / "modules"
     modules.mkdir()
-    (modules / "click.py").write_text(f"open({str(pipe)!r}, 'rb').read()\n")
+    # No file object: where one is finalized, Python drops the exception that a signal has raised.
+    waiting = f"import os\nos.read(os.open({str(pipe)!r}, os.O_RDONLY), 1)\n"
+    (modules / "click.py").write_text(waiting)
     return environment() | {"PYTHONPATH": str(modules)}, pipe
 
 
