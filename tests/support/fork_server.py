@@ -147,11 +147,6 @@ class AsyncChild:
     async def wait(self) -> int:
         return await asyncio.to_thread(self._child.wait)
 
-    def close(self) -> None:
-        """Closes this side of the pipes."""
-        if self.stdin is not None:
-            self.stdin.close()
-
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()

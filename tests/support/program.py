@@ -21,8 +21,8 @@ from tests.support.run_harness import FAST, KEY, events_in
 from worker.cli import main
 
 PROGRAM = (sys.executable, "-m", "worker")
+PROJECT = fork_server.PROJECT
 _STREAMS = ("stdin", "stdout", "stderr")
-PROJECT = Path(__file__).parents[2]
 _HOOKS = (
     (sys, "excepthook"),
     (sys, "unraisablehook"),

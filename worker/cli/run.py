@@ -151,7 +151,7 @@ def _show_settings(loaded: Loaded) -> int:
 def _begin(asked: _Asked, loaded: Loaded) -> int:
     _check_usage(asked, loaded.settings)
     key = load_key(loaded.settings, os.environ)
-    from worker.app.plan import Plan  # noqa: PLC0415 - imported where used
+    from worker.app.plan import Plan  # noqa: PLC0415 - what most commands do without
     from worker.app.run import carry_out  # noqa: PLC0415 - the whole of aiohttp
 
     return carry_out(

@@ -163,14 +163,20 @@ async def test_a_run_that_slept_learns_what_others_took_over_before_it_sends(
     assert sleeper.handed_over == 1
 
 
-async def test_the_outcome_of_an_id_that_another_took_over_is_the_others_to_tell(
-    queue: Queue,
-) -> None:
+async def taken_over(queue: Queue) -> tuple[Consumer, Consumer]:
+    """Who stood still with the id a, and who has it now."""
     await queue.add(items("a"))
     sleeper, other = (shift_on(queue, name, lease_s=LEASE_S) for name in ("sleeper", "other"))
     await sleeper.take(8)
     await lease_over()
     await other.take(8)
+    return sleeper, other
+
+
+async def test_the_outcome_of_an_id_that_another_took_over_is_the_others_to_tell(
+    queue: Queue,
+) -> None:
+    sleeper, other = await taken_over(queue)
     await sleeper.settle([record("a", Outcome.NOT_FOUND)])
     assert await outcomes(queue) == []
     await other.settle([record("a")])
@@ -432,11 +438,7 @@ async def test_an_error_that_tells_of_no_lost_queue_is_not_taken_for_one(queue: 
 async def test_an_outcome_of_an_id_that_was_lost_is_told_to_nobody_and_ends_its_work(
     queue: Queue,
 ) -> None:
-    await queue.add(items("a"))
-    sleeper, other = (shift_on(queue, name, lease_s=LEASE_S) for name in ("sleeper", "other"))
-    await sleeper.take(8)
-    await lease_over()
-    await other.take(8)
+    sleeper, _ = await taken_over(queue)
     await sleeper.renew()
     await sleeper.settle([record("a")])
     assert await outcomes(queue) == []
