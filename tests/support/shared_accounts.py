@@ -85,7 +85,9 @@ class Account:
         redis = cast("Connection", SlowRedis(store, Way(0.005), self._random))
         budget = Budget(redis, "test", f"m{number}", clock)
         rates, options = Timetable.constant(RATE), pacing(first_probe=10)
-        pacer = shared_pacer(budget, rates, clock=clock, notify=lambda _: None, **options)
+        pacer = shared_pacer(
+            budget, rates, clock=clock, notify=lambda _: None, is_sure=None, **options
+        )
         while loop.time() < self._seconds:
             permit = await pacer.permit()
             assert permit is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ from redis import Redis
 from tests.support.program import Finished, Process, environment, started
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
 from tests.support.sandbox_caller import until
+from worker.cluster.connection import Connection
+from worker.cluster.queue import Queue
+from worker.cluster.queue_scripts import RENEW
+from worker.core.clock import Clock
 from worker.core.errors import ExitCode
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.server import Sandbox
 
 pytestmark = needs_redis
 QUEUE = "complete-sessions:{queue:june}:"
+LEASE_S = 1.8
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,11 @@ class Scene:
         self.sandbox = sandbox
 
     def environ(self, **given: str) -> dict[str, str]:
-        fast = {"API_CONNECT_TIMEOUT": "300ms", "API_TIMEOUT": "500ms", "SHARED_LEASE": "1800ms"}
+        fast = {
+            "API_CONNECT_TIMEOUT": "300ms",
+            "API_TIMEOUT": "500ms",
+            "SHARED_LEASE": f"{LEASE_S:g}s",
+        }
         return environment(**(fast | {"SHARED_URL": self.server.url, "PACE_RATE": "20"} | given))
 
     async def enqueue(self, count: int) -> None:
@@ -142,6 +152,57 @@ async def test_a_queue_that_is_dropped_ends_every_run_on_it(scene: Scene, redis:
         (stopped,) = [event for event in done.events if event["event"] == "stop_requested"]
         assert stopped["error"] == "queue_gone"
     assert not scene.sandbox.stats()["triggered_twice"]
+
+
+@asynccontextmanager
+async def way_without_renewals(port: int) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A port that leads to Redis, but for each renewal of leases: those never arrive. The event
+    tells that one was sent."""
+    renewal = hashlib.sha1(RENEW.encode(), usedforsecurity=False).hexdigest().encode()
+    seen, ways = asyncio.Event(), set[asyncio.Task[None]]()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError), closing(writer):
+            while part := await reader.read(65536):
+                if renewal in part or RENEW.encode() in part:
+                    seen.set()
+                    await asyncio.Future()
+                writer.write(part)
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        ways.add(asyncio.ensure_future(carry(reader, far_writer)))
+        ways.add(asyncio.ensure_future(carry(far_reader, writer)))
+
+    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], seen
+    finally:
+        server.close()
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def test_nothing_is_sent_while_leases_may_be_over(
+    scene: Scene, server: RedisServer, redis: Any
+) -> None:
+    """Whatever else Redis answers: another run may have been given the ids."""
+    del redis
+    async with way_without_renewals(server.port) as (port, renewed):
+        url = f"redis://127.0.0.1:{port}/0"
+        async with (
+            scene.at_work(SHARED_URL=url, PACE_RATE="5"),
+            Connection(server.url, clock=Clock(), patience_s=10) as connection,
+        ):
+            await renewed.wait()
+            await asyncio.sleep(LEASE_S)
+            entries, _ = await Queue(connection, "june").fetch("other", LEASE_S, 1000)
+            taken = {entry.item.id for entry in entries if entry.item.check_first}
+            assert taken
+            sent = scene.sandbox.stats(full=True)
+            await asyncio.sleep(LEASE_S)
+            assert scene.sandbox.stats(full=True) == sent
 
 
 async def test_a_right_that_is_taken_ends_the_run_and_says_so(scene: Scene, redis: Any) -> None:

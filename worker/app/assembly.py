@@ -146,15 +146,14 @@ async def _meet(
     met = await stack.enter_async_context(
         cluster_session(plan.settings, plan.key, work.identity.run, work.clock, notify, screen.warn)
     )
-    make = partial(met.pacer, first_probe=probe)
     if plan.queue is None:
         assert work.source is not None
-        return work.source, work.ledger, make
-    consumer, ledger = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
+        return work.source, work.ledger, partial(met.make_pacer, first_probe=probe)
+    share = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
     for warning in await met.shortcomings():
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
-    stack.callback(_note_on_handed_over, consumer, screen)
-    return consumer, ledger, make
+    stack.callback(_note_on_handed_over, share.source, screen)
+    return share.source, share.ledger, partial(share.make_pacer, first_probe=probe)
 
 
 def _requests_ahead(work: Work) -> int | None:

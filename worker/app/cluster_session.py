@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from worker.core.clock import Clock
 from worker.core.errors import UsageError, how_to_install
@@ -22,11 +22,21 @@ if TYPE_CHECKING:
     from worker.cluster.queue import Queue
     from worker.cluster.shared_ledger import SharedLedger
     from worker.ledger import Ledger
+    from worker.pacing.pacer import Pacer
 
 COMMAND_PATIENCE_S: Final = 10.0
 """What commands that somebody waits for have; a run has its own."""
 
 _SLACK_S: Final = 0.5
+
+
+class QueueShare(NamedTuple):
+    """A run's part in a queue. `make_pacer` makes its pacer from the arguments of any pacer: one
+    that grants nothing while the leases of `source` are not sure."""
+
+    source: Consumer
+    ledger: SharedLedger
+    make_pacer: Callable[..., Pacer]
 
 
 class ClusterSession:
@@ -49,13 +59,11 @@ class ClusterSession:
         self._settings = settings
         self._member = member
         self._budget = Budget(connection, account, member, clock, warn)
-        self.pacer = partial(shared_pacer, self._budget)
-        """What makes the run's pacer, from the arguments of any pacer."""
+        self.make_pacer: Callable[..., Pacer] = partial(shared_pacer, self._budget, is_sure=None)
+        """Makes the pacer of a run with a source of its own, from the arguments of any pacer."""
 
-    async def work_on(
-        self, name: str, log: Ledger, *, stays: bool = False
-    ) -> tuple[Consumer, SharedLedger]:
-        """The run's source and ledger over a queue. Raises UsageError where there is none."""
+    async def work_on(self, name: str, log: Ledger, *, stays: bool = False) -> QueueShare:
+        """The run's part in a queue. Raises UsageError where there is none."""
         from worker.cluster.consumer import Consumer  # noqa: PLC0415 - Redis
         from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
         from worker.cluster.shared_ledger import SharedLedger  # noqa: PLC0415 - Redis
@@ -69,8 +77,8 @@ class ClusterSession:
             request_s=request_s,
             stays=stays,
         )
-        self.pacer = partial(self.pacer, is_sure=consumer.is_sure)
-        return consumer, SharedLedger(log, consumer)
+        make_pacer = partial(self.make_pacer, is_sure=consumer.is_sure)
+        return QueueShare(consumer, SharedLedger(log, consumer), make_pacer)
 
     async def aclose(self) -> None:
         """Leave the others: nothing is asked of Redis any more."""

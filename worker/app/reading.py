@@ -120,4 +120,4 @@ async def _kind_of_pacer(
 
     name = f"reading-{os.getpid()}-{secrets.token_hex(2)}"
     met = await stack.enter_async_context(cluster_session(settings, key, name, clock, notify))
-    return met.pacer
+    return met.make_pacer

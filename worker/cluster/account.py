@@ -116,14 +116,14 @@ def shared_pacer(
     rates: Timetable,
     *,
     notify: Callable[[Event], None],
-    is_sure: Callable[[], Awaitable[bool]] | None = None,
+    is_sure: Callable[[], Awaitable[bool]] | None,
     first_probe: int | None = None,
     **options: Any,
 ) -> Pacer:
     """A pacer whose permits are the account's as well: its own word first, then the budget's.
 
-    `is_sure` is that of `AccountPermits`; `first_probe` counts the account's requests; `options`
-    are the pacer's.
+    `is_sure` is that of `AccountPermits`, and None where no leases are held; `first_probe` counts
+    the account's requests; `options` are the pacer's.
     """
 
     def tell(event: Event) -> None:

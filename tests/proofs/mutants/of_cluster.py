@@ -16,6 +16,7 @@ _OF_BUDGET: Final = (
     "tests/system/test_shared_run.py",
     "tests/system/test_shared_outages.py",
 )
+_OF_OUTAGES: Final = ("tests/system/test_shared_outages.py",)
 _RATE: Final = "all runs on an account stay below its rate together"
 _READ_FIRST: Final = "what was delivered before is read before it is sent"
 _ONE_AT_A_TIME: Final = "no two runs send one id at a time"
@@ -46,6 +47,24 @@ CLUSTER: Final = (
         "        if self._clock.now() + self._request_s < self._sure_until:\n",
         "        if True:\n",
         _OF_QUEUE,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "permits do not ask for leases",
+        _ONE_AT_A_TIME,
+        "worker/app/cluster_session.py",
+        "is_sure=consumer.is_sure",
+        "is_sure=None",
+        _OF_OUTAGES,
+        CLUSTER_SIMULATION,
+    ),
+    Mutant(
+        "a run on a queue has the pacer of one without",
+        _ONE_AT_A_TIME,
+        "worker/app/assembly.py",
+        "partial(share.make_pacer, first_probe=probe)",
+        "partial(met.make_pacer, first_probe=probe)",
+        _OF_OUTAGES,
         CLUSTER_SIMULATION,
     ),
     Mutant(

@@ -61,6 +61,7 @@ class Member:
             Timetable.constant(rate),
             clock=CLOCK,
             notify=self.events.append,
+            is_sure=None,
             **pacing(throttle_initial_s=0.3),
         )
         self.times: list[float] = []

@@ -58,8 +58,7 @@ class ClusterRun(SimulatedRun):
             _URL, clock=self.clock, patience_s=settings.stop.patience, notify=notify
         ) as connection:
             session = ClusterSession(connection, settings, KEY, self.name, self.clock)
-            consumer, ledger = await session.work_on(_QUEUE, log)
-            yield consumer, ledger, partial(session.pacer, is_sure=consumer.is_sure)
+            yield await session.work_on(_QUEUE, log)
 
 
 class Host:
