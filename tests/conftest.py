@@ -36,10 +36,10 @@ settings.load_profile("worker")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes for `-n auto`: two for each processor, as many tests wait for others of theirs;
+    """Processes for `-n auto`: three for each processor, as many tests wait for others of theirs;
     none besides this one for single files, which are done sooner."""
     named = (Path(given.partition("::")[0]) for given in config.args)
-    return 0 if any(path.is_file() for path in named) else 2 * (os.cpu_count() or 1)
+    return 0 if any(path.is_file() for path in named) else 3 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:

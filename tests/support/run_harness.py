@@ -20,6 +20,7 @@ from worker.core.departure import Departure
 from worker.core.errors import ExitCode
 from worker.core.events import Event, Observer, RunFinished
 from worker.core.outcomes import Outcome, Record
+from worker.core.tally import Tally
 from worker.ledger import Ledger, read_records
 from worker.runner import EventDispatcher, Runner
 from worker.runner.ports import ClientPort
@@ -204,6 +205,8 @@ def _runner(
         policy=policy_of(settings),
         limits=limits_of(settings, clock, tick_s=0.05),
         random=Random(1),
+        tally=Tally(),
+        statuses=None,
     )
 
 

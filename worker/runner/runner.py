@@ -57,8 +57,8 @@ class Runner:
         policy: Policy,
         limits: Limits,
         random: Random,
-        tally: Tally | None = None,
-        statuses: Statuses | None = None,
+        tally: Tally,
+        statuses: Statuses | None,
     ) -> None:
         self._results = results
         self._source = source
@@ -68,7 +68,7 @@ class Runner:
         self._notify = dispatcher.notice
         self._clock = clock
         self._limits = limits
-        self.tally = tally or Tally()
+        self.tally = tally
         self._ending = Ending(self._on_stop)
         intake = Intake(
             source,

@@ -135,8 +135,8 @@ def test_a_bound_that_costs_no_rate_is_not_spoken_of(
     tmp_path: Path, seconds: float, rate: float, concurrency: object
 ) -> None:
     looks = Looks()
-    run(tmp_path, Slow(seconds), rate, int(rate * 60), concurrency, looks)
-    assert looks.bounds(0.0, 60.0) == {None}
+    run(tmp_path, Slow(seconds), rate, int(rate * 20), concurrency, looks)
+    assert looks.bounds(0.0, 20.0) == {None}
 
 
 def test_places_that_are_all_taken_by_hung_requests_are_told_before_any_is_free(
@@ -152,11 +152,11 @@ def test_places_that_are_all_taken_by_hung_requests_are_told_before_any_is_free(
 def test_requests_that_hang_hold_nobody_up_and_are_no_outage(
     tmp_path: Path, rate: float, one_in: int
 ) -> None:
-    api, count = Slow(0.2, lambda post: post % one_in == 0), int(rate * 180)
+    api, count = Slow(0.2, lambda post: post % one_in == 0), int(rate * 120)
     finished = run(tmp_path, api, rate, count, "auto")
     assert finished.tally.paused_s == 0.0
-    steady = [at for at in api.answered if 60.0 <= at < 150.0]
-    assert len(steady) / 90.0 >= 0.9 * rate * (1 - 1 / one_in)
+    steady = [at for at in api.answered if 60.0 <= at < 110.0]
+    assert len(steady) / 50.0 >= 0.9 * rate * (1 - 1 / one_in)
 
 
 @in_virtual_time
