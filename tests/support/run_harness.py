@@ -198,7 +198,7 @@ def _runner(
         results="results",
         source=source,
         client=client,
-        pacer=make_pacer(settings, ApiKey(KEY), clock, dispatcher.notice),
+        pacer=make_pacer(settings, ApiKey(KEY), clock, dispatcher.notice, first_probe=None),
         ledger=ledger,
         dispatcher=dispatcher,
         clock=clock,

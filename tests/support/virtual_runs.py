@@ -58,7 +58,7 @@ def run_by_default(
     async def go() -> RunFinished:
         dispatcher, tally = EventDispatcher(observers), Tally()
         key = ApiKey("live_0123456789abcdef")
-        pacer = make_pacer(settings, key, clock, dispatcher.notice)
+        pacer = make_pacer(settings, key, clock, dispatcher.notice, first_probe=None)
         runner = Runner(
             run="r",
             results="r.jsonl",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -113,7 +112,8 @@ async def _runner(
 ) -> tuple[Runner, Pacer]:
     settings, clock = work.plan.settings, work.clock
     source, ledger, make = await _meet(work, screen, dispatcher.notice, stack)
-    pacer = make_pacer(settings, work.plan.key, clock, dispatcher.notice, make)
+    probe = first_probe(_requests_ahead(work))
+    pacer = make_pacer(settings, work.plan.key, clock, dispatcher.notice, make, first_probe=probe)
     tally = Tally()
     runner = Runner(
         run=work.identity.run,
@@ -137,10 +137,10 @@ async def _meet(
     work: Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
 ) -> tuple[SourcePort, LedgerPort, Callable[..., Pacer]]:
     """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
-    plan, probe = work.plan, first_probe(_requests_ahead(work))
+    plan = work.plan
     if plan.settings.shared.url is None:
         assert work.source is not None
-        return work.source, work.ledger, partial(Pacer, first_probe=probe)
+        return work.source, work.ledger, Pacer
     from worker.app.cluster_session import cluster_session  # noqa: PLC0415 - Redis
 
     met = await stack.enter_async_context(
@@ -148,12 +148,12 @@ async def _meet(
     )
     if plan.queue is None:
         assert work.source is not None
-        return work.source, work.ledger, partial(met.make_pacer, first_probe=probe)
+        return work.source, work.ledger, met.make_pacer
     share = await met.work_on(plan.queue, work.ledger, stays=plan.stays)
     for warning in await met.shortcomings():
         screen.warn(f"the Redis of --shared is not safe for a queue: {warning}")
     stack.callback(_note_on_handed_over, share.source, screen)
-    return share.source, share.ledger, partial(share.make_pacer, first_probe=probe)
+    return share
 
 
 def _requests_ahead(work: Work) -> int | None:

@@ -25,9 +25,11 @@ def make_pacer(
     clock: Clock,
     notify: Callable[[Event], None],
     make: Callable[..., Pacer] = Pacer,
+    *,
+    first_probe: int | None,
 ) -> Pacer:
-    rates = resolve_rate(settings.pace.rate, key.kind)
-    return make(rates, clock=clock, notify=notify, **pacer_options(settings))
+    rates, options = resolve_rate(settings.pace.rate, key.kind), pacer_options(settings)
+    return make(rates, clock=clock, notify=notify, first_probe=first_probe, **options)
 
 
 def pacer_options(settings: Settings) -> dict[str, Any]:

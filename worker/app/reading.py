@@ -102,7 +102,7 @@ async def _open_reader(
             renew_key=renewal(renewable, tell),
         )
         await stack.enter_async_context(client)
-        pacer = make_pacer(settings, key, clock, notify, make)
+        pacer = make_pacer(settings, key, clock, notify, make, first_probe=None)
         yield Reader(client, pacer, clock, settings.retry, Random())
 
 

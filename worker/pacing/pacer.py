@@ -58,7 +58,7 @@ class Pacer:
         throttle_initial_s: float,
         throttle_max_s: float,
         patience_s: float,
-        valid_s: float = math.inf,
+        valid_s: float,
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
         shared: Permits | None = None,

@@ -41,8 +41,8 @@ class Backlog:
         *,
         window: int,
         clock: Clock,
-        settle_s: float = 0.0,
-        doubt_since: float | None = None,
+        settle_s: float,
+        doubt_since: float | None,
     ) -> None:
         self.intake = intake
         self.in_hand = 0

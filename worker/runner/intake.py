@@ -34,8 +34,8 @@ class Intake:
         *,
         limit: int | None,
         on_invalid: Callable[[Item], None],
-        look_ahead: LookAhead | None = None,
-        ahead: int = 0,
+        look_ahead: LookAhead | None,
+        ahead: int,
     ) -> None:
         self._source = source
         self._ledger = ledger

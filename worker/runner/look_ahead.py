@@ -30,7 +30,7 @@ class LookAhead:
         *,
         valid_s: float,
         on_settled: Callable[[Job, Settled], None],
-        on_page: Callable[[], None] = lambda: None,
+        on_page: Callable[[], None],
     ) -> None:
         self._statuses = statuses
         self._clock = clock

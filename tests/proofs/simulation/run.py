@@ -10,7 +10,6 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -167,7 +166,10 @@ class SimulatedRun:
         self.facts.limits = limits
         self._plan_ahead()
         async with self.meet(log, dispatcher.notice) as (source, ledger, make):
-            pacer = make_pacer(settings, KEY, self.clock, dispatcher.notice, make)
+            probe = world.scenario.first_probe
+            pacer = make_pacer(
+                settings, KEY, self.clock, dispatcher.notice, make, first_probe=probe
+            )
             client, tally = self._client(log), Tally()
             runner = Runner(
                 run=self.name,
@@ -197,7 +199,7 @@ class SimulatedRun:
         del notify
         scenario = self.world.scenario
         source = SimulatedSource(scenario, self.world.random, self.facts.plan.source_fails_after)
-        yield source, log, partial(Pacer, first_probe=scenario.first_probe)
+        yield source, log, Pacer
 
     def _client(self, log: Ledger) -> SimulatedClient:
         return SimulatedClient(

@@ -59,7 +59,7 @@ async def reading(
     async with client_for(chosen, key) as client:
         clock = Clock()
         recorder = Recorder(client, lists)
-        pacer = make_pacer(chosen, ApiKey(key), clock, lambda _: None)
+        pacer = make_pacer(chosen, ApiKey(key), clock, lambda _: None, first_probe=None)
         recorder.reader = Reader(recorder, pacer, clock, chosen.retry, random.Random(1))
         recorder.statuses = StatusReader(recorder.reader, clock, recorder.told.append)
         yield recorder

@@ -107,6 +107,8 @@ class Harness:
             policy or default_policy(),
             limit=limit,
             on_invalid=self.invalid.append,
+            look_ahead=None,
+            ahead=0,
         )
 
     async def admit_all(self, room: int = 100) -> list[str]:

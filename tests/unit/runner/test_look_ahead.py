@@ -77,7 +77,11 @@ class Pages:
 def look_ahead(pages: Pages, clock: HandClock) -> tuple[LookAhead, list[str]]:
     settled: list[str] = []
     stage = LookAhead(
-        pages, clock, valid_s=300.0, on_settled=lambda job, verdict: settled.append(job.id)
+        pages,
+        clock,
+        valid_s=300.0,
+        on_settled=lambda job, verdict: settled.append(job.id),
+        on_page=lambda: None,
     )
     return stage, settled
 
