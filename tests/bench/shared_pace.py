@@ -23,6 +23,9 @@ from tests.support.delaying_proxy import delaying_proxy
 from tests.support.redis_server import redis_server
 
 _CELL_S = 10.0
+_SETTLE_S = 10.0
+"""Processes that start at once on few cores take Redis to be far away, until they have asked again."""
+
 _LEAST_REQUESTS = 150
 """Slower cells take longer: the one probe for bursts costs three gaps."""
 
@@ -79,7 +82,7 @@ def _measure(cell: Cell, seconds: float) -> Outcome:
             command = _command(cell, directory, number, log, api.url, port)
             children.append(stack.enter_context(started(command, directory)))
         _wait_for(logs)
-        time.sleep(1.0)
+        time.sleep(_SETTLE_S)
         began_at, before = time.time(), [_count(log) for log in logs]
         time.sleep(seconds)
         ended_at, after = time.time(), [_count(log) for log in logs]

@@ -100,7 +100,7 @@ async def test_a_timeout_is_silence_until_the_client_leaves(kind: FaultKind) -> 
 
 
 async def test_a_late_backend_acts_after_its_gateway_has_given_up() -> None:
-    config = SandboxConfig(sessions=STARTED, faults=parse_faults("late@post=1:0.2"))
+    config = SandboxConfig(sessions=STARTED, faults=parse_faults("late@post=1:2"))
     async with serving(config) as caller:
         reply = await caller.complete(ONE)
         assert (reply.status, reply.headers["Content-Type"][:9]) == (504, "text/html")
