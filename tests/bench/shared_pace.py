@@ -24,7 +24,7 @@ from tests.support.redis_server import redis_server
 
 _CELL_S = 10.0
 _SETTLE_S = 10.0
-"""Processes that start at once on few cores take Redis to be far away, until they have asked again."""
+"""Processes that start all at once take Redis to be far away, until they have asked some more."""
 
 _LEAST_REQUESTS = 150
 """Slower cells take longer: the one probe for bursts costs three gaps."""
