@@ -34,6 +34,7 @@ from worker.reading.sessions import ListedSession, Page, parse_page
 from worker.reading.walk import Span, Walk
 
 _log: Final = logging.getLogger(__name__)
+_MEND: Final = "Mend the key, the plan or --base-url"
 
 T = TypeVar("T")
 Trouble = Transient | Throttled
@@ -73,12 +74,17 @@ class ReadingStoppedError(Exception):
     """Nothing more is to be sent."""
 
 
+class ForeignAnswerError(RefusedError):
+    """Before the API has answered anything, something else answers in its place."""
+
+
 class Reader:
     """Reads the list and single sessions. `requests` counts what left, retries included.
 
     `on_reply` is told what came back for each request, and after how many milliseconds. Every
-    method raises RefusedError where the API refuses the key or the account, or is not the API,
-    UnavailableError when patience has ended, and ReadingStoppedError after `stop`.
+    method raises RefusedError where the API refuses the key or the account, ForeignAnswerError
+    where what answers first is not the API, UnavailableError when patience has ended, and
+    ReadingStoppedError after `stop`.
     """
 
     def __init__(
@@ -187,6 +193,9 @@ class Reader:
         reply, permit = await self._exchange(send)
         try:
             answer = judge(reply)
+        except ForeignAnswerError as error:
+            self._pacer.failed(permit, error=Error(error.error_type or "", error.message))
+            raise
         except RefusedError:
             self._pacer.answered(permit)
             raise
@@ -260,17 +269,21 @@ class Reader:
         """
         if isinstance(verdict, Transient | Throttled | StaleKey):
             return verdict
-        if isinstance(verdict, Foreign) and self._address_proven:
-            return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
+        if isinstance(verdict, Foreign):
+            if self._address_proven:
+                return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
+            raise ForeignAnswerError(_told(refusal, verdict.error), _MEND, verdict.error.type)
         error = verdict.error if hasattr(verdict, "error") and verdict.error else _ONE_SESSION
         if isinstance(verdict, Refused) and verdict.http_status is None:
             raise RefusedError(
                 f"the server's TLS certificate is not valid: {error.message}",
                 "Correct the base URL, or this machine's clock and certificate authorities",
             )
-        raise RefusedError(
-            f"{refusal}: {error.type}: {error.message}", "Mend the key, the plan or --base-url"
-        )
+        raise RefusedError(_told(refusal, error), _MEND)
+
+
+def _told(refusal: str, error: Error) -> str:
+    return f"{refusal}: {error.type}: {error.message}"
 
 
 _ONE_SESSION = Error(ErrorType.UNEXPECTED_RESPONSE.value, "the answer is one session, and no list")

@@ -107,8 +107,9 @@ class Search:
         return wanted
 
     def give_up(self) -> None:
-        """Ask for no more pages."""
+        """Ask for no more pages: what was not shown by now is left to be read one by one."""
         self._walk.finished = True
+        self._pass_over()
 
     def rest(self) -> list[str]:
         """The ids that are to be read one by one; each is given once."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from worker.api.verdict import Settled, Transient, Unfinished, judge_status
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError, WorkerError
-from worker.reading.reader import Reader, ReadingStoppedError
+from worker.reading.reader import ForeignAnswerError, Reader, ReadingStoppedError
 from worker.reading.search import Search
 from worker.reading.sessions import milliseconds
 from worker.reading.walk import PAGE_SIZE
@@ -49,6 +49,11 @@ class ListSearch:
             return None
         try:
             found = search.take(await self._owner.reader.page(query, search.next_id))
+        except ForeignAnswerError as error:
+            # That tells nothing of the API, nor of its list.
+            self._owner.on_useless_list(error.message)
+            search.give_up()
+            return None
         except RefusedError as error:
             self._owner.on_useless_list(error.message, is_refused=True)
             search.give_up()

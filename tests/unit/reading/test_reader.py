@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from random import Random
 
@@ -70,6 +71,21 @@ async def test_a_proxys_answer_in_the_middle_is_waited_out() -> None:
 async def test_what_is_not_the_api_at_the_start_or_refuses_ends_it(answer: Answer) -> None:
     with pytest.raises(RefusedError, match="the API refuses its list"):
         await ids(reader(answer))
+
+
+@pytest.mark.parametrize(
+    ("first", "is_answer"), [(NO_BACKEND, False), (Answer(403, b'{"type": "unauthorized"}'), True)]
+)
+async def test_what_is_not_the_api_at_the_start_is_no_answer_that_ends_an_outage(
+    first: Answer, is_answer: bool
+) -> None:
+    clock = Clock()
+    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None, **pacing())
+    away = NoAnswer(Error("connect_failed", "no route"), False)
+    it = Reader(Scripted(away, first), pacer, clock, FAST, Random(1))
+    with pytest.raises(RefusedError):
+        await it.session("a")
+    assert (pacer.last_probe_at == math.inf) is is_answer
 
 
 async def test_a_session_is_read_until_it_is_answered() -> None:
