@@ -83,9 +83,7 @@ class Night:
                 self._check_end(run)
         facts = run.facts
         facts.ended_at = run.loop.time()
-        # One that comes to its end with nothing left may have waited for its source alone, and so
-        # may one that died.
-        if facts.finished is not None and not facts.is_over:
+        if facts.finished is not None and not facts.may_have_waited_for_source:
             facts.witness.measure(facts.ended_at)
         self._time.now += _RESTART_S
         self._figures.requests += len(facts.witness.sent)

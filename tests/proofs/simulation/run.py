@@ -79,8 +79,14 @@ class Facts:
     signalled_at: float | None = None
     disk_failed: bool = False
     source_failed: bool = False
+    source_gave_at: float = 0.0
     clock_set_forward: bool = False
     may_miss_redis: bool = False
+
+    @property
+    def may_have_waited_for_source(self) -> bool:
+        """Whether nothing may have been left to send between the last reply and the end."""
+        return self.is_over or self.source_gave_at > self.witness.replied_at
 
     @property
     def exit_code(self) -> ExitCode | None:
@@ -188,7 +194,9 @@ class SimulatedRun:
             )
             with stop_on_signals(runner.stop, runner.abort):
                 self.facts.finished = await runner.run()
-        self.facts.source_failed = isinstance(source, SimulatedSource) and source.failed
+        if isinstance(source, SimulatedSource):
+            self.facts.source_failed = source.failed
+            self.facts.source_gave_at = source.gave_at
         checks.expect(not runner.defects, f"defects: {runner.defects}")
 
     @asynccontextmanager

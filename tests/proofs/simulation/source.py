@@ -34,6 +34,7 @@ class SimulatedSource:
         self._interrupted = asyncio.Event()
         self.total = None if scenario.is_pipe else there
         self.failed = False
+        self.gave_at = 0.0
 
     @property
     def exhausted(self) -> bool:
@@ -56,6 +57,8 @@ class SimulatedSource:
 
     def _give(self, most: int) -> list[Item]:
         items, self._left = _split(self._left, most)
+        if items:
+            self.gave_at = asyncio.get_running_loop().time()
         if not self._left:
             self._left, self._later = self._later, []
         if not items and self._fails:

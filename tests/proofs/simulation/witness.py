@@ -47,6 +47,7 @@ class Witness:
     longest_throttle_s: float = 0.0
     longest_unserved_s: float = 0.0
     longest_wait_s: float = 0.0
+    replied_at: float = 0.0
     most_at_once: int = 0
     _at_once: int = 0
     _served_at: float = _NEVER
@@ -65,6 +66,7 @@ class Witness:
         """Take note of what `sent` brought. A page of the list proves the address only where it is
         one; of what was throttled later an answer says nothing."""
         verdict = judge_check(reply)
+        self.replied_at = now
         self.measure(now)
         if isinstance(verdict, Transient | Throttled):
             self.longest_wait_s = max(self.longest_wait_s, verdict.retry_after_s or 0.0)
