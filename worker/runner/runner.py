@@ -68,39 +68,14 @@ class Runner:
         self._notify = dispatcher.notice
         self._clock = clock
         self._limits = limits
+        self._policy = policy
         self.tally = tally
+        self._over = asyncio.Event()
+        self._given_up = False
         self._ending = Ending(self._on_stop)
-        intake = Intake(
-            source,
-            ledger,
-            self.tally,
-            policy,
-            limit=limits.limit,
-            on_invalid=self._record_invalid,
-            look_ahead=None if statuses is None else self._look_ahead(statuses, policy),
-            ahead=policy.check_ahead,
-        )
-        self._backlog = Backlog(
-            intake,
-            window=limits.window,
-            clock=clock,
-            settle_s=policy.settle_s,
-            doubt_since=self._doubt_since(),
-        )
-        self._recorder = Recorder(run, ledger, self._backlog, self.tally, clock, self._notify)
-        self._requests = Requests(
-            client,
-            pacer,
-            self._backlog,
-            self._recorder,
-            self._ending,
-            Suspicion(limits.suspicious_after, limits.max_failures),
-            policy=policy,
-            tally=self.tally,
-            clock=clock,
-            random=random,
-            notify=self._notify,
-        )
+        self._backlog = self._make_backlog(statuses)
+        self._recorder = Recorder(run, ledger, self._backlog, tally, clock, self._notify)
+        self._requests = self._make_requests(client, random)
         self._slots = Slots(concurrency_of(limits), lambda: pacer.rate_allowed, clock)
         self._dispatcher = Dispatcher(
             self._requests,
@@ -110,11 +85,9 @@ class Runner:
             self._ending,
             self._slots,
             limits=limits,
-            tally=self.tally,
+            tally=tally,
             clock=clock,
         )
-        self._over = asyncio.Event()
-        self._given_up = False
         self._view = RunView(
             run,
             source,
@@ -124,15 +97,51 @@ class Runner:
             self._ending,
             self._slots,
             limits=limits,
-            tally=self.tally,
+            tally=tally,
             clock=clock,
         )
 
-    def _look_ahead(self, statuses: Statuses, policy: Policy) -> LookAhead:
+    def _make_backlog(self, statuses: Statuses | None) -> Backlog:
+        """What holds the jobs; where there are `statuses`, they are asked for before."""
+        policy = self._policy
+        intake = Intake(
+            self._source,
+            self._ledger,
+            self.tally,
+            policy,
+            limit=self._limits.limit,
+            on_invalid=self._record_invalid,
+            look_ahead=None if statuses is None else self._look_ahead(statuses),
+            ahead=policy.check_ahead,
+        )
+        return Backlog(
+            intake,
+            window=self._limits.window,
+            clock=self._clock,
+            settle_s=policy.settle_s,
+            doubt_since=self._doubt_since(),
+        )
+
+    def _make_requests(self, client: ClientPort, random: Random) -> Requests:
+        return Requests(
+            client,
+            self._pacer,
+            self._backlog,
+            self._recorder,
+            self._ending,
+            Suspicion(self._limits.suspicious_after, self._limits.max_failures),
+            policy=self._policy,
+            tally=self.tally,
+            clock=self._clock,
+            random=random,
+            notify=self._notify,
+        )
+
+    def _look_ahead(self, statuses: Statuses) -> LookAhead:
         return LookAhead(
             statuses,
             self._clock,
-            valid_s=policy.check_valid_s,
+            valid_s=self._policy.check_valid_s,
             on_settled=self._record_ended,
             on_page=self._on_page,
         )
