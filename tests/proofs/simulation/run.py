@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Final
+from unittest.mock import patch
 
 import msgspec
 
@@ -43,6 +44,7 @@ from worker.settings import ApiKey, Settings
 LOG: Final = Path("/logs/results.jsonl")
 _EPOCH: Final = datetime(2026, 11, 23, tzinfo=UTC)
 KEY: Final = ApiKey("test_0aMiZu7o3Kq9f3a9")
+_PID: Final = 4711
 _TICK_S: Final = 30.0
 _CLOCK_ERROR_S: Final = 1.0
 """A clock that is set forward by more, after the last outcome of a run, may end the next run's wait
@@ -151,14 +153,16 @@ class SimulatedRun:
     def open(self) -> Ledger | None:
         """The ledger; None where the disk keeps it from being opened."""
         try:
-            return Ledger.open(
-                LOG,
-                self.name,
-                force=self.facts.plan.force,
-                target=_target(self.facts.key),
-                disk=self.disk,
-                writer=_Writer(self.loop),
-            )
+            # A journal names its process: a longer number would make another night of the seed's.
+            with patch("worker.ledger.journal.os.getpid", return_value=_PID):
+                return Ledger.open(
+                    LOG,
+                    self.name,
+                    force=self.facts.plan.force,
+                    target=_target(self.facts.key),
+                    disk=self.disk,
+                    writer=_Writer(self.loop),
+                )
         except LedgerError as error:
             told = f"the ledger cannot be opened: {error}"
             checks.expect(self.facts.disk_failed, told)

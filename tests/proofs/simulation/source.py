@@ -57,7 +57,7 @@ class SimulatedSource:
 
     def _give(self, most: int) -> list[Item]:
         items, self._left = _split(self._left, most)
-        if items:
+        if items and not self._interrupted.is_set():
             self.gave_at = asyncio.get_running_loop().time()
         if not self._left:
             self._left, self._later = self._later, []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import msgspec
 import pytest
 
@@ -32,11 +34,13 @@ def test_no_list_of_statuses_makes_a_night_lose_or_repeat_anything(listing: str)
             raise AssertionError(f"seed {seed} with a list that is {listing}") from error
 
 
-def test_a_seed_gives_the_same_night_again() -> None:
+def test_a_seed_gives_the_same_night_again_in_another_process() -> None:
     once, again = Figures(), Figures()
     for seed in range(20):
-        simulate(draw(seed), once)
-        simulate(draw(seed), again)
+        with patch("os.getpid", return_value=7):
+            simulate(draw(seed), once)
+        with patch("os.getpid", return_value=7_000_000):
+            simulate(draw(seed), again)
     assert once == again
     assert once.crashes
     assert once.faults
