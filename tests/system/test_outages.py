@@ -20,7 +20,6 @@ from worker.core.errors import ExitCode
 from worker.core.events import (
     OutageBegan,
     OutageEnded,
-    ProbeFailed,
 )
 from worker.sandbox.config import OutageMode
 from worker.sandbox.faults import Faults
@@ -68,7 +67,7 @@ async def test_an_outage_beyond_patience_stops_the_run_and_the_next_goes_on(
         assert "connect_failed" in first.finished.reason
         assert set(first.outcomes) <= {"connect_failed"}
         assert first.finished.tally.not_attempted > 20
-        assert first.seen.of(ProbeFailed)
+        assert first.seen.of(OutageBegan)
         await sandbox.end_outage()
         assert (await here.run()).outcomes == {"processing": 60}
         assert sandbox.sessions.triggered_twice == {}
