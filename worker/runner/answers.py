@@ -22,10 +22,6 @@ class Answers:
         """Something was answered: another moment begins."""
         self.moment += 1
 
-    def is_any_since(self, moment: int) -> bool:
-        """Whether anything was answered since a failure of that moment."""
-        return self.moment != moment
-
     def begin_outage(self) -> None:
         """The failures of this moment are an outage's."""
         self._outages.add(self.moment)

@@ -37,8 +37,8 @@ class FailureAttribution:
         self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None], *, max_attempts: int
     ) -> None:
         self.answers = Answers(_REFUNDS * max_attempts)
-        self._let_through = Answers()
-        self._let_through_at = -math.inf
+        self._let_through = 0
+        self._throttled_since = math.inf
         self._pacer = pacer
         self._tally = tally
         self._notify = notify
@@ -56,8 +56,8 @@ class FailureAttribution:
         self._foreign_at_first = None
         if isinstance(verdict, Throttled):
             return self._on_throttle(job, verdict, now)
-        self._let_through.add()
-        self._let_through_at = now
+        self._let_through += 1
+        self._throttled_since = math.inf
         self._pacer.answered(job.permit)
         return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None
 
@@ -86,8 +86,6 @@ class FailureAttribution:
         self._tally.throttled += 1
         self._pacer.throttled(job.permit, error=verdict.error, retry_after_s=verdict.retry_after_s)
         self._notify(RequestThrottled(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
-        counted = job.throttled(now, self._let_through.moment)
-        if job.throttled_since is None or self._let_through.is_any_since(job.throttled_moment):
-            return counted, None
-        waited_s = now - max(job.throttled_since, self._let_through_at)
-        return counted, causes.throttled_out() if waited_s >= self._pacer.patience_s else None
+        self._throttled_since = min(self._throttled_since, now)
+        is_over = now - self._throttled_since >= self._pacer.patience_s
+        return job.throttled(self._let_through), causes.throttled_out() if is_over else None

@@ -50,7 +50,7 @@ def next_step(
         case Foreign() | Transient():
             return _after_failure(job, verdict, policy, answers, random)
         case Throttled():
-            return _after_throttle(job, verdict, policy, now, random)
+            return _after_throttle(job, verdict, policy, random)
         case StaleKey():
             return Again(job, 0.0, verdict.error)
         case Refused():
@@ -154,23 +154,25 @@ def _in_doubt(job: Job, verdict: Transient | Foreign, policy: Policy) -> Job:
     )
 
 
-def _after_throttle(
-    job: Job, verdict: Throttled, policy: Policy, now: float, random: Random
-) -> Step:
+def _after_throttle(job: Job, verdict: Throttled, policy: Policy, random: Random) -> Step:
     after = _remembering(job, verdict, reached=True)
-    since = now if job.throttled_since is None else job.throttled_since
-    if now - since > policy.patience_s:
+    if job.throttled_s > policy.patience_s:
         return give_up(after)
-    if verdict.retry_after_s is not None:
-        delay_s = max(verdict.retry_after_s, _backoff(job.throttles, policy, random))
-        return Again(after, with_jitter(delay_s, random), verdict.error)
-    delay_s = throttle_delay(
-        job.throttles,
+    delay_s = _throttle_delay(job.throttles, verdict.retry_after_s, policy, random)
+    return Again(replace(after, throttle_delay_s=delay_s), delay_s, verdict.error)
+
+
+def _throttle_delay(
+    throttles: int, retry_after_s: float | None, policy: Policy, random: Random
+) -> float:
+    if retry_after_s is not None:
+        return with_jitter(max(retry_after_s, _backoff(throttles, policy, random)), random)
+    return throttle_delay(
+        throttles,
         initial=policy.throttle_initial_s,
         maximum=policy.throttle_max_s,
         random=random,
     )
-    return Again(after, delay_s, verdict.error)
 
 
 def _backoff(failures: int, policy: Policy, random: Random) -> float:

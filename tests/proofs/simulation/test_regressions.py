@@ -101,3 +101,25 @@ def test_the_last_request_of_a_run_that_died_left_long_after_its_last_line(step:
             on_ambiguous="fail",
         )
     )
+
+
+def test_an_id_pays_for_no_429_while_nothing_but_429_comes() -> None:
+    simulate(
+        Scenario(
+            seed=1000195029,
+            sessions=(
+                SessionPlan("680000000000000000000000"),
+                SessionPlan("680000000000000000000001", "cancelled"),
+            ),
+            runs=(RunPlan(dies_at_step=23), RunPlan(dies_at_step=102)),
+            spells=(Spell(0.8350622155801402, 2000.8350622155801, "429_wait"),),
+            rate=0.5,
+            concurrency=2,
+            window=6,
+            is_pipe=True,
+            pipe_gap_s=0.1,
+            patience_s=60.0,
+            rotation=Rotation(12.443056216556688, 16.954627221167286),
+            listing="fails",
+        )
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tests.support.defaults import pacing
 from worker.api.verdict import Settled, Throttled, Transient
 from worker.core.clock import Clock
@@ -68,6 +70,17 @@ def test_nobody_pays_while_an_outage_lasts() -> None:
     here = attribution()
     failed = [fail(here, job) for job in jobs(4)]
     assert here.answers.own(failed[-1].failures) == 0
+
+
+def test_an_id_pays_for_no_wait_in_which_nobody_was_let_through() -> None:
+    here, [job, other] = attribution(), jobs(2)
+    waits = []
+    for is_anybody_let_through in (False, True):
+        job = replace(here.learn(job, BUSY, 0.0)[0], throttle_delay_s=30.0)
+        if is_anybody_let_through:
+            here.learn(other, DONE, 0.0)
+        waits.append(here.learn(job, BUSY, 30.0)[0].throttled_s)
+    assert waits == [0.0, 30.0]
 
 
 def test_patience_with_429_begins_anew_when_another_id_was_let_through() -> None:

@@ -56,13 +56,13 @@ def step(
     counts: bool = True,
     now: float = 0.0,
 ) -> Step:
-    """What comes after one more request; a failure `counts` where it is no outage's."""
+    """What comes after one more request; a failure, or a 429, `counts` unless it is everybody's."""
     begun = of.job.begun(Permit(1, now))
     of.answers.add()
     if counts and isinstance(verdict, Transient | Foreign):
         begun = begun.failed(of.answers.moment)
     if isinstance(verdict, Throttled):
-        begun = begun.throttled(now, 0)
+        begun = begun.throttled(of.answers.moment if counts else 0)
     of.job = begun
     policy = policy or default_policy()
     taken = next_step(begun, verdict, policy, of.answers, now=now, random=Random(1))
@@ -210,15 +210,18 @@ def test_failures_during_an_outage_use_up_nothing() -> None:
 
 
 def test_throttles_use_up_no_attempts_but_patience() -> None:
-    throttled = job()
-    for minute in range(10):
-        assert isinstance(
-            step(throttled, BUSY, default_policy(patience_s=600), now=60.0 * minute), Again
-        )
-    assert (
-        error_type(step(throttled, BUSY, default_policy(patience_s=600), now=601.0))
-        == "rate_limit_exceeded"
-    )
+    throttled, policy, waits = job(), default_policy(patience_s=600), []
+    while isinstance(taken := step(throttled, BUSY, policy), Again):
+        waits.append(taken.delay_s)
+    assert error_type(taken) == "rate_limit_exceeded"
+    assert sum(waits[:-1]) <= 600 < sum(waits)
+
+
+def test_waiting_while_everything_is_throttled_uses_up_nothing() -> None:
+    throttled, policy = job(), default_policy(patience_s=600)
+    for _ in range(20):
+        assert isinstance(step(throttled, BUSY, policy, counts=False), Again)
+    assert isinstance(step(throttled, BUSY, policy), Again), "the last wait alone was its own"
 
 
 def test_a_far_retry_after_makes_an_id_wait_and_not_fail() -> None:
