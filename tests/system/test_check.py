@@ -235,6 +235,16 @@ def test_the_first_failure_gives_the_code_and_all_are_shown(check: Any) -> None:
     }
 
 
+def test_a_proxy_that_cannot_be_used_keeps_nothing_else_from_being_tried(
+    check: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "backlog.txt").write_text("".join(f"{n:024x}\n" for n in range(5)))
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    done = check("backlog.txt", "--check-first", "--base-url", "https://example.invalid/v1")
+    assert findings(done)["results"] == "ok"
+    assert done.err == ""
+
+
 @pytest.mark.parametrize(
     ("lines", "answer", "said"),
     [

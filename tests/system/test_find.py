@@ -141,6 +141,8 @@ async def test_a_list_that_is_refused_ends_with_3() -> None:
     ("args", "said"),
     [
         (["--created-after", "soon"], "--created-after is 'soon'; it must be a date or a time"),
+        (["--created-after", "0001-01-01"], "--created-after is '0001-01-01'; it must be a date"),
+        (["--created-before", "9999-12-31T23:59:59-10:00"], "it must be a date or a time"),
         (["--idle", "long"], "--idle is 'long'; it must be a duration"),
         (["--status", "open"], "'open' is not one of"),
         (["--limit", "0"], "--limit"),
@@ -150,6 +152,12 @@ async def test_an_option_that_cannot_be_meant_is_a_usage_error(args: list[str], 
     finished = await run("find", *args)
     assert finished.code == ExitCode.USAGE
     assert said in finished.err
+
+
+async def test_sessions_that_are_older_than_the_calendar_are_none() -> None:
+    async with Sandbox(SandboxConfig(sessions=HELD, limit=0)) as server:
+        finished = await run("find", "--base-url", server.url, "--idle", "800000000h")
+    assert (finished.code, finished.out) == (ExitCode.OK, "")
 
 
 async def test_a_signal_ends_it_with_its_own_code() -> None:

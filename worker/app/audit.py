@@ -81,15 +81,16 @@ class Audit(msgspec.Struct):
 
 def compare(outcome: Outcome, status: ReadStatus) -> Disagreement | None:
     """How a log's latest outcome of an id differs from its session; None where they agree."""
-    if isinstance(status.verdict, Transient):
+    verdict = status.verdict
+    if isinstance(verdict, Transient) or _tells_nothing(verdict):
         return Disagreement.UNREAD
     match outcome:
         case Outcome.PROCESSING:
-            return _compare_with_processing(status.verdict)
+            return _compare_with_processing(verdict)
         case Outcome.NOT_FOUND:
-            return None if _is_missing(status.verdict) else Disagreement.FOUND
+            return None if _is_missing(verdict) else Disagreement.FOUND
         case Outcome.FAILED:
-            is_done = isinstance(status.verdict, Settled) and _is_done(status.verdict)
+            is_done = isinstance(verdict, Settled) and _is_done(verdict)
             return Disagreement.DONE if is_done else None
 
 
@@ -98,10 +99,14 @@ def _compare_with_processing(verdict: Settled | Unfinished) -> Disagreement | No
         return Disagreement.LOST
     if _is_done(verdict):
         return None
-    if _is_missing(verdict):
-        return Disagreement.GONE
-    has_ended = verdict.session_status in ("cancelled", "abandoned")
-    return Disagreement.ENDED if has_ended else Disagreement.UNREAD
+    return Disagreement.GONE if _is_missing(verdict) else Disagreement.ENDED
+
+
+def _tells_nothing(verdict: Settled | Unfinished) -> bool:
+    """Whether the answer named no status, or one that is not known."""
+    if isinstance(verdict, Unfinished) or verdict.outcome is not Outcome.FAILED:
+        return False
+    return verdict.session_status not in ("cancelled", "abandoned")
 
 
 def _is_done(verdict: Settled) -> bool:

@@ -157,7 +157,8 @@ def _try_source(
     yield Finding("source", trial.detail, notes=trial.notes)
     reading = trial.reading
     if reading is not None and key is not None and files.settings.retry.check_first:
-        yield Finding("checks", run_to_the_end(estimate_checks(files.settings, key, reading)))
+        settings = files.settings
+        yield _try("checks", lambda: run_to_the_end(estimate_checks(settings, key, reading)))
 
 
 def _try_shared(settings: Settings, queue: str | None) -> Finding:

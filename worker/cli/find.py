@@ -18,7 +18,7 @@ from worker.core.errors import UsageError
 from worker.core.outcomes import is_valid_id
 from worker.core.secrets import shown
 from worker.core.text import count
-from worker.reading.sessions import ListedSession, milliseconds
+from worker.reading.sessions import ListedSession, milliseconds, timestamp
 from worker.reading.walk import Span
 
 if TYPE_CHECKING:
@@ -41,12 +41,22 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
     try:
-        return None if text is None else milliseconds(datetime.fromisoformat(text))
-    except ValueError:
+        if text is None:
+            return None
+        moment = milliseconds(datetime.fromisoformat(text))
+        # The API may be asked for what is a millisecond before.
+        timestamp(moment - 1)
+        return moment
+    except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"{param.opts[0]} is {shown(text or '')}; it must be a date or a time",
             "Write 2026-11-01 or 2026-11-01T06:00:00Z",
         ) from None
+
+
+def _before(seconds: float) -> int:
+    """So many seconds ago, in milliseconds since 1970: not before that."""
+    return max(milliseconds(datetime.now(UTC)) - round(seconds * 1000), 0)
 
 
 def _duration(ctx: click.Context, param: click.Parameter, text: str) -> float:
@@ -111,7 +121,7 @@ def find(
       complete-sessions find | complete-sessions run - --results night.results.jsonl
     """
     settings, key = load_access(values, config)
-    updated_before = milliseconds(datetime.now(UTC)) - round(idle * 1000) if idle > 0 else None
+    updated_before = _before(idle) if idle > 0 else None
     after = None if created_after is None else created_after - 1
     wanted = Wanted(frozenset(statuses), Span(after, created_before, updated_before), limit)
     from worker.app.reading import read_to_end  # noqa: PLC0415 - the whole of aiohttp

@@ -209,8 +209,9 @@ class InputTable:
             return separator_of(line) is not None
         cells = next(self._cells([line]), [])
         column = self._column
-        has_id = column is not None and len(cells) == self._width and is_valid_id(cells[column])
-        return not has_id
+        if column is None or len(cells) != self._width:
+            return True
+        return not is_valid_id(unwrapped(cells[column]))
 
     def _find_column(self, names: list[str], line: int) -> int:
         found = names.count(self._field)

@@ -279,6 +279,11 @@ def test_a_row_that_begins_with_a_hash_is_one_where_it_has_an_id() -> None:
     assert ids_of(b"id,n\n#a,1\nb,2\n") == ["b"]
 
 
+@pytest.mark.parametrize("cell", ["a ", '"a "', ' "a"', '="a"', "\xa0a"])
+def test_a_row_that_begins_with_a_hash_may_have_its_id_wrapped(cell: str) -> None:
+    assert ids_of(f"n,id\n#1,{cell}\n#2,{cell}b\n".encode(), "csv")[0] == "a"
+
+
 def test_a_name_broken_over_lines_is_a_name() -> None:
     assert pairs(b'id,"full\nname"\na,x\n') == [("a", 3)]
     assert pairs(b'n,"Session\nID"\nx,a\n', "csv", "Session ID") == [("a", 3)]
