@@ -44,7 +44,8 @@ class Pacer:
     `release`: while a probe is under way no other permit is granted. A permit that is older than
     `valid_s` seconds is not used. Times are seconds of `clock`. `notify` is told of `OutageBegan`,
     `ProbeFailed` and `OutageEnded`, from within those calls, and of `RateChanged`. `first_probe` is
-    the burst probe's; `shared` gives permits that are needed beside the own ones.
+    the burst probe's; `shared` gives permits that are needed beside the own ones. `quiet_s` counts
+    the seconds of quiet hours and of holds that have ended: they cost no patience.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Pacer:
         highest = rates.highest_rate
         limit = requests_in_a_second(highest)
         self.patience_s = patience_s
+        self.quiet_s = 0.0
         self._clock = clock
         self._ceiling = Ceiling(rates, lambda: clock.utc().timestamp())
         self._adaptive = adaptive or AdaptiveRate(highest)
@@ -274,6 +276,7 @@ class Pacer:
         if not ceiling.follow(now):
             return
         if was_quiet:
+            self.quiet_s += now - self._quiet_since
             self._outages.postpone(now - self._quiet_since)
         if ceiling.is_quiet:
             self._quiet_since = now

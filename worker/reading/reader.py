@@ -124,14 +124,16 @@ class Reader:
     async def page(self, query: Mapping[str, str], witness: str) -> Page:
         """One page of the list.
 
-        Where it fails again and again, the session `witness` is read, which is waited for: in an
-        outage it ends with it. Raises RefusedError where the API refuses its list, or goes on to
-        fail it while it shows sessions.
+        Where it fails or is throttled again and again, the session `witness` is read, which is
+        waited for: an outage ends with it. Raises RefusedError where the API refuses its list, or
+        goes on to fail it while it shows sessions.
         """
-        page = await self._page(query, self._backoff.max_attempts)
+        attempts = self._backoff.max_attempts
+        page = await self._page(query, attempts, is_at_first=False)
         if not isinstance(page, Page):
             await self._session(witness, math.inf)
-            page = await self._page(query, 1)
+            again = attempts if isinstance(page, Throttled) else 1
+            page = await self._page(query, again, is_at_first=False)
         if isinstance(page, Page):
             return page
         raise RefusedError(f"the API does not give its list: {page.error.type}", page.error.message)
@@ -150,19 +152,29 @@ class Reader:
         def send(departure: Departure) -> Awaitable[Reply]:
             return self._client.check(session_id, departure)
 
-        return await self._ask(send, judge, attempts, counts_outages=False)
+        answer: Settled | Unfinished | Transient | Throttled
+        answer = await self._ask(send, judge, attempts, counts_all=False)
+        assert not isinstance(answer, Throttled), "429s are waited out"
+        return answer
 
-    async def _page(self, query: Mapping[str, str], attempts: float) -> Page | Transient:
+    async def _page(
+        self, query: Mapping[str, str], attempts: float, *, is_at_first: bool = True
+    ) -> Page | Trouble:
         def judge(reply: Reply) -> Page | AskAgain:
             page = None
             if isinstance(reply, Answer) and reply.status == 200:
                 page = parse_page(reply.body)
-            return page or self._trouble(judge_check(reply), "the API refuses its list")
+            if page is not None:
+                return page
+            verdict = judge_check(reply)
+            if isinstance(verdict, Foreign) and not is_at_first:
+                return _as_outage(verdict)
+            return self._trouble(verdict, "the API refuses its list")
 
         def send(departure: Departure) -> Awaitable[Reply]:
             return self._client.list_sessions(query, departure)
 
-        return await self._ask(send, judge, attempts, counts_outages=True)
+        return await self._ask(send, judge, attempts, counts_all=True)
 
     async def _ask(
         self,
@@ -170,10 +182,10 @@ class Reader:
         judge: Callable[[Reply], T | AskAgain],
         attempts: float,
         *,
-        counts_outages: bool,
-    ) -> T | Transient:
-        """The first answer that is no trouble, or the last trouble after so many failures; those
-        that are an outage's count where `counts_outages` says so."""
+        counts_all: bool,
+    ) -> T | Trouble:
+        """The first answer that is no trouble, or the last trouble after so many failures; an
+        outage's and 429s count where `counts_all` says so."""
         failures = troubles = 0
         while True:
             answer = await self._attempt(send, judge)
@@ -182,10 +194,10 @@ class Reader:
             if not isinstance(answer, Trouble):
                 return answer
             troubles += 1
-            if isinstance(answer, Transient):
-                failures += counts_outages or not self._pacer.outage_open
-                if failures >= attempts:
-                    return answer
+            is_own = isinstance(answer, Transient) and not self._pacer.outage_open
+            failures += counts_all or is_own
+            if failures >= attempts:
+                return answer
             _log.debug("read again after %s: %s", answer.error.type, answer.error.message)
             await self._wait(answer, troubles)
 
@@ -271,7 +283,7 @@ class Reader:
             return verdict
         if isinstance(verdict, Foreign):
             if self._address_proven:
-                return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
+                return _as_outage(verdict)
             raise ForeignAnswerError(_told(refusal, verdict.error), _MEND, verdict.error.type)
         error = verdict.error if hasattr(verdict, "error") and verdict.error else _ONE_SESSION
         if isinstance(verdict, Refused) and verdict.http_status is None:
@@ -280,6 +292,10 @@ class Reader:
                 "Correct the base URL, or this machine's clock and certificate authorities",
             )
         raise RefusedError(_told(refusal, error), _MEND)
+
+
+def _as_outage(verdict: Foreign) -> Transient:
+    return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
 
 
 def _told(refusal: str, error: Error) -> str:

@@ -49,9 +49,8 @@ class ListSearch:
             return None
         try:
             found = search.take(await self._owner.reader.page(query, search.next_id))
-        except ForeignAnswerError as error:
-            # That tells nothing of the API, nor of its list.
-            self._owner.on_useless_list(error.message)
+        except ForeignAnswerError:
+            # That tells nothing of the API, nor of its list: the run finds out for itself.
             search.give_up()
             return None
         except RefusedError as error:

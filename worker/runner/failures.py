@@ -86,6 +86,7 @@ class FailureAttribution:
         self._tally.throttled += 1
         self._pacer.throttled(job.permit, error=verdict.error, retry_after_s=verdict.retry_after_s)
         self._notify(RequestThrottled(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
-        self._throttled_since = min(self._throttled_since, now)
-        is_over = now - self._throttled_since >= self._pacer.patience_s
+        awake_s = now - self._pacer.quiet_s
+        self._throttled_since = min(self._throttled_since, awake_s)
+        is_over = awake_s - self._throttled_since >= self._pacer.patience_s
         return job.throttled(self._let_through), causes.throttled_out() if is_over else None

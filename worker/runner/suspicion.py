@@ -8,12 +8,13 @@ import msgspec
 
 from worker.api.verdict import Settled
 from worker.core.errors import RefusedError
-from worker.core.outcomes import ErrorType, Outcome
+from worker.core.outcomes import Error, ErrorType, Outcome
 
 ENOUGH_FOR_A_SHARE: Final = 1000
 """S3 Batch Operations judges a share of failures after as many outcomes."""
 
-_OWN_TYPES: Final = frozenset(ErrorType)
+_OWN_TYPES: Final = frozenset(ErrorType) - {ErrorType.UNEXPECTED_RESPONSE}
+"""What a firewall answers in the API's place, it may answer to every completion."""
 
 
 class MaxFailures(msgspec.Struct, frozen=True):
@@ -101,9 +102,15 @@ class Suspicion:
         said = f"{error.type}: {error.message}" if error is not None else "an error"
         return RefusedError(
             f"all of the first {self._outcomes} ids failed for one reason, {said}",
-            "Mend what the API names, then run the same command again. Where it is right so, set"
+            f"{_mend(error)}, then run the same command again. Where it is right so, set"
             " stop.suspicious_after to none",
         )
+
+
+def _mend(error: Error | None) -> str:
+    if error is not None and error.type == ErrorType.UNEXPECTED_RESPONSE:
+        return "Look at the proxy, the firewall or the ingress before the API"
+    return "Mend what the API names"
 
 
 def _kind_of(settled: Settled) -> str | None:

@@ -331,7 +331,7 @@ RUNNER: Final = (
         "nothing but 429 keeps a run going for ever",
         _PATIENCE,
         _FAILURES,
-        "        is_over = now - self._throttled_since >= self._pacer.patience_s\n",
+        "        is_over = awake_s - self._throttled_since >= self._pacer.patience_s\n",
         "        is_over = False\n",
         _WEATHER,
     ),

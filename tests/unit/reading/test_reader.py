@@ -114,6 +114,23 @@ async def test_a_page_that_fails_while_a_session_can_be_read_counts_as_refused()
     assert it.requests == 7
 
 
+@pytest.mark.parametrize("is_shown", [True, False])
+async def test_what_is_never_the_api_at_the_start_gives_no_page(is_shown: bool) -> None:
+    it = reader(*[NO_BACKEND] * 5, STARTED if is_shown else NO_BACKEND, NO_BACKEND)
+    told = "does not give its list" if is_shown else "refuses to show a session"
+    with pytest.raises(RefusedError, match=told):
+        await it.page({}, "a")
+    assert it.requests == 7 if is_shown else 6
+
+
+async def test_a_list_that_is_throttled_while_sessions_are_not_is_given_up() -> None:
+    busy = Answer(429, b'{"type": "rate_limit_exceeded", "message": "slow down"}')
+    it = reader(*[busy] * 5, busy, STARTED, *[busy] * 5)
+    with pytest.raises(RefusedError, match="does not give its list: rate_limit_exceeded"):
+        await it.page({}, "a")
+    assert it.requests == 12
+
+
 @in_virtual_time
 async def test_a_page_that_fails_in_an_outage_is_read_when_a_session_can_be_read_again() -> None:
     clock = VirtualClock()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec.structs import replace
 
 from tests.support.defaults import pacing
+from tests.support.virtual_time import VirtualClock, in_virtual_time
 from worker.api.verdict import Settled, Throttled, Transient
 from worker.core.clock import Clock
 from worker.core.outcomes import Error, Item, Outcome
@@ -81,6 +84,24 @@ def test_an_id_pays_for_no_wait_in_which_nobody_was_let_through() -> None:
             here.learn(other, DONE, 0.0)
         waits.append(here.learn(job, BUSY, 30.0)[0].throttled_s)
     assert waits == [0.0, 30.0]
+
+
+@in_virtual_time
+async def test_quiet_hours_cost_no_patience_with_429() -> None:
+    clock = VirtualClock()
+    pacer = Pacer(Timetable.constant(10.0), clock=clock, notify=lambda _: None, **pacing())
+    here = FailureAttribution(pacer, Tally(), lambda _: None, max_attempts=5)
+    [job] = jobs(1)
+    await pacer.permit()
+    job, _ = here.learn(job, BUSY, clock.now())
+    pacer.hold(is_held=True)
+    await asyncio.sleep(10_000.0)
+    pacer.hold(is_held=False)
+    job, cause = here.learn(job, BUSY, clock.now())
+    assert cause is None
+    await asyncio.sleep(pacer.patience_s)
+    _, cause = here.learn(job, BUSY, clock.now())
+    assert cause is not None
 
 
 def test_patience_with_429_begins_anew_when_another_id_was_let_through() -> None:

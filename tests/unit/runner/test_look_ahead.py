@@ -29,6 +29,7 @@ from worker.settings.model import PaceSettings, RetrySettings, StopSettings
 
 COMPLETE = Settled(Outcome.PROCESSING, 200, "complete")
 STARTED = Unfinished(200)
+BUSY = Answer(429, b'{"type": "rate_limit_exceeded"}')
 AWAY = NoAnswer(Error("connect_failed", "no route"), may_have_arrived=False)
 
 
@@ -157,6 +158,7 @@ class Api:
         self.sent: list[tuple[str, str, float]] = []
         self.read_at: dict[str, float] = {}
         self.on_list: Callable[[Answer], Reply] = lambda answer: answer
+        self.on_check: Callable[[Answer], Reply] = lambda answer: answer
         self.on_complete: Callable[[str], Reply] = lambda session_id: DONE
         self.triggers: list[str] = []
         self.away_until = 0.0
@@ -175,7 +177,7 @@ class Api:
             return AWAY
         self.read_at[id] = now
         status = next(each.status for each in self.model.sessions if each.id == id)
-        return Answer(200, msgspec.json.encode({"id": id, "status": status}))
+        return self.on_check(Answer(200, msgspec.json.encode({"id": id, "status": status})))
 
     async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
         now = self._left("LIST", "")
@@ -341,13 +343,26 @@ def test_a_stop_does_not_wait_for_a_page_that_is_to_be_tried_again(tmp_path: Pat
     assert finished.elapsed_s < 2.0
 
 
-def test_a_list_that_stays_away_ends_the_run_with_4_and_nothing_lost(tmp_path: Path) -> None:
+def test_an_api_that_throttles_all_that_is_read_ends_the_run_with_4_and_nothing_lost(
+    tmp_path: Path,
+) -> None:
     api = api_of(500)
-    api.on_list = lambda answer: Answer(429, b'{"type": "rate_limit_exceeded"}')
+    api.on_list = api.on_check = lambda answer: BUSY
     finished = run(tmp_path, api)
     assert finished.exit_code is ExitCode.UNAVAILABLE
     assert finished.tally.not_attempted == 500
-    assert finished.tally.throttled == finished.tally.checks == len(api.of("LIST")) > 3
+    read = len(api.of("LIST") + api.of("GET"))
+    assert finished.tally.throttled == finished.tally.checks == read > 3
+
+
+def test_a_list_that_is_throttled_while_sessions_can_be_read_costs_eleven_requests(
+    tmp_path: Path,
+) -> None:
+    api = api_of(50)
+    api.on_list = lambda answer: BUSY
+    finished = run(tmp_path, api)
+    assert finished.exit_code is ExitCode.OK
+    assert (len(api.of("LIST")), len(api.of("GET")), len(api.triggers)) == (10, 51, 50)
 
 
 def test_a_list_that_fails_while_sessions_can_be_read_costs_seven_requests(
