@@ -258,3 +258,20 @@ async def test_nobody_waits_longer_than_patience_because_a_server_says_so(tmp_pa
     busy = response(b"", "Retry-After: 86400", status="503 Later")
     run = await run_against(tmp_path, busy, stop_patience="500ms", retry_max_attempts=2)
     assert (run.error[0], run.methods) == ("http_503", ["POST", "GET"] * 2)
+
+
+async def test_a_firewall_that_lets_only_reading_through_stops_the_run(tmp_path: Path) -> None:
+    page = b"<html><title>Blocked</title></html>"
+    blocked = response(page, "Content-Type: text/html", status="403 Forbidden")
+
+    def answer(request: Request) -> Sent:
+        return Sent(response(STARTED) if request.method == "GET" else blocked)
+
+    given = {"stop_suspicious_after": 20, "retry_settle": "0s", "retry_max_attempts": 2}
+    async with RawServer(answer) as server:
+        here = RunHarness(tmp_path, server.url, **given)
+        first = await here.run(ids(40))
+    assert first.code is ExitCode.REFUSED
+    assert "Look at the proxy, the firewall" in first.finished.advice
+    assert set(first.outcomes) == {"unexpected_response"}
+    assert first.finished.tally.not_attempted > 0

@@ -13,11 +13,14 @@ DONE = Settled(Outcome.PROCESSING, 200, "processing")
 MISSING = Settled(Outcome.NOT_FOUND, 404, None, Error("resource_not_found", "no"))
 INVALID = Settled(Outcome.FAILED, 400, None, Error("invalid_request", "no such thing"))
 CANCELLED = Settled(Outcome.FAILED, 200, "cancelled", Error("session_cancelled", ""))
+BLOCKED = Settled(Outcome.FAILED, 403, None, Error("unexpected_response", "a page of HTML"))
+LATE = Settled(Outcome.FAILED, None, None, Error("timeout", "no answer"))
 ANY = MaxFailures()
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"), [(MISSING, "in this account"), (INVALID, "no such thing")]
+    ("outcome", "said"),
+    [(MISSING, "in this account"), (INVALID, "no such thing"), (BLOCKED, "the firewall")],
 )
 def test_the_first_twenty_alike_stop_the_run(outcome: Settled, said: str) -> None:
     suspicion = Suspicion(20, ANY)
@@ -25,7 +28,7 @@ def test_the_first_twenty_alike_stop_the_run(outcome: Settled, said: str) -> Non
     cause = suspicion.judge(outcome)
     assert cause is not None
     assert cause.exit_code is ExitCode.REFUSED
-    assert said in cause.message
+    assert said in str(cause)
 
 
 @pytest.mark.parametrize("other", [DONE, MISSING])
@@ -36,7 +39,7 @@ def test_a_mixture_goes_through(other: Settled, place: int) -> None:
     assert not any(suspicion.judge(outcome) for outcome in row)
 
 
-@pytest.mark.parametrize("outcome", [DONE, CANCELLED])
+@pytest.mark.parametrize("outcome", [DONE, CANCELLED, LATE])
 def test_what_is_no_sign_of_a_wrong_key_is_not_suspicious(outcome: Settled) -> None:
     suspicion = Suspicion(20, ANY)
     assert not any(suspicion.judge(outcome) for _ in range(100))
