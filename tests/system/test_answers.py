@@ -267,11 +267,11 @@ async def test_a_firewall_that_lets_only_reading_through_stops_the_run(tmp_path:
     def answer(request: Request) -> Sent:
         return Sent(response(STARTED) if request.method == "GET" else blocked)
 
-    given = {"stop_suspicious_after": 20, "retry_settle": "0s", "retry_max_attempts": 2}
+    given = {"stop_suspicious_after": 20, "pace_concurrency": 1, "retry_max_attempts": 2}
     async with RawServer(answer) as server:
         here = RunHarness(tmp_path, server.url, **given)
         first = await here.run(ids(40))
     assert first.code is ExitCode.REFUSED
     assert "Look at the proxy, the firewall" in first.finished.advice
-    assert set(first.outcomes) == {"unexpected_response"}
+    assert first.outcomes["unexpected_response"] >= 20
     assert first.finished.tally.not_attempted > 0
