@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.namespaces import PROCESSES, child_of, is_granted
 from tests.support.program import PROGRAM, Finished, environment, in_this_process, started
+from tests.support.raw_server import RawServer, Sent, Then
 from tests.support.run_harness import (
     Held,
     RunHarness,
@@ -217,6 +218,41 @@ async def test_a_signal_amid_the_imports_is_not_lost(
         os.close(writer)
         done = await it.ends()
     assert (done.code, done.err) == (code, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_nor_is_it_where_a_library_tries_imports_and_does_without(
+    tmp_path: Path, number: int
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    tried = f"import os\nos.read(os.open({str(pipe)!r}, os.O_RDONLY), 1)\n"
+    (modules / "tried.py").write_text(tried)
+    # As libraries do with what is not installed: uvloop stands for any.
+    swallowing = "try:\n    import tried\nexcept Exception:\n    pass\nraise ImportError\n"
+    (modules / "uvloop.py").write_text(swallowing)
+    env = environment() | {"PYTHONPATH": str(modules)}
+    async with started("run", "-", "--results", tmp_path / "log", env=env) as it:
+        writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+        it.signal(number)
+        os.close(writer)
+        done = await it.ends()
+    assert done.code == 143
+
+
+async def test_a_signal_ends_what_waits_for_an_answer_and_has_no_way_of_its_own_to_end() -> None:
+    async with (
+        RawServer(lambda _: Sent(b"", Then.HANG)) as server,
+        started("check", "--base-url", server.url) as it,
+    ):
+        await until(lambda: len(server.requests) == 1)
+        it.signal(signal.SIGTERM)
+        done = await it.ends()
+    assert done.code == 143
+    assert "SIGTERM was received" in done.err
+    assert "Traceback" not in done.err
 
 
 async def test_nor_is_it_by_process_1_of_a_container(tmp_path: Path) -> None:

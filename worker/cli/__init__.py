@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from typing import Final
@@ -11,7 +12,13 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from worker.app.process.environment import heed_signals, hold_time_zone, learn_secrets
+from worker.app.process.environment import (
+    SignalInterrupt,
+    heed_signals,
+    hold_time_zone,
+    learn_secrets,
+    signal_of,
+)
 from worker.app.process.streams import hold_standard_streams, hold_tracebacks, say, tell, tell_all
 from worker.core.errors import ExitCode, WorkerError
 
@@ -51,6 +58,14 @@ class _LazyGroup(click.Group):
         module = importlib.import_module(f"worker.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except SignalInterrupt as interrupt:
+            from worker.app.process.signals import SignalledError  # noqa: PLC0415 - asyncio
+
+            raise SignalledError(interrupt.number) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -128,8 +143,9 @@ def main() -> None:
         code = ExitCode.USAGE
     except click.Abort:
         code = ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        is_own = signal_of(interrupt) is signal.SIGINT
+        code = ExitCode.INTERRUPTED if is_own else ExitCode.TERMINATED
     except WorkerError as error:
         tell(f"{PROGRAM}: {error}")
         code = error.exit_code

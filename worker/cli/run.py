@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from worker.app.process.environment import signal_of
 from worker.app.process.signals import SignalledError
 from worker.app.process.streams import say, tell
 from worker.cli.options import (
@@ -84,8 +84,8 @@ def run(
         return _begin(asked, loaded)
     except WorkerError as error:
         return _fail(error, ending or _ending(flags))
-    except KeyboardInterrupt:
-        return _fail(SignalledError(signal.SIGINT), ending or _ending(flags))
+    except KeyboardInterrupt as interrupt:
+        return _fail(SignalledError(signal_of(interrupt)), ending or _ending(flags))
 
 
 def _rehearse(

@@ -19,6 +19,20 @@ _KEY_FILE: Final = "WORKER_API_KEY_FILE"
 _ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
 
 
+class SignalInterrupt(KeyboardInterrupt):
+    """The signal `number` ends the command, as Ctrl-C does: it may come in the midst of an import
+    or of a loop's callback, where an error would be taken for one of theirs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
+    """The signal that an interrupt stands for."""
+    return interrupt.number if isinstance(interrupt, SignalInterrupt) else signal.SIGINT
+
+
 def hold_time_zone() -> None:
     """Let UTC stand in for a zone that is a day or more away from it: Python knows none such."""
     if max(abs(time.timezone), abs(time.altzone)) >= _DAY_S:
@@ -66,6 +80,4 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    from worker.app.process.signals import SignalledError  # noqa: PLC0415 - asyncio, and rarely needed
-
-    raise SignalledError(signal.Signals(number))
+    raise SignalInterrupt(number)
