@@ -122,7 +122,7 @@ async def test_run_that_was_killed_is_told_of(tmp_path: Path) -> None:
         assert socket_path(log).exists()
         after = await told(log)
         assert (after["running"], after["exit_code"]) == (False, None)
-        assert after["reason"].startswith("it died")
+        assert after["reason"].startswith("it died, or had no room")
         async with started(*given) as again:
             await begun(again)
             assert (await told(log))["pid"] == again.pid

@@ -178,6 +178,11 @@ def _check_usage(asked: _Asked, settings: Settings) -> None:
     if asked.queue is None:
         if asked.source is None:
             raise UsageError("no SOURCE was given", "Name a file of ids, or `-` for standard input")
+        if not asked.source:
+            raise UsageError(
+                "SOURCE is empty, as where a variable of the shell is not set",
+                "Name a file of ids, or `-` for standard input",
+            )
         if asked.wait:
             raise UsageError("--wait goes with --queue only", "A SOURCE that is a pipe is")
         return

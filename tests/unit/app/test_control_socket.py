@@ -89,6 +89,16 @@ def test_socket_that_a_dead_run_has_left_is_no_run_and_is_replaced(tmp_path: Pat
         pass
 
 
+def test_a_run_that_stands_still_may_do_later_what_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.app.control.client._PATIENCE_S", 0.05)
+    told = "has not answered within 0.05 s.*kill -CONT.*it may do still"
+    with bound(socket_path(tmp_path / "log")), pytest.raises(UsageError, match=told) as caught:
+        ask(tmp_path / "log", Request())
+    assert "run on" in caught.value.message
+
+
 def test_a_file_that_is_no_socket_stays_as_it_is(tmp_path: Path) -> None:
     path = socket_path(tmp_path / "log")
     path.write_text("somebody's own\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.program import in_this_process
 from worker.cli import main
 from worker.core import errors
 from worker.core.errors import ExitCode, WorkerError
@@ -78,6 +79,14 @@ def test_a_mistake_is_answered_with_its_remedy(answer: Ask, line: str, remedy: s
     assert remedy in shown
     assert shown.startswith("complete-sessions: ")
     assert shown.count("\n") == 1
+
+
+def test_an_empty_name_is_not_taken_for_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = in_this_process("run", "", monkeypatch=monkeypatch, capfd=capfd)
+    assert done.code == 2
+    assert "SOURCE is empty, as where a variable of the shell is not set" in done.err
 
 
 @pytest.mark.parametrize(

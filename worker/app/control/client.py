@@ -40,6 +40,11 @@ def ask(results: Path, request: Request) -> RunStatus | None:
             f"the run on {visible(str(results))} belongs to another user",
             "Ask as the user who started it",
         ) from error
+    except TimeoutError as error:
+        raise UsageError(
+            f"the run on {visible(str(results))} has not answered within {_PATIENCE_S:g} s",
+            "It may be stopped (`kill -CONT`) or busy: what was asked of it, it may do still",
+        ) from error
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(
             f"the run on {visible(str(results))} does not answer: {error}", _SAME_PROGRAM

@@ -69,7 +69,7 @@ def _of_journal(log: Path, report: Report, header: Header) -> RunStatus:
     if is_alive(header.pid):
         told = {"running": True, "pid": header.pid, "since": header.at}
         return _status(log, report, run=header.run, **told)
-    reason = "it died: the next run reads first what it may have sent"
+    reason = "it died, or had no room for its account: the next run reads what it may have sent"
     ended = report.runs[-1].ended if report.runs else None
     return _status(log, report, run=header.run, ended=ended, reason=reason)
 
