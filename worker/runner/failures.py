@@ -38,7 +38,7 @@ class FailureAttribution:
     ) -> None:
         self.answers = Answers(_REFUNDS * max_attempts)
         self._let_through = 0
-        self._throttled_since = math.inf
+        self._let_through_at = -math.inf
         self._pacer = pacer
         self._tally = tally
         self._notify = notify
@@ -57,7 +57,7 @@ class FailureAttribution:
         if isinstance(verdict, Throttled):
             return self._on_throttle(job, verdict, now)
         self._let_through += 1
-        self._throttled_since = math.inf
+        self._let_through_at = now - self._pacer.quiet_s
         self._pacer.answered(job.permit)
         return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None
 
@@ -87,6 +87,8 @@ class FailureAttribution:
         self._pacer.throttled(job.permit, error=verdict.error, retry_after_s=verdict.retry_after_s)
         self._notify(RequestThrottled(job.id, verdict.retry_after_s, self._pacer.rate_allowed))
         awake_s = now - self._pacer.quiet_s
-        self._throttled_since = min(self._throttled_since, awake_s)
-        is_over = awake_s - self._throttled_since >= self._pacer.patience_s
-        return job.throttled(self._let_through), causes.throttled_out() if is_over else None
+        counted = job.throttled(awake_s, self._let_through)
+        if job.throttled_since is None or job.let_through != self._let_through:
+            return counted, None
+        waited_s = awake_s - max(job.throttled_since, self._let_through_at)
+        return counted, causes.throttled_out() if waited_s >= self._pacer.patience_s else None

@@ -37,12 +37,13 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     `attempts` counts the POSTs sent; `failures` and `check_failures` are the moments (see
     `Answers`) of the POSTs and of the GETs that failed. `unresolved` says that a POST may have
     arrived and that no GET has told yet; the backend may be at work on it until `settled_at`;
-    `was_ambiguous` says that there was such a POST at all. `throttled_at` is how many requests had
-    been let through at the last 429, `throttle_delay_s` how long that has the job wait, and
-    `throttled_s` the sum of those waits in which others were let through. A session that was read
-    as started is sent as such till `valid_until`, and then read again. `by_list`: a list said so,
-    which may lag behind; `rejected` says that such a job's POST was. `last_reached`: the API itself
-    gave the last error. `permit` is that of the last request.
+    `was_ambiguous` says that there was such a POST at all. `throttled_since` is when the first 429
+    came, quiet hours left aside; `let_through` is how many requests had been let through at the
+    last, `throttle_delay_s` how long that has the job wait, and `throttled_s` the sum of those
+    waits in which others were let through. A session that was read as started is sent as such till
+    `valid_until`, and then read again. `by_list`: a list said so, which may lag behind; `rejected`
+    says that such a job's POST was. `last_reached`: the API itself gave the last error. `permit` is
+    that of the last request.
     """
 
     id: str
@@ -55,7 +56,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     failures: tuple[int, ...] = ()
     check_failures: tuple[int, ...] = ()
     throttles: int = 0
-    throttled_at: int = 0
+    throttled_since: float | None = None
+    let_through: int = 0
     throttle_delay_s: float = 0.0
     throttled_s: float = 0.0
     first_sent_at: float | None = None
@@ -126,14 +128,15 @@ class Job(msgspec.Struct, frozen=True, gc=False):
             return replace(self, check_failures=(*self.check_failures, moment))
         return replace(self, failures=(*self.failures, moment))
 
-    def throttled(self, let_through: int) -> Job:
+    def throttled(self, now: float, let_through: int) -> Job:
         """The job whose request was answered 429, when so many others had been let through. Its
         wait since the last 429 was its own, unless nobody was let through meanwhile."""
-        own_s = 0.0 if let_through == self.throttled_at else self.throttle_delay_s
+        own_s = 0.0 if let_through == self.let_through else self.throttle_delay_s
         return replace(
             self,
             throttles=self.throttles + 1,
-            throttled_at=let_through,
+            throttled_since=now if self.throttled_since is None else self.throttled_since,
+            let_through=let_through,
             throttled_s=self.throttled_s + own_s,
         )
 

@@ -120,7 +120,7 @@ async def test_what_is_never_the_api_at_the_start_gives_no_page(is_shown: bool) 
     told = "does not give its list" if is_shown else "refuses to show a session"
     with pytest.raises(RefusedError, match=told):
         await it.page({}, "a")
-    assert it.requests == 7 if is_shown else 6
+    assert it.requests == (7 if is_shown else 6)
 
 
 async def test_a_list_that_is_throttled_while_sessions_are_not_is_given_up() -> None:

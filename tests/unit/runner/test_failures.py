@@ -104,6 +104,15 @@ async def test_quiet_hours_cost_no_patience_with_429() -> None:
     assert cause is not None
 
 
+def test_who_was_not_throttled_before_does_not_end_the_run_for_what_others_waited() -> None:
+    here, [gone, fresh] = attribution(), jobs(2)
+    here.learn(gone, BUSY, 0.0)
+    fresh, cause = here.learn(fresh, BUSY, 5000.0)
+    assert cause is None
+    _, cause = here.learn(fresh, BUSY, 5030.0)
+    assert cause is None
+
+
 def test_patience_with_429_begins_anew_when_another_id_was_let_through() -> None:
     here, [job, other] = attribution(), jobs(2)
     job, _ = here.learn(job, BUSY, 0.0)

@@ -62,7 +62,7 @@ def step(
     if counts and isinstance(verdict, Transient | Foreign):
         begun = begun.failed(of.answers.moment)
     if isinstance(verdict, Throttled):
-        begun = begun.throttled(of.answers.moment if counts else 0)
+        begun = begun.throttled(now, of.answers.moment if counts else 0)
     of.job = begun
     policy = policy or default_policy()
     taken = next_step(begun, verdict, policy, of.answers, now=now, random=Random(1))
