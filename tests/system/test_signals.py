@@ -15,6 +15,7 @@ from tests.support.namespaces import PROCESSES, child_of, is_granted
 from tests.support.program import PROGRAM, Finished, environment, in_this_process, started
 from tests.support.raw_server import RawServer, Sent, Then
 from tests.support.run_harness import (
+    KEY,
     Held,
     RunHarness,
     backlog,
@@ -193,8 +194,25 @@ def test_a_signal_before_the_run_has_its_code(
     )
 
 
-def slow_to_import(directory: Path) -> tuple[dict[str, str], Path]:
-    """An environment in which the program waits in the midst of its imports, and the pipe whose
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_metrics_name_the_code_of_a_signal_that_comes_as_a_run_begins(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: int,
+    code: int,
+) -> None:
+    monkeypatch.setenv("COMPLYCUBE_API_KEY", KEY)
+    monkeypatch.setattr("worker.app.run.open_loop", lambda: os.kill(os.getpid(), number))
+    metrics = tmp_path / "run.prom"
+    given = (str(backlog(tmp_path, *ids(1))), "--metrics-file", str(metrics))
+    done = in_this_process("run", *given, monkeypatch=monkeypatch, capfd=capfd)
+    assert done.code == code
+    assert f"complete_sessions_exit_code {code}.0" in metrics.read_text()
+
+
+def slow_to_import(directory: Path, module: str = "click") -> tuple[dict[str, str], Path]:
+    """An environment in which the program waits while it imports `module`, and the pipe whose
     opening shows that it does so."""
     pipe = directory / "pipe"
     os.mkfifo(pipe)
@@ -202,7 +220,7 @@ def slow_to_import(directory: Path) -> tuple[dict[str, str], Path]:
     modules.mkdir()
     # No file object: where one is finalized, Python drops the exception that a signal has raised.
     waiting = f"import os\nos.read(os.open({str(pipe)!r}, os.O_RDONLY), 1)\n"
-    (modules / "click.py").write_text(waiting)
+    (modules / f"{module}.py").write_text(waiting)
     return environment() | {"PYTHONPATH": str(modules)}, pipe
 
 
@@ -224,16 +242,10 @@ async def test_a_signal_amid_the_imports_is_not_lost(
 async def test_nor_is_it_where_a_library_tries_imports_and_does_without(
     tmp_path: Path, number: int
 ) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    modules = tmp_path / "modules"
-    modules.mkdir()
-    tried = f"import os\nos.read(os.open({str(pipe)!r}, os.O_RDONLY), 1)\n"
-    (modules / "tried.py").write_text(tried)
+    env, pipe = slow_to_import(tmp_path, "tried")
     # As libraries do with what is not installed: uvloop stands for any.
     swallowing = "try:\n    import tried\nexcept Exception:\n    pass\nraise ImportError\n"
-    (modules / "uvloop.py").write_text(swallowing)
-    env = environment() | {"PYTHONPATH": str(modules)}
+    (pipe.parent / "modules" / "uvloop.py").write_text(swallowing)
     async with started("run", "-", "--results", tmp_path / "log", env=env) as it:
         writer = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
         it.signal(number)

@@ -16,6 +16,7 @@ from worker.app.control.last import keep_account
 from worker.app.ending import conclude
 from worker.app.identity import command_line, identify
 from worker.app.plan import Plan
+from worker.app.process.environment import CODES, signal_of
 from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
 from worker.app.process.streams import tell
@@ -82,7 +83,9 @@ def conclude_failure(ending: EndingSettings, error: WorkerError) -> int:
 def _exit_code_of(error: BaseException) -> ExitCode:
     if isinstance(error, WorkerError):
         return error.exit_code
-    return ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.DEFECT
+    if isinstance(error, KeyboardInterrupt):
+        return CODES[signal_of(error)]
+    return ExitCode.DEFECT
 
 
 def _metrics(plan: Plan, screen: Screen, clock: Clock) -> list[RunMetrics[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import traceback
 from typing import Final
@@ -13,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from worker.app.process.environment import (
+    CODES,
     SignalInterrupt,
     heed_signals,
     hold_time_zone,
@@ -144,8 +144,7 @@ def main() -> None:
     except click.Abort:
         code = ExitCode.INTERRUPTED
     except KeyboardInterrupt as interrupt:
-        is_own = signal_of(interrupt) is signal.SIGINT
-        code = ExitCode.INTERRUPTED if is_own else ExitCode.TERMINATED
+        code = CODES[signal_of(interrupt)]
     except WorkerError as error:
         tell(f"{PROGRAM}: {error}")
         code = error.exit_code

@@ -11,12 +11,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from worker.core.errors import ExitCode
 from worker.core.secrets import learn, learn_address
 
 _DAY_S: Final = 86_400
 _KEY: Final = "COMPLYCUBE_API_KEY"
 _KEY_FILE: Final = "WORKER_API_KEY_FILE"
 _ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
+
+
+CODES: Final = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.TERMINATED,
+}
+"""The signals that end a command, and with which code."""
 
 
 class SignalInterrupt(KeyboardInterrupt):

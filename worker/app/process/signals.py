@@ -10,14 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from worker.core.errors import ExitCode, WorkerError
-
-_CODES = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.TERMINATED,
-}
-
+from worker.app.process.environment import CODES
+from worker.core.errors import WorkerError
 
 _ONE_REQUEST_S: Final = 0.5
 """timeout(1) sends a signal twice, and a shell repeats the hang-up of its terminal: signals that
@@ -29,7 +23,7 @@ class SignalledError(WorkerError):
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"{number.name} was received", "Run the same command again to go on")
-        self.exit_code = _CODES[number]
+        self.exit_code = CODES[number]
 
 
 @contextmanager
@@ -67,8 +61,8 @@ def stop_on_signals(
             os._exit(cause.exit_code)
         (stop if received == 1 else abort)(cause)
 
-    before = {number: signal.getsignal(number) for number in _CODES}
-    handled = [number for number in _CODES if before[number] is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in CODES}
+    handled = [number for number in CODES if before[number] is not signal.SIG_IGN]
     for number in handled:
         loop.add_signal_handler(number, handle, number)
     try:
