@@ -50,16 +50,34 @@ async def test_account_log_and_records_are_what_their_schemas_say(tmp_path: Path
         validator("record").validate(json.loads(line))
 
 
-@pytest.mark.parametrize("arguments", [["--rate", "nonsense"], ["--results", "/nowhere/at/all"]])
-async def test_run_that_cannot_begin_has_an_account_too(
-    tmp_path: Path, arguments: list[str]
+NO_KEY = {"COMPLYCUBE_API_KEY": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"),
+    [
+        (["--rate", "nonsense"], {}),
+        (["--results", "/nowhere/at/all"], {}),
+        (["--config", "/nowhere/at/all"], {}),
+        (["--wait"], {}),
+        ([], NO_KEY),
+        (["--base-url", "http://api.example/v1"], {}),
+    ],
+)
+async def test_run_that_cannot_begin_has_an_account_and_metrics_too(
+    tmp_path: Path, arguments: list[str], env: dict[str, str]
 ) -> None:
     source = backlog(tmp_path, "a")
-    account, pinged = tmp_path / "end.json", tmp_path / "pinged"
+    account, pinged, metrics = (tmp_path / name for name in ("end.json", "pinged", "run.prom"))
+    metrics.write_text("complete_sessions_last_success_timestamp_seconds 17\n")
     ended = await run(
-        *("run", str(source), "--summary-json", str(account), *arguments),
-        *("--on-exit", f"cat > {pinged}", "--base-url", "http://127.0.0.1:1"),
+        *("run", str(source), "--summary-json", str(account), "--base-url", "http://127.0.0.1:1"),
+        *("--on-exit", f"cat > {pinged}", "--metrics-file", str(metrics), *arguments),
+        env=environment() | env,
     )
+    told = metrics.read_text().splitlines()
+    assert f"complete_sessions_exit_code {ended.code}.0" in told
+    assert "complete_sessions_last_success_timestamp_seconds 17.0" in told
     written = json.loads(account.read_text())
     validator("summary").validate(written)
     assert written["exit_code"] == ended.code != 0
@@ -75,6 +93,22 @@ async def test_account_never_replaces_the_backlog(tmp_path: Path) -> None:
         ended = await run("run", source, "--summary-json", source, *wrong)
         assert ended.code == 2
         assert source.read_text() == before
+
+
+@pytest.mark.parametrize("wrong", [[], ["--rate", "nonsense"]])
+async def test_metrics_never_replace_the_backlog(tmp_path: Path, wrong: list[str]) -> None:
+    source = backlog(tmp_path, *ids(3))
+    before = source.read_text()
+    ended = await run("run", source, "--metrics-file", source, *wrong)
+    assert (ended.code, source.read_text()) == (2, before)
+
+
+async def test_a_run_that_cannot_begin_pushes_that(tmp_path: Path) -> None:
+    with gateway() as (address, kept):
+        pushed = ("--metrics-push", f"http://{address}")
+        ended = await run("run", backlog(tmp_path, "a"), *pushed, env=environment() | NO_KEY)
+    assert ended.code == 2
+    assert "complete_sessions_exit_code 2.0" in kept.told[-1][2]
 
 
 async def test_stop_at_a_limit_can_count_as_success(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from worker.app.assembly import Work, run_in_loop
 from worker.app.control.last import keep_account
 from worker.app.ending import conclude
 from worker.app.identity import command_line, identify
+from worker.app.paths import RunFiles
 from worker.app.plan import Plan
-from worker.app.process.environment import CODES, signal_of
 from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
 from worker.app.process.streams import tell
@@ -29,7 +29,6 @@ from worker.core.identity import RunIdentity
 from worker.core.target import Target
 from worker.ledger import Ledger
 from worker.observers.account import account_of, account_of_failure
-from worker.settings import EndingSettings
 from worker.sources import AsyncSource, ShardedSource, open_source
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 
 
 def carry_out(plan: Plan) -> int:
-    """Run to the end; returns the exit code. Raises WorkerError where nothing was begun."""
+    """Run to the end; returns the exit code. Raises WorkerError where nothing was begun: that is
+    for `conclude_failure`."""
     allow_threads()
-    plan.files.check_metrics()
     plan.files.check_summary()
     check_environment(plan.settings.api.base_url)
     clock = Clock()
@@ -49,17 +48,16 @@ def carry_out(plan: Plan) -> int:
     screen = Screen(
         plan.settings.log, plan.progress, clock=clock, command=command, identity=identity
     )
-    metrics = _metrics(plan, screen, clock)
+    metrics = _metrics(plan.files, screen.warn, clock)
     try:
         finished, results = _run(plan, target, screen, metrics, clock, identity)
-    except BaseException as error:
-        code = _exit_code_of(error)
+    except (WorkerError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is accounted for
         for each in metrics:
-            each.write_failed(code)
-        if code is not ExitCode.DEFECT:
-            raise
+            each.write_failed(ExitCode.DEFECT)
         screen.show_defect(error)
-        account = account_of_failure(error, code, identity, command)
+        account = account_of_failure(error, ExitCode.DEFECT, identity, command)
     else:
         screen.summarize(finished)
         account = account_of(finished, identity, command)
@@ -71,31 +69,32 @@ def carry_out(plan: Plan) -> int:
     return exit_code
 
 
-def conclude_failure(ending: EndingSettings, error: WorkerError) -> int:
-    """Do what is to be done at the end, for a run that has not begun."""
-    identity = identify(Clock().utc(), None)
-    identity = msgspec.structs.replace(identity, run="")
+def conclude_failure(files: RunFiles, error: WorkerError) -> int:
+    """Do what is to be done at the end, for a run that has not begun; returns the exit code."""
+    clock = Clock()
+    # Metrics that cannot be delivered are no second reason.
+    with suppress(UsageError):
+        for each in _metrics(files, _warn, clock):
+            each.write_failed(error.exit_code)
+    identity = msgspec.structs.replace(identify(clock.utc(), None), run="")
     command = command_line(sys.argv[1:])
     account = account_of_failure(error, error.exit_code, identity, command)
-    return conclude(ending, account, lambda text: tell(f"complete-sessions: {text}"))
+    return conclude(files.settings.ending, account, _warn)
 
 
-def _exit_code_of(error: BaseException) -> ExitCode:
-    if isinstance(error, WorkerError):
-        return error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return CODES[signal_of(error)]
-    return ExitCode.DEFECT
+def _warn(text: str) -> None:
+    tell(f"complete-sessions: {text}")
 
 
-def _metrics(plan: Plan, screen: Screen, clock: Clock) -> list[RunMetrics[Any]]:
+def _metrics(files: RunFiles, warn: Callable[[str], None], clock: Clock) -> list[RunMetrics[Any]]:
     """What delivers the run's metrics, as the settings ask for. Raises UsageError."""
     metrics: list[RunMetrics[Any]] = []
-    settings = plan.settings
+    settings = files.settings
+    files.check_metrics()
     if settings.metrics_file is not None:
         from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
 
-        metrics.append(MetricsFile(settings.metrics_file, screen.warn, clock))
+        metrics.append(MetricsFile(settings.metrics_file, warn, clock))
     if settings.metrics_push is not None:
         try:
             from worker.observers.metrics_push import MetricsPush  # noqa: PLC0415 - an extra
@@ -103,8 +102,8 @@ def _metrics(plan: Plan, screen: Screen, clock: Clock) -> list[RunMetrics[Any]]:
             raise UsageError(
                 "--metrics-push needs prometheus-client", how_to_install("metrics")
             ) from error
-        name = plan.files.results().name
-        metrics.append(MetricsPush(settings.metrics_push, name, screen.warn, clock))
+        name = files.results().name
+        metrics.append(MetricsPush(settings.metrics_push, name, warn, clock))
     return metrics
 
 

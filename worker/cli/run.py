@@ -28,7 +28,8 @@ from worker.sources import Shard
 if TYPE_CHECKING:
     from worker.app.paths import RunFiles
 
-_ENDING_ENV: Final = "WORKER_ENDING_"
+_AT_THE_END: Final = ("ending.", "metrics_", "results")
+"""The settings that say who hears of a run's end, by how their names begin."""
 
 _EPILOG = """
 Defaults stand in brackets. Durations (D) read 90s, 15m or 1h30m. Nearly every option is also a key
@@ -76,16 +77,15 @@ def run(
     flags = given_flags(values)
     if wants_settings or asked.dry_run:
         return _rehearse(asked, flags | _log_level(verbose, quiet), config, wants_settings)
-    ending = None
+    loaded = None
     try:
         level = _log_level(verbose, quiet)
         loaded = load(flags=flags | level, environ=os.environ, config=config)
-        ending = loaded.settings.ending
         return _begin(asked, loaded)
     except WorkerError as error:
-        return _fail(error, ending or _ending(flags))
+        return _fail(error, asked, loaded or _load_end(flags))
     except KeyboardInterrupt as interrupt:
-        return _fail(SignalledError(signal_of(interrupt)), ending or _ending(flags))
+        return _fail(SignalledError(signal_of(interrupt)), asked, loaded or _load_end(flags))
 
 
 def _rehearse(
@@ -101,23 +101,26 @@ def _rehearse(
     return rehearse(_files(asked, loaded), force=asked.force)
 
 
-def _fail(error: WorkerError, ending: EndingSettings) -> int:
-    """Tell why nothing was begun, to whoever waits for the account of a run as well."""
+def _fail(error: WorkerError, asked: _Asked, loaded: Loaded) -> int:
+    """Tell why nothing was begun, to whoever waits for the end of a run as well."""
     tell(f"complete-sessions: {error}")
-    if ending == EndingSettings():
+    settings = loaded.settings
+    has_metrics = settings.metrics_file is not None or settings.metrics_push is not None
+    if settings.ending == EndingSettings() and not has_metrics:
         return int(error.exit_code)
     from worker.app.run import conclude_failure  # noqa: PLC0415 - imported where used
 
-    return conclude_failure(ending, error)
+    return conclude_failure(_files(asked, loaded), error)
 
 
-def _ending(flags: dict[str, Any]) -> EndingSettings:
-    """What is to be done at the end, by what needs no settings file: that may be what is wrong."""
-    own = {path: value for path, value in flags.items() if path.startswith("ending.")}
-    environ = {name: text for name, text in os.environ.items() if name.startswith(_ENDING_ENV)}
+def _load_end(flags: dict[str, Any]) -> Loaded:
+    """Who hears of the end, by what needs no settings file: that may be what is wrong."""
+    own = {path: value for path, value in flags.items() if path.startswith(_AT_THE_END)}
+    names = tuple(f"WORKER_{start.upper().replace('.', '_')}" for start in _AT_THE_END)
+    environ = {name: text for name, text in os.environ.items() if name.startswith(names)}
     with suppress(UsageError):
-        return load(flags=own, environ=environ, cwd=Path(os.devnull)).settings.ending
-    return EndingSettings()
+        return load(flags=own, environ=environ, cwd=Path(os.devnull))
+    return load(flags={}, environ={}, cwd=Path(os.devnull))
 
 
 class _Asked(msgspec.Struct, frozen=True):
