@@ -16,7 +16,7 @@ from tests.support.raw_server import RawServer, Sent, always, response
 from tests.support.run_harness import KEY
 from tests.support.serving import Serving
 from worker.ledger.disk import Disk
-from worker.ledger.lock import open_locked
+from worker.ledger.lock import open_locked, some_process
 
 LIST = response(b'{"page": 1, "pageSize": 1, "totalItems": 0, "pages": 0, "items": []}')
 
@@ -159,7 +159,7 @@ def test_a_directory_in_which_no_journal_can_be_made_is_found(
 
 
 def test_a_log_that_a_run_holds_is_found(check: Any, api: RawServer, tmp_path: Path) -> None:
-    file = open_locked(Disk(), tmp_path / "log.jsonl", lambda: None)
+    file = open_locked(Disk(), tmp_path / "log.jsonl", some_process)
     try:
         done = check("--base-url", api.url, "--results", "log.jsonl")
     finally:

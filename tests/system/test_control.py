@@ -14,6 +14,8 @@ from tests.support.run_harness import backlog, ids, results, sessions
 from tests.support.sandbox_caller import until
 from worker.app.control.address import socket_path
 from worker.core.errors import ExitCode
+from worker.ledger.disk import Disk
+from worker.ledger.journal import Header, Journal, journal_path
 from worker.sandbox.server import Sandbox
 
 SLOW = ("--rate", "20")
@@ -126,6 +128,21 @@ async def test_run_that_was_killed_is_told_of(tmp_path: Path) -> None:
         async with started(*given) as again:
             await begun(again)
             assert (await told(log))["pid"] == again.pid
+
+
+async def test_a_run_on_another_host_is_told_of_and_has_not_died(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    header = Header("r1", 2**22 + 1, "2026-11-26T01:02:03.456Z", host="another")
+    journal = Journal(Disk(), journal_path(log), header, ids(3))
+    there = await told(log)
+    assert (there["running"], there["pid"], there["host"]) == (True, 2**22 + 1, "another")
+    said = await run("status", log)
+    assert said.out.startswith("run r1 is on: process 4194305 on another, since ")
+    journal.close()
+    after = await told(log)
+    assert (after["running"], after["pid"]) == (False, None)
+    assert after["reason"].startswith("it died, or had no room")
 
 
 async def test_sigusr1_says_where_the_run_stands_and_never_ends_it(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from worker.ledger.disk import Disk
 from worker.ledger.journal import JOURNAL_SUFFIX, Header, journal_path, read_journal
 from worker.ledger.ledger import Ledger
 from worker.ledger.lines import GZIP_MAGIC, read_records, trace_of
-from worker.ledger.lock import is_alive
 from worker.ledger.memory import Standing
 from worker.ledger.past import Past
 from worker.ledger.results import TORN_SUFFIX
@@ -37,7 +36,6 @@ __all__ = [
     "Ledger",
     "Past",
     "Standing",
-    "is_alive",
     "journal_path",
     "read_journal",
     "read_records",

@@ -10,6 +10,7 @@ may have been sent in neither the old journal nor the new one.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from worker.ledger.files import (
     reported,
     write_all,
 )
-from worker.ledger.lock import lock
+from worker.ledger.lock import lock, process_name, some_process
 
 JOURNAL_SUFFIX: Final = ".inflight"
 _TEMPORARY_SUFFIX: Final = ".tmp"
@@ -41,7 +42,8 @@ _UNSYNCED: Final = b" unsynced"
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Whose journal it is, and how many lines the log had when that run began.
+    """Whose journal it is, and how many lines the log had when that run began. Headers of older
+    versions name no host.
 
     `all_in_doubt`: a journal before this one was damaged, so that nobody knows which ids it held.
     """
@@ -51,21 +53,23 @@ class Header(msgspec.Struct, frozen=True):
     at: str
     log_lines: int = 0
     all_in_doubt: bool = False
+    host: str = ""
 
     @classmethod
     def of_this_process(cls, run: str, log_lines: int, *, all_in_doubt: bool = False) -> Header:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return cls(run, os.getpid(), at, log_lines, all_in_doubt)
+        return cls(run, os.getpid(), at, log_lines, all_in_doubt, socket.gethostname())
 
 
 class Left(msgspec.Struct, frozen=True):
     """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
     that hold no id. With `unsynced` the outcomes of its run may be lost, though the log shows
-    them."""
+    them; `is_held` says that its run is at work, on whatever host."""
 
     header: Header | None
     damaged: int
     unsynced: bool = False
+    is_held: bool = False
 
     @property
     def all_in_doubt(self) -> bool:
@@ -98,8 +102,9 @@ def read_journal(
             return None
         try:
             if alone:
-                lock(file, path, "journal", lambda: read_pid(disk, path))
-            return _read(file, on_id)
+                lock(file, path, "journal", lambda: name_writer(disk, path))
+            is_held = not alone and _is_held(file)
+            return msgspec.structs.replace(_read(file, on_id), is_held=is_held)
         finally:
             file.close()
 
@@ -115,8 +120,14 @@ def mark_unsynced(disk: Disk, path: Path) -> None:
             write_all(file, _UNSYNCED + b"\n")
 
 
-def read_pid(disk: Disk, path: Path) -> int | None:
-    """The process that wrote the journal, where it can be told."""
+def _is_held(file: File) -> bool:
+    with suppress(OSError):  # A run will say that there can be no lock.
+        return file.is_locked()
+    return False
+
+
+def name_writer(disk: Disk, path: Path) -> str:
+    """The process that writes the journal, where it can be told."""
     try:
         file = open_regular(disk, path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
@@ -124,8 +135,8 @@ def read_pid(disk: Disk, path: Path) -> int | None:
         finally:
             file.close()
     except (OSError, LedgerError):
-        return None
-    return header.pid if header is not None else None
+        return some_process()
+    return some_process() if header is None else process_name(header.pid, header.host)
 
 
 class Journal:
@@ -162,7 +173,7 @@ class Journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             file = open_regular(self._disk, temporary, flags)
             try:
-                lock(file, temporary, "journal", lambda: None)
+                lock(file, temporary, "journal", some_process)
                 self._fill(file, ids)
                 self._disk.rename(temporary, self._path)
                 # This makes the name of a new log last as well, which is in the same directory.

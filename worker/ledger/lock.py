@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from worker.core.errors import LedgerError, LockedError
+from worker.core.text import visible
 from worker.ledger.disk import Disk, File
 from worker.ledger.files import open_regular, reported
 
@@ -19,16 +21,16 @@ _LOCAL_DISK: Final = (
 )
 
 
-def open_locked(disk: Disk, path: Path, pid_hint: Callable[[], int | None]) -> File:
+def open_locked(disk: Disk, path: Path, holder: Callable[[], str]) -> File:
     """Open the log for appending, create it where it is missing, and hold its lock.
 
-    `pid_hint` is asked who may hold the lock, as the system does not say. Raises LockedError where
+    `holder` is asked who may hold the lock, as the system does not say. Raises LockedError where
     another process holds it, LedgerError for the rest.
     """
     for _ in range(_MAX_TRIES):
         with reported("open the results log", path):
             file = open_regular(disk, path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        if _locked_in_place(disk, path, file, pid_hint):
+        if _locked_in_place(disk, path, file, holder):
             return file
         file.close()
     raise LedgerError(
@@ -36,7 +38,7 @@ def open_locked(disk: Disk, path: Path, pid_hint: Callable[[], int | None]) -> F
     )
 
 
-def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) -> None:
+def lock(file: File, path: Path, name: str, holder: Callable[[], str]) -> None:
     """Lock an open file.
 
     Raises LockedError at once where another process holds it, LedgerError where there is no lock.
@@ -45,7 +47,7 @@ def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) 
         file.lock()
     except BlockingIOError:
         raise LockedError(
-            f"{holder(pid_hint())} holds the {name} {path}",
+            f"{holder()} holds the {name} {path}",
             "Wait until that run has ended, or give this one a log of its own with --results",
         ) from None
     except OSError as error:
@@ -53,17 +55,23 @@ def lock(file: File, path: Path, name: str, pid_hint: Callable[[], int | None]) 
         raise LedgerError(f"Cannot lock the {name} {path}: {reason}", _LOCAL_DISK) from error
 
 
-def holder(pid: int | None) -> str:
-    """Who holds a lock: `pid`, unless no such process runs here any more, or none is known."""
-    return "Another process" if pid is None or not is_alive(pid) else f"Process {pid}"
+def some_process() -> str:
+    """Who holds a lock of which nobody knows more."""
+    return "Another process"
 
 
-def _locked_in_place(
-    disk: Disk, path: Path, file: File, pid_hint: Callable[[], int | None]
-) -> bool:
+def process_name(pid: int, host: str) -> str:
+    """Who holds a lock: a process of `host` ("": of this one), unless none of that number runs
+    here."""
+    if host not in ("", socket.gethostname()):
+        return f"Process {pid} on {visible(host)}"
+    return f"Process {pid}" if is_alive(pid) else some_process()
+
+
+def _locked_in_place(disk: Disk, path: Path, file: File, holder: Callable[[], str]) -> bool:
     """Lock `file`; False where `path` came to name another between the opening and the lock."""
     try:
-        lock(file, path, "results log", pid_hint)
+        lock(file, path, "results log", holder)
         with reported("look at the results log", path), suppress(FileNotFoundError):
             return disk.status(path).identity == file.status().identity
     except BaseException:

@@ -16,10 +16,10 @@ from worker.ledger.journal import (
     Journal,
     journal_path,
     mark_unsynced,
+    name_writer,
     read_journal,
-    read_pid,
 )
-from worker.ledger.lock import holder, lock, open_locked
+from worker.ledger.lock import lock, open_locked, some_process
 from worker.ledger.past import Asked, Note, Past, recall
 from worker.ledger.results import ResultsLog, locate, refuse_foreign
 
@@ -38,7 +38,7 @@ def open_files(disk: Disk, results: Path, run: str, asked: Asked) -> Opened:
     path = locate(disk, results)
     journal_file = journal_path(path)
     is_new = not _is_there(disk, path)
-    file = open_locked(disk, path, lambda: read_pid(disk, journal_file))
+    file = open_locked(disk, path, lambda: name_writer(disk, journal_file))
     try:
         refuse_lone_mount(disk, path, file)
         log = ResultsLog(disk, path, file)
@@ -69,9 +69,8 @@ def preview(disk: Disk, results: Path, asked: Asked) -> Past:
             return recall(disk, (), path, [], asked=asked, log_changed_at=None, alone=False)
         with closing(file):
             refuse_foreign(file, path)
-            notes = [
-                Note(text) for text in _note_on_holder(file, lambda: read_pid(disk, journal_file))
-            ]
+            held_by = _note_on_holder(file, lambda: name_writer(disk, journal_file))
+            notes = [Note(text) for text in held_by]
             blocks, changed_at = read_from_start(file), _changed_at(file)
             return recall(
                 disk, blocks, path, notes, asked=asked, log_changed_at=changed_at, alone=False
@@ -92,7 +91,7 @@ def probe(disk: Disk, results: Path, asked: Asked) -> Path:
 
 def remove_if_empty(disk: Disk, path: Path) -> None:
     """Take an empty log away. Raises LockedError where another run holds it by now."""
-    with closing(open_locked(disk, path, lambda: None)) as file:
+    with closing(open_locked(disk, path, some_process)) as file:
         # Under the lock: whoever opens it meanwhile finds that the name is gone, and makes a log
         # of its own.
         if file.status().size == 0:
@@ -134,7 +133,7 @@ def _probe_log(disk: Disk, path: Path) -> None:
         with closing(file):
             refuse_foreign(file, path)
             refuse_lone_mount(disk, path, file)
-            lock(file, path, "results log", lambda: read_pid(disk, journal_path(path)))
+            lock(file, path, "results log", lambda: name_writer(disk, journal_path(path)))
     _check_writable(disk, path, "the results log cannot be written:")
 
 
@@ -163,9 +162,8 @@ def _note_on_names(log: ResultsLog) -> list[str]:
     return [f"The results log has {names} names (hard links), and its journal is found by one only"]
 
 
-def _note_on_holder(file: File, pid_hint: Callable[[], int | None]) -> list[str]:
+def _note_on_holder(file: File, holder: Callable[[], str]) -> list[str]:
     with suppress(OSError):  # A run will say that there can be no lock.
         if file.is_locked():
-            who = holder(pid_hint())
-            return [f"{who} holds the results log now: what it does is not foreseen here"]
+            return [f"{holder()} holds the results log now: what it does is not foreseen here"]
     return []

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,8 +153,7 @@ class SimulatedRun:
     def open(self) -> Ledger | None:
         """The ledger; None where the disk keeps it from being opened."""
         try:
-            # A journal names its process: a longer number would make another night of the seed's.
-            with patch("worker.ledger.journal.os.getpid", return_value=_PID):
+            with _named_alike():
                 return Ledger.open(
                     LOG,
                     self.name,
@@ -291,6 +290,16 @@ class _DiskWatch:
     def notice(self, event: Event) -> None:
         if isinstance(event, OutcomesRecorded):
             checks.counted_is_durable(event, self._platter.durable(LOG))
+
+
+@contextmanager
+def _named_alike() -> Iterator[None]:
+    """A journal names process and host: longer ones would make another night of the seed's."""
+    with (
+        patch("worker.ledger.journal.os.getpid", return_value=_PID),
+        patch("worker.ledger.journal.socket.gethostname", return_value="host"),
+    ):
+        yield
 
 
 def _target(key: int) -> Target:

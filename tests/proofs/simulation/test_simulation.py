@@ -37,10 +37,12 @@ def test_no_list_of_statuses_makes_a_night_lose_or_repeat_anything(listing: str)
 def test_a_seed_gives_the_same_night_again_in_another_process() -> None:
     once, again = Figures(), Figures()
     for seed in range(20):
-        with patch("os.getpid", return_value=7):
-            simulate(draw(seed), once)
-        with patch("os.getpid", return_value=7_000_000):
-            simulate(draw(seed), again)
+        for figures, pid, host in ((once, 7, "a"), (again, 70_000, "abc")):
+            with (
+                patch("os.getpid", return_value=pid),
+                patch("socket.gethostname", return_value=host),
+            ):
+                simulate(draw(seed), figures)
     assert once == again
     assert once.crashes
     assert once.faults

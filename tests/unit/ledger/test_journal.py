@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.support.ledgers import A, B, C, name_of
 from worker.core.errors import LedgerError, LockedError
 from worker.ledger.disk import Disk, File
-from worker.ledger.journal import Header, Journal, Left, journal_path, read_journal, read_pid
+from worker.ledger.journal import Header, Journal, Left, journal_path, name_writer, read_journal
 
 DISK = Disk()
-HEADER = Header("run-1", 4711, "2026-11-23T01:02:03.456Z", log_lines=7)
+HEADER = Header("run-1", 4711, "2026-11-23T01:02:03.456Z", log_lines=7, host="abc")
 
 
 @pytest.fixture
@@ -35,9 +35,20 @@ def test_a_journal_is_read_back_as_it_was_written(path: Path) -> None:
     assert left is not None
     assert left.header == HEADER
     assert ids == [A, B, C]
-    assert read_pid(DISK, path) == 4711
+    assert name_writer(DISK, path) == "Process 4711 on abc"
     assert path.name == "results.jsonl.inflight"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_can_be_told_whether_a_journal_is_written_without_holding_it_up(path: Path) -> None:
+    journal = Journal(DISK, path, HEADER, [A])
+    for _ in range(2):
+        left, ids = read(path, alone=False)
+        assert (left and left.is_held, ids) == (True, [A])
+    journal.close()
+    left, _ = read(path, alone=False)
+    assert left is not None
+    assert not left.is_held
 
 
 def test_entered_ids_are_synced_before_they_count(
@@ -67,7 +78,7 @@ def test_a_journal_is_open_for_writing_when_it_is_locked_as_nfs_wants(
 
 def test_no_journal_is_no_error(path: Path) -> None:
     assert read(path) == (None, [])
-    assert read_pid(DISK, path) is None
+    assert name_writer(DISK, path) == "Another process"
 
 
 def test_an_empty_journal_holds_nothing(path: Path) -> None:
@@ -86,7 +97,7 @@ def test_without_a_readable_header_every_id_is_in_doubt(path: Path, first: str) 
     assert left.header is None
     assert left.damaged == 1
     assert ids == [A, B]
-    assert read_pid(DISK, path) is None
+    assert name_writer(DISK, path) == "Another process"
 
 
 def test_without_any_header_the_first_id_is_in_doubt_too(path: Path) -> None:

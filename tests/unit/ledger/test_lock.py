@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,10 @@ import sys
 from pathlib import Path
 from worker.ledger.disk import Disk
 from worker.ledger.lock import open_locked
-held = open_locked(Disk(), Path(sys.argv[1]), lambda: None)
+held = open_locked(Disk(), Path(sys.argv[1]), str)
 print("held", flush=True)
 sys.stdin.read()
 """
-
-
-def no_hint() -> None:
-    return None
 
 
 @pytest.fixture
@@ -45,45 +42,47 @@ def other(log: Path) -> Iterator[int]:
 
 
 def test_a_new_log_can_be_read_by_its_owner_only(log: Path) -> None:
-    lock.open_locked(DISK, log, no_hint).close()
+    lock.open_locked(DISK, log, lock.some_process).close()
     assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_second_run_is_told_at_once_which_process_holds_the_log(log: Path, other: int) -> None:
     with pytest.raises(LockedError, match=f"Process {other} holds .*results.jsonl") as caught:
-        lock.open_locked(DISK, log, lambda: other)
+        lock.open_locked(DISK, log, lambda: lock.process_name(other, ""))
     assert caught.value.exit_code is ExitCode.LOCKED
 
 
 def test_a_killed_process_holds_nothing(log: Path, other: int) -> None:
     os.kill(other, 9)
     os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)
-    lock.open_locked(DISK, log, no_hint).close()
+    lock.open_locked(DISK, log, lock.some_process).close()
 
 
 def test_a_held_lock_leaves_no_descriptor_open(log: Path, other: int) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(LockedError):
-        lock.open_locked(DISK, log, no_hint)
+        lock.open_locked(DISK, log, lock.some_process)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize(
-    ("hint", "who"),
+    ("pid", "host", "who"),
     [
-        (1, "Process 1"),
-        (None, "Another process"),
-        (-1, "Another process"),
-        (2**22 + 1, "Another process"),
-        (2**80, "Another process"),
+        (1, "", "Process 1"),
+        (1, socket.gethostname(), "Process 1"),
+        (1, "another\x1b", r"Process 1 on another\\x1b"),
+        (2**22 + 1, "another", "Process 4194305 on another"),
+        (-1, "", "Another process"),
+        (2**22 + 1, "", "Another process"),
+        (2**80, socket.gethostname(), "Another process"),
     ],
 )
 @pytest.mark.usefixtures("other")
 def test_what_the_journal_says_of_the_holder_is_believed_if_it_can_be(
-    log: Path, hint: int | None, who: str
+    log: Path, pid: int, host: str, who: str
 ) -> None:
     with pytest.raises(LockedError, match=f"^{who} holds"):
-        lock.open_locked(DISK, log, lambda: hint)
+        lock.open_locked(DISK, log, lambda: lock.process_name(pid, host))
 
 
 def test_a_log_replaced_between_opening_and_locking_is_opened_anew(
@@ -97,7 +96,7 @@ def test_a_log_replaced_between_opening_and_locking_is_opened_anew(
         flock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock_while_the_log_is_rotated)
-    file = lock.open_locked(DISK, log, no_hint)
+    file = lock.open_locked(DISK, log, lock.some_process)
     assert file.status().inode == log.stat().st_ino
     file.close()
 
@@ -105,7 +104,7 @@ def test_a_log_replaced_between_opening_and_locking_is_opened_anew(
 def test_a_log_that_never_stays_is_given_up(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda fd, operation: log.unlink())
     with pytest.raises(LedgerError, match="again and again"):
-        lock.open_locked(DISK, log, no_hint)
+        lock.open_locked(DISK, log, lock.some_process)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
@@ -118,5 +117,5 @@ def test_where_a_file_system_gives_no_lock_a_local_disk_is_advised(
     monkeypatch.setattr(fcntl, "flock", refuse)
     reason = os.strerror(number)
     with pytest.raises(LedgerError, match=f"Cannot lock the results log {log}: {reason}") as caught:
-        lock.open_locked(DISK, log, no_hint)
+        lock.open_locked(DISK, log, lock.some_process)
     assert "local disk" in caught.value.advice

@@ -122,6 +122,6 @@ def test_a_process_of_another_user_counts_as_one_that_runs(
 
     log.touch()
     monkeypatch.setattr(os, "kill", refuse)
-    held = closing(lock.open_locked(Disk(), log, lambda: None))
+    held = closing(lock.open_locked(Disk(), log, lock.some_process))
     with held, pytest.raises(LockedError, match=r"^Process 4711 holds"):
-        lock.open_locked(Disk(), log, lambda: 4711)
+        lock.open_locked(Disk(), log, lambda: lock.process_name(4711, ""))

@@ -19,7 +19,7 @@ from worker.ledger import Ledger, Standing, read_records
 from worker.ledger.disk import Disk, File
 from worker.ledger.files import CHUNK_BYTES, MAX_LINE_BYTES, Block, read_blocks
 from worker.ledger.lines import encode_line, trace_of
-from worker.ledger.lock import open_locked
+from worker.ledger.lock import open_locked, some_process
 from worker.ledger.results import ResultsLog, locate
 
 DISK = Disk()
@@ -39,7 +39,7 @@ def log(path: Path) -> Iterator[ResultsLog]:
 
 
 def open_log(path: Path) -> ResultsLog:
-    return ResultsLog(DISK, path, open_locked(DISK, path, lambda: None))
+    return ResultsLog(DISK, path, open_locked(DISK, path, some_process))
 
 
 def repair(path: Path) -> list[str]:
@@ -469,7 +469,7 @@ path, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 disk = Disk()
-log = ResultsLog(disk, path, open_locked(disk, path, lambda: None))
+log = ResultsLog(disk, path, open_locked(disk, path, str))
 written = 0
 try:
     while True:

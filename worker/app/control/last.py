@@ -13,7 +13,7 @@ import msgspec
 from worker.app.control.protocol import RunStatus
 from worker.core.files import replace_file
 from worker.core.outcomes import Outcome
-from worker.ledger import Disk, Header, is_alive, journal_path, read_journal
+from worker.ledger import Disk, Header, journal_path, read_journal
 from worker.observers.account import Account, encode, may_hold_account
 from worker.report.model import Report, RunSummary
 
@@ -50,9 +50,11 @@ def last_status(log: Path, report: Report) -> RunStatus:
     account = read_account(log)
     left = read_journal(Disk(), journal_path(log.resolve()), _pass_over, alone=False)
     header = None if left is None else left.header
+    if left is not None and header is not None and left.is_held:
+        return _of_run_out_of_reach(log, report, header)
     # A run in good order leaves a journal, too, where ids are in doubt that were not its own.
     if header is not None and (account is None or account.run != header.run):
-        return _of_journal(log, report, header)
+        return _of_dead_run(log, report, header)
     newest = report.runs[-1] if report.runs else None
     if account is not None and (newest is None or _is_of(account, newest)):
         return _of_account(log, report, account)
@@ -64,11 +66,14 @@ def _is_of(account: Account, newest: RunSummary) -> bool:
     return account.run == newest.run or (newest.ended or "") <= account.ended
 
 
-def _of_journal(log: Path, report: Report, header: Header) -> RunStatus:
-    """The run has not put its journal away: it is at work, and out of reach, or it has died."""
-    if is_alive(header.pid):
-        told = {"running": True, "pid": header.pid, "since": header.at}
-        return _status(log, report, run=header.run, **told)
+def _of_run_out_of_reach(log: Path, report: Report, header: Header) -> RunStatus:
+    """A run that is at work, on another host or in another container."""
+    told = {"pid": header.pid, "host": header.host or None, "since": header.at}
+    return _status(log, report, running=True, run=header.run, **told)
+
+
+def _of_dead_run(log: Path, report: Report, header: Header) -> RunStatus:
+    """A run that has not put its journal away, and writes to it no more."""
     reason = "it died, or had no room for its account: the next run reads what it may have sent"
     ended = report.runs[-1].ended if report.runs else None
     return _status(log, report, run=header.run, ended=ended, reason=reason)
