@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from worker.pacing.burst_probe import EARLY, LATE, NEXT_PROBE_AFTER, PROBE, SMALLEST_ROUND
+
 # Permits are times, each a gap behind the one before, whoever gets them: the next one that is free
 # is kept. The marks are moved with a clock that is set back, or nobody would get a permit until it
 # has caught up.
-TAKE: Final = """
+TAKE: Final = (
+    f"""
+local early, late, probe = {EARLY}, {LATE}, {{{", ".join(map(str, PROBE))}}}
+local smallest_round, next_probe_after = {SMALLEST_ROUND}, {NEXT_PROBE_AFTER}
+"""
+    + """
 local me, rate, ceiling = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted, soonest, slack = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local probe_after, cuts_known = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -45,19 +52,19 @@ local per_s = math.ceil(math.min(rate, lowest))
 local count, round = tonumber(kept[9]) or 0, tonumber(kept[10]) or 0
 local is_outdated = (tonumber(kept[6]) or 0) > cuts_known
 local is_granted = not is_outdated and (pause <= now or kept[4] == me)
-local has_rounds = is_granted and gap >= 10000 and per_s >= 5
+local has_rounds = is_granted and gap >= 10000 and per_s >= smallest_round
 local is_tolerated = now - (tonumber(kept[8]) or 0) < 3600000000
 local stretches, kinds = {}, ''
 if has_rounds and is_tolerated then
   for i = 1, wanted do
     round = round % per_s
-    stretches[i] = round == 0 and 2.6 or round >= per_s - 2 and 0.2 or 1
-    kinds = kinds .. (stretches[i] == 0.2 and 'early ' or 'even ')
+    stretches[i] = round == 0 and late or round >= per_s - 2 and early or 1
+    kinds = kinds .. (stretches[i] == early and 'early ' or 'even ')
     round = round + 1
   end
 elseif has_rounds and probe_after > 0 and count >= probe_after then
-  stretches, kinds = {3.4, 0.2, 0.2, 0.2}, 'even probe probe probe '
-  count = probe_after - 3000
+  stretches, kinds = probe, 'even probe probe probe '
+  count = probe_after - next_probe_after
 end
 if #stretches > 0 then wanted = #stretches end
 
@@ -75,7 +82,7 @@ elseif is_granted then
       offsets[i] = last - first
     end
     -- No more in any second than even gaps would bring.
-    if string.find(kinds, 'probe') then last = last + 2.4 * gap end
+    if string.find(kinds, 'probe') then last = last + (probe[1] - 1) * gap end
   end
   free = last + gap
   count = count + granted
@@ -87,6 +94,7 @@ redis.call('EXPIRE', KEYS[2], 604800)
 return {granted, first, gap, now, slack, members, tostring(lowest), tonumber(kept[6]) or 0,
   kept[7] or '', offsets, kinds, now - cut_at}
 """
+)
 """KEYS: the account's budget, its members. ARGV: who asks, the rate it knows of and its ceiling in
 requests a second, permits wanted, microseconds until it could use the first, the slack that it
 needs, in millionths, after how many permits it would probe for bursts (0: not at all), and of how

@@ -12,14 +12,17 @@ import math
 from collections import deque
 from typing import Final
 
-_EARLY: Final = 0.2
+EARLY: Final = 0.2
 """Early enough for a full limiter to refuse it, and no burst in one instant: held by
 `test_no_more_leave_early_than_a_limiter_of_the_rate_of_now_allows`."""
 
-_PROBE: Final = (3.4, _EARLY, _EARLY, _EARLY)
+PROBE: Final = (3.4, EARLY, EARLY, EARLY)
 """As long as four even gaps: no more than the rate in any second but for the order."""
 
-_SMALLEST_ROUND: Final = 5
+LATE: Final = 2.6
+"""The gap that begins a round: as much longer than an even one as two early ones are shorter."""
+
+SMALLEST_ROUND: Final = 5
 """A probe is of four gaps; with fewer in a second it would reach into the next one. Held by
 `test_at_a_few_requests_a_second_there_is_no_probe`."""
 
@@ -35,7 +38,7 @@ _WARM_UP: Final = 10
 _EARLY_KEPT: Final = 256
 """As many as may be in flight at most, by default: older ones have been answered."""
 
-_NEXT_PROBE_AFTER: Final = 3000
+NEXT_PROBE_AFTER: Final = 3000
 """A limiter may have changed; three refusals are one in 1,000 of them. A choice: five minutes at
 10/s, till it is known that bursts pass."""
 
@@ -81,7 +84,7 @@ class BurstProbe:
     def left(self, number: int, gaps: float, rate: float) -> None:
         """The request `number` left, so many even gaps after the last one, at `rate` a second."""
         if self._ahead:
-            is_early = self._ahead.pop() == _EARLY and gaps < _REALLY_EARLY
+            is_early = self._ahead.pop() == EARLY and gaps < _REALLY_EARLY
             if is_early and self.is_tolerated:
                 self._early.append(number)
             elif is_early:
@@ -94,7 +97,7 @@ class BurstProbe:
         if number in self._probing:
             self._probing.remove(number)
             self._passed += 1
-            self.is_tolerated = self._passed == _PROBE.count(_EARLY)
+            self.is_tolerated = self._passed == PROBE.count(EARLY)
 
     def refused(self, number: int) -> bool:
         """The request `number` was answered 429: whether for being early, in a probe."""
@@ -108,13 +111,13 @@ class BurstProbe:
 
     def _plan(self, round_size: int) -> None:
         if self.is_tolerated and round_size >= 3:
-            self._ahead = [_EARLY, _EARLY, *[1.0] * (round_size - 3), 2.6]
+            self._ahead = [EARLY, EARLY, *[1.0] * (round_size - 3), LATE]
             return
-        if round_size < _SMALLEST_ROUND:
+        if round_size < SMALLEST_ROUND:
             return
         self._until_probe -= 1
         if self._until_probe <= 0:
-            self._until_probe = _NEXT_PROBE_AFTER
+            self._until_probe = NEXT_PROBE_AFTER
             self._passed = 0
             self._probing.clear()
-            self._ahead = [*reversed(_PROBE)]
+            self._ahead = [*reversed(PROBE)]

@@ -51,6 +51,10 @@ class Concurrency(Protocol):
         """How many may be in flight at `rate` requests a second."""
         ...
 
+    def adapt(self, now: float, rate: float) -> int:
+        """The limit for a request that is about to begin, changed where that is due."""
+        ...
+
     def began(self, number: int, now: float) -> None:
         """The request `number` has begun."""
         ...
@@ -72,6 +76,8 @@ class FixedConcurrency:
         """How many may be in flight."""
         del now, rate
         return self._limit
+
+    adapt = limit
 
     def began(self, number: int, now: float) -> None:
         """Of no interest."""
@@ -108,12 +114,17 @@ class AutoConcurrency:
     def limit(self, now: float, rate: float) -> int:
         """How many may be in flight at `rate` requests a second."""
         latency_s = self._latency_s(now)
-        hung = self._hung(now, latency_s)
-        needed = math.ceil(rate * latency_s * _HEADROOM) + _SPARE
+        return self._within_bounds(_needed(rate, latency_s), self._hung(now, latency_s))
+
+    def adapt(self, now: float, rate: float) -> int:
+        """The limit for a request that is about to begin: it grows, or goes back, where it has held
+        requests up for long enough to tell."""
+        latency_s = self._latency_s(now)
+        hung, needed = self._hung(now, latency_s), _needed(rate, latency_s)
         if needed > self._bound <= len(self._begun) - hung:
             self._short_at = now
         self._weigh(now, latency_s, is_short=now - self._short_at <= _SETTLES_S)
-        return min(max(FEWEST, min(needed, self._bound)) + hung, self._most)
+        return self._within_bounds(needed, hung)
 
     def began(self, number: int, now: float) -> None:
         """The request `number` has begun."""
@@ -126,6 +137,9 @@ class AutoConcurrency:
             self._answers += 1
             self._answered_at = now
             self._add_latency(now - began_at)
+
+    def _within_bounds(self, needed: int, hung: int) -> int:
+        return min(max(FEWEST, min(needed, self._bound)) + hung, self._most)
 
     def _add_latency(self, seconds: float) -> None:
         self._latencies.append(seconds)
@@ -170,3 +184,7 @@ class AutoConcurrency:
             self._proven_per_s = 0.0
             self._held_until = now + _HOLD_S
         self._since = math.inf
+
+
+def _needed(rate: float, latency_s: float) -> int:
+    return math.ceil(rate * latency_s * _HEADROOM) + _SPARE

@@ -76,7 +76,7 @@ class Slots:
         return max(now - due, 0.0)
 
     def _is_any_free(self) -> bool:
-        return self._taken < self._concurrency.limit(self._clock.now(), self._rate())
+        return self._taken < self._concurrency.adapt(self._clock.now(), self._rate())
 
     async def _wait(self) -> None:
         self._waits_since = self._clock.now()

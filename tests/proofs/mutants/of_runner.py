@@ -137,7 +137,7 @@ RUNNER: Final = (
         "more requests are in flight than --concurrency says",
         "no more requests are in flight at a time than --concurrency says",
         "worker/runner/slots.py",
-        "        return self._taken < self._concurrency.limit(self._clock.now(), self._rate())\n",
+        "        return self._taken < self._concurrency.adapt(self._clock.now(), self._rate())\n",
         "        return True\n",
         _TESTS,
     ),

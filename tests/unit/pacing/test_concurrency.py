@@ -38,7 +38,7 @@ class Scene:
                 at, ended, is_answer = heapq.heappop(self._ends)
                 self.concurrency.ended(ended, at, answered=is_answer)
                 self.answered += [at] * is_answer
-            limit = self.concurrency.limit(now, self._rate)
+            limit = self.concurrency.adapt(now, self._rate)
             self.limits.append(limit)
             if now >= due and len(self._ends) < limit:
                 number += 1
@@ -53,6 +53,17 @@ class Scene:
         """Of the rate that was asked for, what was answered."""
         count = sum(since <= at < until for at in self.answered)
         return count / (until - since) / self._rate
+
+
+def test_to_look_at_the_limit_changes_nothing() -> None:
+    seen, unseen = (Scene(40.0, lambda *_: (3.0, True)) for _ in range(2))
+    for seconds in (3.0, 6.0, 12.0):
+        seen.run(seconds)
+        unseen.run(seconds)
+        for later_s in (0.0, 1.0, 5.0, 100.0):
+            seen.concurrency.limit(seconds + later_s, 40.0)
+    assert seen.limits == unseen.limits
+    assert seen.limits[-1] > FEWEST
 
 
 def test_a_quick_api_needs_few() -> None:
