@@ -189,7 +189,7 @@ class Account:
         self._in_flight += 1
         self.log.sent.append(self.now)
         permit = Permit(len(self.log.sent), self.now)
-        self._spacing.left(permit.number, self.now)
+        self._spacing.departed(permit.number, self.now)
         way_s = self._random.random() * self.jitter_s
         self._after(way_s, self._arrive, permit)
 

@@ -14,9 +14,9 @@ from tests.proofs.simulation.cluster.store import Store
 from tests.support.defaults import pacing
 from tests.support.shared_budgets import EPOCH_S, LateClock, SlowRedis, Way
 from tests.support.virtual_time import run_virtually
-from worker.cluster.account import shared_pacer
 from worker.cluster.budget import Budget
 from worker.cluster.connection import Connection
+from worker.cluster.shared_pacer import shared_pacer
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 

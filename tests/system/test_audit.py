@@ -13,7 +13,7 @@ import pytest
 from tests.support.log_samples import record, write_log
 from tests.support.program import Finished, environment, run
 from worker.cli.audit import _batches
-from worker.cli.reading import Reading
+from worker.cli.log_arguments import LogLines
 from worker.core.errors import ExitCode
 from worker.core.outcomes import Outcome, Record
 from worker.report.aggregation import Aggregator
@@ -123,7 +123,7 @@ def test_a_long_log_is_compared_in_parts_each_of_its_own_time(
 ) -> None:
     monkeypatch.setattr("worker.cli.audit._BATCH", 4)
     aggregator = Aggregator()
-    aggregator.read("log", [recorded("no id!", "failed"), *Reading(Path(log))])
+    aggregator.read("log", [recorded("no id!", "failed"), *LogLines(Path(log))])
     parts = list(_batches(aggregator))
     assert [len(part) for part in parts] == [4, 4, 4, 2]
     assert [each for part in parts for each in part] == sorted(IDS)

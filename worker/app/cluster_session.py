@@ -51,8 +51,8 @@ class ClusterSession:
         clock: Clock,
         warn: Callable[[str], None] = lambda _: None,
     ):
-        from worker.cluster.account import shared_pacer  # noqa: PLC0415
         from worker.cluster.budget import Budget, default_account  # noqa: PLC0415
+        from worker.cluster.shared_pacer import shared_pacer  # noqa: PLC0415
 
         account = settings.shared.account or default_account(key.reveal())
         self._connection = connection

@@ -17,8 +17,8 @@ from worker.app.ending import conclude
 from worker.app.identity import command_line, identify
 from worker.app.paths import RunFiles
 from worker.app.plan import Plan
-from worker.app.process.limits import allow_connections, allow_threads
 from worker.app.process.loop import open_loop
+from worker.app.process.resources import allow_connections, allow_threads
 from worker.app.process.streams import tell
 from worker.app.screen import Screen
 from worker.app.target import target_of

@@ -13,8 +13,8 @@ from worker.app.audit import REMARKS, Audit, Disagreement, compare_with_api
 from worker.app.process.streams import say
 from worker.app.target import target_of
 from worker.cli.asking import ASKING, ProgressLine, load_access
+from worker.cli.log_arguments import LogLines, find_logs, logs_argument, name_of
 from worker.cli.options import SectionedCommand, config_option, settings_options
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import ErrorType, Outcome, Record, is_valid_id
@@ -82,7 +82,7 @@ def audit(
 def _read_logs(logs: list[Path], own: Target) -> Aggregator:
     aggregator = Aggregator()
     for path in logs:
-        aggregator.read(name_of(path), _of_target(path, Reading(path), own))
+        aggregator.read(name_of(path), _of_target(path, LogLines(path), own))
     return aggregator
 
 

@@ -11,7 +11,7 @@ import click
 
 from worker.app.process.streams import say
 from worker.cli.explain import complete_error_type
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of
+from worker.cli.log_arguments import LogLines, find_logs, logs_argument, name_of
 from worker.core.errors import UsageError
 from worker.core.outcomes import ErrorType, Outcome, is_valid_id
 from worker.core.secrets import holds_secret
@@ -59,7 +59,7 @@ def ids(
     """
     aggregator = Aggregator()
     for path in find_logs(results):
-        aggregator.read(name_of(path), Reading(path))
+        aggregator.read(name_of(path), LogLines(path))
     names = [trace.run for trace in aggregator.runs]
     if run is not None and run not in names:
         raise UsageError(f"there is no run {run!r} in the logs", _name_runs(names))

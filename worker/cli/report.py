@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from worker.app.process.streams import say
+from worker.cli.log_arguments import LogLines, find_logs, logs_argument, name_of
 from worker.cli.options import Written
 from worker.cli.page import check_page, write_page
-from worker.cli.reading import Reading, find_logs, logs_argument, name_of
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Record
 from worker.core.secrets import redact
@@ -79,7 +79,7 @@ def report(
 def _aggregator(logs: list[Path]) -> Aggregator:
     aggregator = Aggregator()
     for path in logs:
-        reading = Reading(path)
+        reading = LogLines(path)
         aggregator.read(name_of(path), reading).bad_lines = reading.bad_lines
     return aggregator
 
@@ -135,12 +135,12 @@ def _history(logs: list[Path], wanted: str) -> list[HistoryEntry]:
     """The id's lines; the last one counts, by the same rule as in whatever else is shown."""
     if len(logs) == 1:
         return [
-            HistoryEntry(name_of(logs[0]), line) for line in Reading(logs[0]) if line.id == wanted
+            HistoryEntry(name_of(logs[0]), line) for line in LogLines(logs[0]) if line.id == wanted
         ]
     aggregator, entries = Aggregator(), list[HistoryEntry]()
     for path in logs:
         lines: list[Record] = []
-        aggregator.read(name_of(path), _noting(wanted, Reading(path), lines))
+        aggregator.read(name_of(path), _noting(wanted, LogLines(path), lines))
         entries += [HistoryEntry(name_of(path), line) for line in lines]
     ranks = {(run.log, run.run): rank for rank, run in enumerate(aggregator.runs_by_time())}
     return sorted(entries, key=lambda entry: ranks[entry.log, entry.record.run])

@@ -12,8 +12,8 @@ from worker.app.control.last import last_status
 from worker.app.control.protocol import Request, RunStatus
 from worker.app.control.wording import describe
 from worker.app.process.streams import say
+from worker.cli.log_arguments import LogLines, find_logs, name_of
 from worker.cli.options import complete_file
-from worker.cli.reading import Reading, find_logs, name_of
 from worker.core.errors import ExitCode
 from worker.report.aggregation import Aggregator
 from worker.report.model import summarise
@@ -39,5 +39,5 @@ def status(results: Path, as_json: bool) -> int:
 
 def _last(log: Path) -> RunStatus:
     aggregator = Aggregator()
-    aggregator.read(name_of(log), Reading(log))
+    aggregator.read(name_of(log), LogLines(log))
     return last_status(log, summarise(aggregator))

@@ -18,7 +18,7 @@ TAKE: Final = (
 local early, late, probe = {EARLY}, {LATE}, {{{", ".join(map(str, PROBE))}}}
 local smallest_round, next_probe_after = {SMALLEST_ROUND}, {NEXT_PROBE_AFTER}
 """
-    + """
+    """
 local me, rate, ceiling = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted, soonest, slack = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local probe_after, cuts_known = tonumber(ARGV[7]), tonumber(ARGV[8])

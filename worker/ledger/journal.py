@@ -61,7 +61,7 @@ class Header(msgspec.Struct, frozen=True):
         return cls(run, os.getpid(), at, log_lines, all_in_doubt, socket.gethostname())
 
 
-class Left(msgspec.Struct, frozen=True):
+class FoundJournal(msgspec.Struct, frozen=True):
     """A journal that was found. `header` is None where it cannot be read; `damaged` counts lines
     that hold no id. With `unsynced` the outcomes of its run may be lost, though the log shows
     them; `is_held` says that its run is at work, on whatever host."""
@@ -86,7 +86,7 @@ def journal_path(log: Path) -> Path:
 
 def read_journal(
     disk: Disk, path: Path, on_id: Callable[[str], None], *, alone: bool
-) -> Left | None:
+) -> FoundJournal | None:
     """Give each id of the journal to `on_id`; None where there is no journal.
 
     Raises LedgerError where it cannot be read: without it nobody knows what may have been sent.
@@ -203,7 +203,7 @@ def _checked(session_id: str) -> str:
     return session_id
 
 
-def _read(file: File, on_id: Callable[[str], None]) -> Left:
+def _read(file: File, on_id: Callable[[str], None]) -> FoundJournal:
     lines = _lines_of(file)
     first, _ = next(lines, (None, False))
     header = None if first is None else _header_of(first)
@@ -221,7 +221,7 @@ def _read(file: File, on_id: Callable[[str], None]) -> Left:
             length = len(text)
         elif not (torn or _is_ruler(text)):
             damaged += 1
-    return Left(header, damaged, unsynced)
+    return FoundJournal(header, damaged, unsynced)
 
 
 def _is_ruler(text: str) -> bool:

@@ -21,7 +21,7 @@ from worker.ledger.journal import (
 )
 from worker.ledger.lock import lock, open_locked, some_process
 from worker.ledger.past import Asked, Note, Past, recall
-from worker.ledger.results import ResultsLog, locate, refuse_foreign
+from worker.ledger.results import ResultsLog, locate, refuse_other_file
 
 
 class Opened(NamedTuple):
@@ -68,7 +68,7 @@ def preview(disk: Disk, results: Path, asked: Asked) -> Past:
         except FileNotFoundError:
             return recall(disk, (), path, [], asked=asked, log_changed_at=None, alone=False)
         with closing(file):
-            refuse_foreign(file, path)
+            refuse_other_file(file, path)
             held_by = _note_on_holder(file, lambda: name_writer(disk, journal_file))
             notes = [Note(text) for text in held_by]
             blocks, changed_at = read_from_start(file), _changed_at(file)
@@ -131,7 +131,7 @@ def _probe_log(disk: Disk, path: Path) -> None:
         except FileNotFoundError:
             return
         with closing(file):
-            refuse_foreign(file, path)
+            refuse_other_file(file, path)
             refuse_lone_mount(disk, path, file)
             lock(file, path, "results log", lambda: name_writer(disk, journal_path(path)))
     _check_writable(disk, path, "the results log cannot be written:")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from worker.core.target import Target
 from worker.ledger.disk import Disk
 from worker.ledger.files import Block
-from worker.ledger.journal import Left, journal_path, read_journal
+from worker.ledger.journal import FoundJournal, journal_path, read_journal
 from worker.ledger.memory import DeadRun, Memory, Standing
 
 
@@ -72,7 +72,7 @@ def recall(
     left = read_journal(disk, journal_path(log), memory.expect, alone=alone)
     memory.all_in_doubt = left is not None and left.all_in_doubt
     bad_lines = memory.learn(blocks, _dead_run(left))
-    memory.targets.refuse_foreign(log)
+    memory.targets.refuse_other_target(log)
     found = [str(bad_lines)] if bad_lines.count else []
     if bad_lines.torn:
         found.append("The last line of the results log is torn; a run moves it to a file beside it")
@@ -99,13 +99,13 @@ _ALL_IN_DOUBT: Final = (
 _UNSYNCED: Final = "The disk failed to take what the last run wrote: all that it sent is read again"
 
 
-def _dead_run(left: Left | None) -> DeadRun | None:
+def _dead_run(left: FoundJournal | None) -> DeadRun | None:
     if left is None or left.header is None or left.unsynced:
         return None
     return DeadRun(left.header.run, left.header.log_lines)
 
 
-def _note_on_run(left: Left, pending: int) -> str:
+def _note_on_run(left: FoundJournal, pending: int) -> str:
     run = f" ({left.header.run})" if left.header is not None else ""
     if pending == 0:
         return f"The last run{run} died, but the outcome of all that it sent is known"
@@ -117,7 +117,7 @@ def _note_on_run(left: Left, pending: int) -> str:
     )
 
 
-def _notes_on_damage(left: Left) -> list[str]:
+def _notes_on_damage(left: FoundJournal) -> list[str]:
     notes = [_UNSYNCED] if left.unsynced else []
     if left.header is None:
         notes.append("The journal has no readable header: every id in it counts as in doubt")

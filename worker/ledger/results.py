@@ -49,7 +49,7 @@ def locate(disk: Disk, results: Path) -> Path:
     return path
 
 
-def refuse_foreign(file: File, path: Path) -> None:
+def refuse_other_file(file: File, path: Path) -> None:
     """Raise LedgerError where the open file is a gzip file, or holds anything but a log."""
     if file.read_at(0, len(GZIP_MAGIC)) == GZIP_MAGIC:
         raise LedgerError(
@@ -98,7 +98,7 @@ class ResultsLog(AppendFile):
         nothing, where this is no log.
         """
         with reported("repair the results log", self.path):
-            refuse_foreign(self._file, self.path)
+            refuse_other_file(self._file, self.path)
             start = self._last_line_start()
             if start == self._size:
                 return []

@@ -33,7 +33,7 @@ class Targets:
             known = self._relations[text] = self._compare(text)
         return known
 
-    def refuse_foreign(self, log: Path) -> None:
+    def refuse_other_target(self, log: Path) -> None:
         """Raise UsageError where there was a record of another API or of another kind of key."""
         for text, relation in self._relations.items():
             if relation is Relation.FOREIGN and self._own is not None:

@@ -81,7 +81,7 @@ class BurstProbe:
         """How long the next gap is, in even gaps."""
         return self._ahead[-1] if self._ahead else 1.0
 
-    def left(self, number: int, gaps: float, rate: float) -> None:
+    def departed(self, number: int, gaps: float, rate: float) -> None:
         """The request `number` left, so many even gaps after the last one, at `rate` a second."""
         if self._ahead:
             is_early = self._ahead.pop() == EARLY and gaps < _REALLY_EARLY

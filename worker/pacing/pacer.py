@@ -19,8 +19,8 @@ from worker.pacing.adaptive import AdaptiveRate
 from worker.pacing.alarm import Alarm
 from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.ceiling import Ceiling
-from worker.pacing.departing import DepartureQueue, PermitDeparture
-from worker.pacing.departures import Departures
+from worker.pacing.departure_queue import DepartureQueue, PermitDeparture
+from worker.pacing.departure_times import DepartureTimes
 from worker.pacing.outages import Outages
 from worker.pacing.pauses import Pauses
 from worker.pacing.permits import Permit, Permits
@@ -82,7 +82,7 @@ class Pacer:
             Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
             notify,
         )
-        self._departures = Departures(limit, limit / highest)
+        self._departures = DepartureTimes(limit, limit / highest)
         self._departing = DepartureQueue(
             self._departures,
             clock,
@@ -214,7 +214,7 @@ class Pacer:
         return self._outages.is_open
 
     @property
-    def outage_open(self) -> bool:
+    def is_down(self) -> bool:
         """Whether the API is taken to be down: failures are then nobody's own."""
         return self._outages.is_down
 
@@ -300,7 +300,7 @@ class Pacer:
 
     def _grant(self, now: float) -> Permit:
         self._last = Permit(self._last.number + 1, now, now - self._last.at)
-        self._spacing.left(self._last.number, now)
+        self._spacing.departed(self._last.number, now)
         if self._outages.is_open:
             self._outages.probe(self._last.number)
         return self._last

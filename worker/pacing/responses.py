@@ -48,7 +48,7 @@ def rate_of(step: int) -> float:
     return math.exp(step / _STEPS_PER_E)
 
 
-class ResponseTally(NamedTuple):
+class ResponseCounts(NamedTuple):
     sent: float
     refused: float
 
@@ -63,9 +63,9 @@ class _Cell:
     refused: float
     at: float
 
-    def tally(self, now: float) -> ResponseTally:
+    def tally(self, now: float) -> ResponseCounts:
         left = math.exp2((self.at - now) / _HALF_LIFE_S)
-        return ResponseTally(self.sent * left, self.refused * left)
+        return ResponseCounts(self.sent * left, self.refused * left)
 
 
 class Responses:
@@ -89,7 +89,7 @@ class Responses:
         self._cells = {kept: cell for kept, cell in self._cells.items() if kept <= above}
         self._cells[step] = _Cell(sent, refused, now)
 
-    def from_step(self, step: int, now: float) -> ResponseTally:
+    def from_step(self, step: int, now: float) -> ResponseCounts:
         """What was refused at about this rate, and at higher ones."""
         return self._sum(now, step - _NEAR, math.inf)
 
@@ -110,11 +110,11 @@ class Responses:
                 return higher
         return None
 
-    def _is_too_much(self, step: int, tally: ResponseTally, now: float) -> bool:
+    def _is_too_much(self, step: int, tally: ResponseCounts, now: float) -> bool:
         tolerated = _TOLERATED + _SHED_MARGIN * self._shed_below(step, tally, now)
         return tally.refused > tolerated * tally.sent + _DOUBT
 
-    def _shed_below(self, step: int, tally: ResponseTally, now: float) -> float:
+    def _shed_below(self, step: int, tally: ResponseCounts, now: float) -> float:
         """The share that is surely refused even at rates where no limit would refuse anything.
 
         If a limit refused a share of what is sent at this rate, it would let the rest through: at
@@ -127,11 +127,11 @@ class Responses:
         surely = max(slower.refused - math.sqrt(slower.refused), 0.0)
         return min(surely / slower.sent, _MOST_SHED)
 
-    def _sum(self, now: float, lowest: float, highest: float) -> ResponseTally:
+    def _sum(self, now: float, lowest: float, highest: float) -> ResponseCounts:
         tallies = [
             cell.tally(now) for step, cell in self._cells.items() if lowest <= step <= highest
         ]
-        return ResponseTally(
+        return ResponseCounts(
             sum(each.sent for each in tallies), sum(each.refused for each in tallies)
         )
 

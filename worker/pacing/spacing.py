@@ -64,7 +64,7 @@ class Spacing:
         """Whether a request that is late by a millisecond costs nothing."""
         return 1.0 / self._adaptive.rate(now) < STRICT_GAP_S
 
-    def left(self, number: int, now: float) -> None:
+    def departed(self, number: int, now: float) -> None:
         """The request `number` leaves now."""
         if self._last == -math.inf:
             self._last = now + _OPENING_S
@@ -77,7 +77,7 @@ class Spacing:
         gap_s = 1.0 / rate
         due = self._due(gap_s)
         if gap_s >= STRICT_GAP_S:
-            self._burst_probe.left(number, (now - self._last) / gap_s, rate)
+            self._burst_probe.departed(number, (now - self._last) / gap_s, rate)
         if gap_s < STRICT_GAP_S or self._burst_probe.is_tolerated:
             self._last = due if now - due <= LATENESS_MADE_UP_S else now
         else:

@@ -194,7 +194,7 @@ class Reader:
             if not isinstance(answer, Trouble):
                 return answer
             troubles += 1
-            is_own = isinstance(answer, Transient) and not self._pacer.outage_open
+            is_own = isinstance(answer, Transient) and not self._pacer.is_down
             failures += counts_all or is_own
             if failures >= attempts:
                 return answer

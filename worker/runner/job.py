@@ -35,7 +35,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     """What a run remembers of an id until its outcome is known.
 
     `attempts` counts the POSTs sent; `failures` and `check_failures` are the moments (see
-    `Answers`) of the POSTs and of the GETs that failed. `unresolved` says that a POST may have
+    `Moments`) of the POSTs and of the GETs that failed. `unresolved` says that a POST may have
     arrived and that no GET has told yet; the backend may be at work on it until `settled_at`;
     `was_ambiguous` says that there was such a POST at all. `throttled_since` is when the first 429
     came, quiet hours left aside; `let_through` is how many requests had been let through at the
@@ -112,7 +112,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
         `valid_until`."""
         return replace(self, check_next=False, valid_until=valid_until, by_list=by_list)
 
-    def answered(self, permit: Permit, latency_ms: float) -> Job:
+    def ended(self, permit: Permit, latency_ms: float) -> Job:
         """The job whose request left with the permit as it is now, and ended after so long."""
         if permit is self.permit:
             return replace(self, latency_ms=latency_ms)

@@ -21,7 +21,7 @@ from worker.pacing.pacer import Pacer
 from worker.pacing.permits import Permit
 from worker.runner.backlog import Backlog
 from worker.runner.ending import Ending
-from worker.runner.failures import FailureAttribution
+from worker.runner.failure_attribution import FailureAttribution
 from worker.runner.job import Job, Policy
 from worker.runner.ports import ClientPort
 from worker.runner.recorder import Recorder
@@ -80,8 +80,8 @@ class Requests:
         latency_ms = (now - departure.permit.at) * 1000
         self._tally.count_request(reply.label, latency_ms, is_check=is_check)
         judge = judge_check if is_check else judge_completion
-        answered = begun.answered(departure.permit, latency_ms)
-        self._follow(answered, judge(reply, job.id), now)
+        ended = begun.ended(departure.permit, latency_ms)
+        self._follow(ended, judge(reply, job.id), now)
         return isinstance(reply, Answer)
 
     def on_page(self) -> None:
@@ -109,8 +109,8 @@ class Requests:
             if cause.exit_code is ExitCode.UNAVAILABLE:
                 self._backlog.retry(job, now)
                 return
-        answers = self._failures.answers
-        step = next_step(job, verdict, self._policy, answers, now=now, random=self._random)
+        moments = self._failures.moments
+        step = next_step(job, verdict, self._policy, moments, now=now, random=self._random)
         if isinstance(step, Settled):
             self.settle(job, step, now)
         else:

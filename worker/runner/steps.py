@@ -21,8 +21,8 @@ from worker.api.verdict import (
 )
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 from worker.pacing.backoff import throttle_delay, transient_delay, with_jitter
-from worker.runner.answers import Answers
 from worker.runner.job import Job, Policy
+from worker.runner.moments import Moments
 
 
 class Again(msgspec.Struct, frozen=True, gc=False):
@@ -39,16 +39,16 @@ Step = Settled | Again
 
 
 def next_step(
-    job: Job, verdict: Verdict, policy: Policy, answers: Answers, *, now: float, random: Random
+    job: Job, verdict: Verdict, policy: Policy, moments: Moments, *, now: float, random: Random
 ) -> Step:
     """What comes after `verdict` on the job's last request, which the job counts already."""
     match verdict:
         case Settled():
-            return _settle(job, verdict, policy, answers)
+            return _settle(job, verdict, policy, moments)
         case Unfinished():
-            return _complete_or_give_up(job, policy, answers, now)
+            return _complete_or_give_up(job, policy, moments, now)
         case Foreign() | Transient():
-            return _after_failure(job, verdict, policy, answers, random)
+            return _after_failure(job, verdict, policy, moments, random)
         case Throttled():
             return _after_throttle(job, verdict, policy, random)
         case StaleKey():
@@ -80,11 +80,11 @@ def _remembering(
     )
 
 
-def _settle(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Step:
+def _settle(job: Job, verdict: Settled, policy: Policy, moments: Moments) -> Step:
     if verdict.outcome is Outcome.PROCESSING:
         return verdict
     if not job.check_next and job.was_ambiguous:
-        return _read_what_was_rejected(job, verdict, policy, answers)
+        return _read_what_was_rejected(job, verdict, policy, moments)
     if not job.check_next and job.by_list:
         # It may have been completed before, and the list may not have known yet.
         read = replace(_remembering(job, verdict, reached=True), check_next=True, rejected=True)
@@ -94,11 +94,11 @@ def _settle(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Ste
     return verdict
 
 
-def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, answers: Answers) -> Again:
+def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, moments: Moments) -> Again:
     """An earlier completion may be what this one was rejected for: "already completed"."""
     read = replace(
         _remembering(job, verdict, reached=True),
-        failures=(*job.failures, answers.moment),
+        failures=(*job.failures, moments.current),
         unresolved=True,
         check_next=True,
         settled_at=max(job.settled_at, job.posted_at + policy.settle_s),
@@ -106,7 +106,7 @@ def _read_what_was_rejected(job: Job, verdict: Settled, policy: Policy, answers:
     return Again(read, 0.0, verdict.error)
 
 
-def _complete_or_give_up(job: Job, policy: Policy, answers: Answers, now: float) -> Step:
+def _complete_or_give_up(job: Job, policy: Policy, moments: Moments, now: float) -> Step:
     read = replace(job, check_failures=())
     if read.rejected:
         return give_up(read)
@@ -115,19 +115,19 @@ def _complete_or_give_up(job: Job, policy: Policy, answers: Answers, now: float)
         return Again(read, max(read.settled_at - now, 0.0), read.last_error, settling=True)
     valid_until = now + policy.check_valid_s if policy.check_first else math.inf
     known = replace(read, unresolved=False).known_started(valid_until)
-    if answers.own(known.failures) >= policy.max_attempts:
+    if moments.own(known.failures) >= policy.max_attempts:
         return give_up(known)
     return Again(known, 0.0, None)
 
 
 def _after_failure(
-    job: Job, verdict: Transient | Foreign, policy: Policy, answers: Answers, random: Random
+    job: Job, verdict: Transient | Foreign, policy: Policy, moments: Moments, random: Random
 ) -> Step:
     # Where something else answered in the API's place, it may have passed the request on before.
     is_ambiguous = isinstance(verdict, Foreign) or verdict.ambiguous
     after = _remembering(job, verdict, reached=isinstance(verdict, Transient) and is_ambiguous)
-    failures = answers.own(job.check_failures if job.check_next else job.failures)
-    is_last = failures >= policy.max_attempts and answers.are_earlier(
+    failures = moments.own(job.check_failures if job.check_next else job.failures)
+    is_last = failures >= policy.max_attempts and moments.are_earlier(
         job.failures + job.check_failures
     )
     if is_ambiguous and not job.check_next:

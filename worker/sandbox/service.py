@@ -12,7 +12,7 @@ from worker.sandbox import answers
 from worker.sandbox.answers import Response
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.faults import FaultKind, Faults, fraction
-from worker.sandbox.limits import KeyLimits, is_key
+from worker.sandbox.key_limits import KeyLimits, is_key
 from worker.sandbox.listing import page_of, parse_query
 from worker.sandbox.sessions import COMPLETABLE, Sessions, Status
 from worker.sandbox.stats import RequestCounts

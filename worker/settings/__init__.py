@@ -16,9 +16,9 @@ from worker.settings.model import (
     Settings,
 )
 from worker.settings.options import OPTION_BY_PATH, OPTIONS, Option
-from worker.settings.reading import learn_key_file
 from worker.settings.renewal import RenewableKey
 from worker.settings.show import print_settings
+from worker.settings.small_files import learn_key_file
 from worker.settings.syntax import STDOUT, is_plain_name
 
 __all__ = [

@@ -18,7 +18,7 @@ import yaml
 
 from worker.core.errors import UsageError
 from worker.core.secrets import NOT_SHOWN, may_be_key, shown
-from worker.settings.reading import UnreadableError, read_small
+from worker.settings.small_files import UnreadableError, read_small
 
 _LARGEST_FILE: Final = 1024 * 1024
 _TAG: Final = "tag:yaml.org,2002:"

@@ -11,7 +11,7 @@ from worker.core.errors import UsageError
 from worker.core.secrets import learn, shown
 from worker.core.timetable import Timetable, parse_timetable
 from worker.settings.model import Settings
-from worker.settings.reading import LARGEST_KEY_FILE, UnreadableError, read_small
+from worker.settings.small_files import LARGEST_KEY_FILE, UnreadableError, read_small
 
 KeyKind = Literal["live", "test", "unknown"]
 

@@ -13,7 +13,7 @@ from worker.core.errors import UsageError
 from worker.core.secrets import learn_address, shown
 from worker.settings.model import Settings
 from worker.settings.options import OPTION_BY_PATH, OPTIONS
-from worker.settings.reading import learn_key_file, may_exist
+from worker.settings.small_files import learn_key_file, may_exist
 from worker.settings.sources import (
     Given,
     given_in_environment,

@@ -17,7 +17,7 @@ from worker.core.errors import ExitCode
 from worker.core.redis_url import ALLOWED_ENGINE, parse_engine_url, show_engine_url
 from worker.core.secrets import may_be_key
 from worker.core.timetable import parse_timetable
-from worker.settings.reading import may_exist
+from worker.settings.small_files import may_exist
 
 STDOUT: Final = Path("/dev/stdout")
 

@@ -114,7 +114,7 @@ PACING: Final = (
     Mutant(
         "what waited for its connection leaves at once",
         _RATE,
-        "worker/pacing/departing.py",
+        "worker/pacing/departure_queue.py",
         "            due = self._departures.next_at(gap_s)\n            if due > now:\n",
         "            due = now\n            if due > now:\n",
         _TESTS,

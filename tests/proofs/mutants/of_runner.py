@@ -10,7 +10,7 @@ _JOB: Final = "worker/runner/job.py"
 _STEPS: Final = "worker/runner/steps.py"
 _BACKLOG: Final = "worker/runner/backlog.py"
 _DISPATCHER: Final = "worker/runner/dispatcher.py"
-_FAILURES: Final = "worker/runner/failures.py"
+_FAILURES: Final = "worker/runner/failure_attribution.py"
 _INTAKE: Final = "worker/runner/intake.py"
 _REQUESTS: Final = "worker/runner/requests.py"
 _RUNNER: Final = "worker/runner/runner.py"
@@ -274,7 +274,7 @@ RUNNER: Final = (
         "attempts are not counted",
         "an id is given up after --max-attempts",
         _STEPS,
-        "    failures = answers.own(job.check_failures if job.check_next else job.failures)\n",
+        "    failures = moments.own(job.check_failures if job.check_next else job.failures)\n",
         "    failures = 0\n",
         _TESTS,
     ),
@@ -282,7 +282,7 @@ RUNNER: Final = (
         "failures of an outage are charged to ids",
         _OUTAGE,
         _FAILURES,
-        "        if self._pacer.outage_open:\n            self.answers.begin_outage()\n",
+        "        if self._pacer.is_down:\n            self.moments.begin_outage()\n",
         "",
         _WEATHER,
     ),
@@ -290,8 +290,8 @@ RUNNER: Final = (
         "any failure is refunded",
         "an API that never answers some requests does not keep a run going for ever",
         _FAILURES,
-        "        if self._pacer.outage_open:\n            self.answers.begin_outage()\n",
-        "        self.answers.begin_outage()\n",
+        "        if self._pacer.is_down:\n            self.moments.begin_outage()\n",
+        "        self.moments.begin_outage()\n",
         _WEATHER,
     ),
     Mutant(
@@ -306,7 +306,7 @@ RUNNER: Final = (
     Mutant(
         "refunds have no end",
         "an API that never answers some requests does not keep a run going for ever",
-        "worker/runner/answers.py",
+        "worker/runner/moments.py",
         "        return len(failures) - min(refunded, self._refunds)\n",
         "        return len(failures) - refunded\n",
         _TESTS,
@@ -323,8 +323,8 @@ RUNNER: Final = (
         "answers of proxies in mid-run end it with 3",
         "an answer of something else in mid-run is an outage",
         _FAILURES,
-        "        self.answers.add()\n        self._foreign_at_first = None\n",
-        "        self.answers.add()\n",
+        "        self.moments.answered()\n        self._foreign_at_first = None\n",
+        "        self.moments.answered()\n",
         _WEATHER,
     ),
     Mutant(

@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.defaults import pacing
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
-from worker.cluster.account import AccountPermits, shared_pacer
 from worker.cluster.budget import Budget, default_account
 from worker.cluster.connection import Connection
 from worker.cluster.reservations import EVEN
+from worker.cluster.shared_pacer import AccountPermits, shared_pacer
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError

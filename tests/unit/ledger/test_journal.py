@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from tests.support.ledgers import A, B, C, name_of
 from worker.core.errors import LedgerError, LockedError
 from worker.ledger.disk import Disk, File
-from worker.ledger.journal import Header, Journal, Left, journal_path, name_writer, read_journal
+from worker.ledger.journal import (
+    FoundJournal,
+    Header,
+    Journal,
+    journal_path,
+    name_writer,
+    read_journal,
+)
 
 DISK = Disk()
 HEADER = Header("run-1", 4711, "2026-11-23T01:02:03.456Z", log_lines=7, host="abc")
@@ -22,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     return journal_path(tmp_path / "results.jsonl")
 
 
-def read(path: Path, *, alone: bool = True) -> tuple[Left | None, list[str]]:
+def read(path: Path, *, alone: bool = True) -> tuple[FoundJournal | None, list[str]]:
     ids: list[str] = []
     return read_journal(DISK, path, ids.append, alone=alone), ids
 

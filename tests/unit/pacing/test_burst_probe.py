@@ -109,7 +109,7 @@ def test_at_a_few_requests_a_second_there_is_no_probe(rate: float) -> None:
     burst_probe = BurstProbe(10, 10)
     for number in range(100):
         assert burst_probe.stretch == 1.0
-        burst_probe.left(number, 1.0, rate)
+        burst_probe.departed(number, 1.0, rate)
 
 
 @pytest.mark.parametrize("rate", [2.5, 5.0, 7.3, 10.0, 64.0])
@@ -118,7 +118,7 @@ def test_no_more_leave_early_than_a_limiter_of_the_rate_of_now_allows(rate: floa
     times = [0.0]
     for number in range(300):
         times.append(times[-1] + burst_probe.stretch / rate)
-        burst_probe.left(number, burst_probe.stretch, rate)
+        burst_probe.departed(number, burst_probe.stretch, rate)
     limit = math.ceil(rate)
     even = times[-150:]
     assert min(gaps(even)) < 0.5 / rate
@@ -131,7 +131,7 @@ def test_no_more_leave_early_than_a_limiter_of_the_rate_of_now_allows(rate: floa
 def test_at_two_a_second_gaps_are_even_although_bursts_are_tolerated() -> None:
     burst_probe = passed_probe()
     for number in range(100):
-        burst_probe.left(number, 1.0, 2.0)
+        burst_probe.departed(number, 1.0, 2.0)
     assert burst_probe.stretch == 1.0
 
 
@@ -140,6 +140,6 @@ def passed_probe() -> BurstProbe:
     burst_probe, number = BurstProbe(100, 1), 0
     while not burst_probe.is_tolerated:
         number += 1
-        burst_probe.left(number, burst_probe.stretch, 10.0)
+        burst_probe.departed(number, burst_probe.stretch, 10.0)
         burst_probe.answered(number)
     return burst_probe

@@ -18,7 +18,7 @@ from worker.core.events import OutageBegan, OutageEnded, ProbeFailed
 async def test_ten_failures_in_a_row_open_the_breaker_and_one_probe_goes_at_a_time() -> None:
     harness = Harness()
     sent = await harness.send_many(Signal.FAILED, 10)
-    assert harness.pacer.outage_open
+    assert harness.pacer.is_down
     assert harness.told == [OutageBegan("outage", 10, DOWN, 1.0, about(900 - sent[-1]))]
     probe = await harness.permit()
     assert probe.at == pytest.approx(sent[-1] + 1.0)

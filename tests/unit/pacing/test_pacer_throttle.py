@@ -60,7 +60,7 @@ async def test_nothing_but_429s_for_a_second_opens_the_breaker_for_everyone() ->
     assert 1.0 <= sent[-1] - sent[0] < 2.0
     began = harness.told[-1]
     assert began == OutageBegan("throttled", 5, TOO_MANY, 30.0, about(900 - sent[-1]))
-    assert not harness.pacer.outage_open
+    assert not harness.pacer.is_down
     assert harness.pacer.pause(harness.clock.now() + 10.0) == Pause("throttled", about(20.0))
     probe = await harness.permit()
     assert probe.at == pytest.approx(sent[-1] + 30.0)
@@ -190,9 +190,9 @@ async def test_a_gateway_that_fails_during_a_throttle_is_waited_out_too() -> Non
     first = [await harness.permit() for _ in range(15)]
     for sent_at in first[:10]:
         harness.tell(Signal.FAILED, sent_at)
-    assert harness.pacer.outage_open
+    assert harness.pacer.is_down
     harness.tell(Signal.THROTTLED, first[10])
-    assert not harness.pacer.outage_open
+    assert not harness.pacer.is_down
 
 
 _signals = st.lists(

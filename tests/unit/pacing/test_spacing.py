@@ -17,7 +17,7 @@ def sent(spacing: Spacing, count: int, *, late_s: float, is_answered: bool = Tru
     now, times = 0.0, []
     for number in range(count):
         now = max(now, spacing.next_at(now)) + late_s
-        spacing.left(number, now)
+        spacing.departed(number, now)
         if is_answered:
             spacing.answered(Permit(number, now), now)
         times.append(now)
@@ -42,5 +42,5 @@ def test_where_that_is_not_known_each_gap_is_counted_from_when_the_last_one_left
 def test_idleness_is_not_made_up() -> None:
     spacing = spacing_at(10.0, first_probe=10)
     now = sent(spacing, 1000, late_s=0.0)[-1] + 60.0
-    spacing.left(1000, now)
+    spacing.departed(1000, now)
     assert spacing.next_at(now) > now

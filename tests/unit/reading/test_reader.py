@@ -173,5 +173,5 @@ async def test_a_refusal_of_a_key_that_is_replaced_by_now_is_an_answer() -> None
     reading = asyncio.ensure_future(it.session("a"))
     while not reading.done():
         await asyncio.sleep(1.0)
-        assert not pacer.outage_open
+        assert not pacer.is_down
     assert await reading == Unfinished(200)

@@ -24,8 +24,8 @@ from worker.api.verdict import (
 )
 from worker.core.outcomes import Error, Item, Outcome, Via
 from worker.pacing.permits import Permit
-from worker.runner.answers import Answers
 from worker.runner.job import Job, Policy
+from worker.runner.moments import Moments
 from worker.runner.steps import Again, Step, give_up, next_step
 
 RESET = Transient(Error("connection_reset", "gone"), ambiguous=True)
@@ -41,7 +41,7 @@ class History:
 
     def __init__(self, **given: bool) -> None:
         self.job = Job.of(Item("a", 1), **given)
-        self.answers = Answers()
+        self.moments = Moments()
 
 
 def job(**given: bool) -> History:
@@ -58,14 +58,14 @@ def step(
 ) -> Step:
     """What comes after one more request; a failure, or a 429, `counts` unless it is everybody's."""
     begun = of.job.begun(Permit(1, now))
-    of.answers.add()
+    of.moments.answered()
     if counts and isinstance(verdict, Transient | Foreign):
-        begun = begun.failed(of.answers.moment)
+        begun = begun.failed(of.moments.current)
     if isinstance(verdict, Throttled):
-        begun = begun.throttled(now, of.answers.moment if counts else 0)
+        begun = begun.throttled(now, of.moments.current if counts else 0)
     of.job = begun
     policy = policy or default_policy()
-    taken = next_step(begun, verdict, policy, of.answers, now=now, random=Random(1))
+    taken = next_step(begun, verdict, policy, of.moments, now=now, random=Random(1))
     if isinstance(taken, Again):
         of.job = taken.job
     return taken

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.core.secrets import redact
-from worker.settings.reading import learn_key_file
+from worker.settings.small_files import learn_key_file
 
 KEY = "live_0aMiZu7o3Kq9f3a9"
 

@@ -9,7 +9,7 @@ from worker.core.secrets.known import (
     redact,
     redact_bytes,
 )
-from worker.core.secrets.suspicion import NOT_SHOWN, holds_credential, may_be_key, shown
+from worker.core.secrets.lookalikes import NOT_SHOWN, holds_credential, may_be_key, shown
 
 __all__ = [
     "HIDDEN",

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs, unquote
 
 from worker.core.secrets.forms import Form, forms_of, may_hold, may_hold_in_bytes
-from worker.core.secrets.suspicion import may_be_key
+from worker.core.secrets.lookalikes import may_be_key
 
 HIDDEN: Final = "[secret]"
 

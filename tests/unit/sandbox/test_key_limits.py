@@ -15,7 +15,7 @@ from tests.support.sandbox_caller import (
     serving,
 )
 from worker.sandbox.config import SandboxConfig
-from worker.sandbox.limits import Bucket, KeyLimits, SlidingCount
+from worker.sandbox.key_limits import Bucket, KeyLimits, SlidingCount
 
 
 @pytest.mark.parametrize(("key", "allowed"), [("live_a", 10), ("test_a", 5)])

@@ -12,7 +12,7 @@ from collections import deque
 from worker.pacing.spacing import LATENESS_MADE_UP_S, STRICT_GAP_S
 
 
-class Departures:
+class DepartureTimes:
     """No more than `limit` departures in any `period_s` seconds, and a gap before each.
 
     A request that leaves with its permit needs no gap but its permit's: where all do, as on open
@@ -35,12 +35,12 @@ class Departures:
         earliest = self._times[0] + self._period_s if is_full else -math.inf
         return max(self._last + gap_s, earliest)
 
-    def left_with_permit(self, at: float) -> None:
+    def departed_with_permit(self, at: float) -> None:
         """A request left at `at`, as soon as it had its permit."""
         self._times.append(at)
         self._last = at
 
-    def left(self, at: float, gap_s: float) -> None:
+    def departed(self, at: float, gap_s: float) -> None:
         """A request left at `at` that had waited for its connection; lateness as in `Spacing`."""
         self._times.append(at)
         due = self._last + gap_s

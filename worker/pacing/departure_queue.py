@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from worker.core.clock import Clock
-from worker.pacing.departures import Departures, gap_with_permit
+from worker.pacing.departure_times import DepartureTimes, gap_with_permit
 from worker.pacing.permits import Permit
 
 _ROUNDING_S: Final = 1e-9
@@ -27,7 +27,7 @@ class DepartureQueue:
 
     def __init__(
         self,
-        departures: Departures,
+        departures: DepartureTimes,
         clock: Clock,
         *,
         even_gap_s: Callable[[float], float],
@@ -68,7 +68,7 @@ class DepartureQueue:
             gap_s = gap_with_permit(permit.gap_s, self._even_gap_s(permit.at))
             if departures.next_at(gap_s) > latest:
                 return False
-        departures.left_with_permit(permit.at)
+        departures.departed_with_permit(permit.at)
         return True
 
     async def _wait_to_leave(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:
@@ -80,7 +80,7 @@ class DepartureQueue:
                 _log.debug("request %d leaves in %.3f s", permit.number, due - now)
                 await self._clock.wait(self._stopped, due)
             elif is_open():
-                self._departures.left(now, gap_s)
+                self._departures.departed(now, gap_s)
                 return Permit(permit.number, now, gap_s)
             else:
                 return permit

@@ -13,8 +13,8 @@ from worker.core.outcomes import Error
 from worker.core.tally import Tally
 from worker.pacing.pacer import Pacer
 from worker.runner import causes
-from worker.runner.answers import Answers
 from worker.runner.job import Job
+from worker.runner.moments import Moments
 
 _FOREIGN_AT_FIRST: Final = 5
 """One or two pages of a proxy that restarts are no wrong address; five before any answer are."""
@@ -36,7 +36,7 @@ class FailureAttribution:
     def __init__(
         self, pacer: Pacer, tally: Tally, notify: Callable[[Event], None], *, max_attempts: int
     ) -> None:
-        self.answers = Answers(_REFUNDS * max_attempts)
+        self.moments = Moments(_REFUNDS * max_attempts)
         self._let_through = 0
         self._let_through_at = -math.inf
         self._pacer = pacer
@@ -52,7 +52,7 @@ class FailureAttribution:
                 return self._on_failure(job, verdict.error, verdict.retry_after_s), None
             case Foreign():
                 return self._on_failure(job, verdict.error, None), self._on_foreign(verdict)
-        self.answers.add()
+        self.moments.answered()
         self._foreign_at_first = None
         if isinstance(verdict, Throttled):
             return self._on_throttle(job, verdict, now)
@@ -67,9 +67,9 @@ class FailureAttribution:
 
     def _on_failure(self, job: Job, error: Error, retry_after_s: float | None) -> Job:
         self._pacer.failed(job.permit, error=error, retry_after_s=retry_after_s)
-        if self._pacer.outage_open:
-            self.answers.begin_outage()
-        return job.failed(self.answers.moment)
+        if self._pacer.is_down:
+            self.moments.begin_outage()
+        return job.failed(self.moments.current)
 
     def _on_foreign(self, verdict: Foreign) -> WorkerError | None:
         """At the start the address is wrong; later something before the API is in trouble."""

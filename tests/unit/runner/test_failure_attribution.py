@@ -14,7 +14,7 @@ from worker.core.outcomes import Error, Item, Outcome
 from worker.core.tally import Tally
 from worker.core.timetable import Timetable
 from worker.pacing.pacer import Pacer
-from worker.runner.failures import FailureAttribution
+from worker.runner.failure_attribution import FailureAttribution
 from worker.runner.job import Job
 
 DOWN = Transient(Error("http_503", "down"), ambiguous=False, http_status=503)
@@ -43,20 +43,20 @@ def test_a_failure_between_answers_is_its_ids_own() -> None:
     for job in jobs(2):
         failed = fail(here, job)
         here.learn(failed, DONE, 0.0)
-        assert here.answers.own(failed.failures) == 1
+        assert here.moments.own(failed.failures) == 1
 
 
 def test_while_nothing_is_answered_an_id_pays_no_more_than_once() -> None:
     here, [job] = attribution(), jobs(1)
     failed = fail(here, fail(here, job))
-    assert here.answers.own(failed.failures) == 1
-    assert not here.answers.are_earlier(failed.failures)
+    assert here.moments.own(failed.failures) == 1
+    assert not here.moments.are_earlier(failed.failures)
 
 
 def test_the_row_that_an_outage_begins_with_is_nobodys() -> None:
     here = attribution()
     row = [fail(here, job) for job in jobs(3)]
-    assert [here.answers.own(job.failures) for job in row] == [0, 0, 0]
+    assert [here.moments.own(job.failures) for job in row] == [0, 0, 0]
 
 
 def test_the_beginnings_of_many_outages_are_an_ids_own_in_the_end() -> None:
@@ -66,13 +66,13 @@ def test_the_beginnings_of_many_outages_are_an_ids_own_in_the_end() -> None:
         for other in jobs(2):
             fail(here, other)
         here.learn(job, DONE, 0.0)
-    assert here.answers.own(job.failures) == 2
+    assert here.moments.own(job.failures) == 2
 
 
 def test_nobody_pays_while_an_outage_lasts() -> None:
     here = attribution()
     failed = [fail(here, job) for job in jobs(4)]
-    assert here.answers.own(failed[-1].failures) == 0
+    assert here.moments.own(failed[-1].failures) == 0
 
 
 def test_an_id_pays_for_no_wait_in_which_nobody_was_let_through() -> None:

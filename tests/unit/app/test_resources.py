@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.program import environment, in_this_process
 from tests.support.run_harness import RunHarness, backlog, results
-from worker.app.process.limits import allow_threads
+from worker.app.process.resources import allow_threads
 from worker.core.errors import ExitCode, WorkerError
 from worker.observers.background import Background
 from worker.observers.stream import QuietStream

@@ -85,7 +85,7 @@ class AccountBursts(BurstProbe):
         self._let_through = 0
         self._lately: deque[int] = deque(maxlen=_EARLY_KEPT)
 
-    def left(self, number: int, gaps: float, rate: float) -> None:
+    def departed(self, number: int, gaps: float, rate: float) -> None:
         del gaps, rate
         if self._permits.last_kind == "probe":
             self._probes.add(number)

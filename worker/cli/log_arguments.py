@@ -56,7 +56,7 @@ def name_of(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-class Reading:
+class LogLines:
     """Goes through one log's records. `bad_lines` counts the lines that are none."""
 
     def __init__(self, path: Path) -> None:
