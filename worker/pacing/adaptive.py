@@ -69,7 +69,7 @@ class AdaptiveRate:
 
     It counts what is let through and refused at each rate, and tells what a 429 means:
 
-    - *Jitter*: a few are refused. The rate goes 2 % down, and the next try comes late.
+    - *Jitter*: a few are refused. The rate goes a small step down, and the next try comes late.
     - *A lower limit*, or *customers* on the same account: suddenly many are refused. The rate falls
       to what gets through. From then on it dips after each 429, until a limiter that allows bursts
       has room again for others.
