@@ -43,7 +43,7 @@ class ListSource:
 
 def run_by_default(
     directory: Path,
-    some: int | Sequence[str],
+    some: int | Sequence[str] | ListSource,
     api: ClientPort,
     settings: Settings | None = None,
     before: Callable[[Runner], None] = lambda _: None,
@@ -51,9 +51,9 @@ def run_by_default(
     clock: VirtualClock | None = None,
     observers: Sequence[Observer] = (),
 ) -> RunFinished:
-    """Complete so many ids, or these, with the default settings, so at 8/s for a live key."""
+    """Complete `some`, or so many, ids with the default settings, so at 8/s for a live key."""
     settings, clock = settings or Settings(), clock or VirtualClock()
-    chosen = ids(some) if isinstance(some, int) else list(some)
+    source = _source_of(some)
 
     async def go() -> RunFinished:
         dispatcher, tally = EventDispatcher(observers), Tally()
@@ -62,7 +62,7 @@ def run_by_default(
         runner = Runner(
             run="r",
             results="r.jsonl",
-            source=ListSource(chosen),
+            source=source,
             client=api,
             pacer=pacer,
             ledger=Ledger.open(directory / "r.jsonl", "r"),
@@ -80,3 +80,9 @@ def run_by_default(
         return await runner.run()
 
     return run_virtually(go())
+
+
+def _source_of(some: int | Sequence[str] | ListSource) -> ListSource:
+    if isinstance(some, ListSource):
+        return some
+    return ListSource(ids(some) if isinstance(some, int) else list(some))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,8 @@ GATHER_S: Final = 0.03
 
 BATCH_LINES: Final = 256
 """When so many lines wait, they wait for no more."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Ledger(Past):
@@ -132,6 +135,7 @@ class Ledger(Past):
         if self._finishing:
             raise LedgerError(f"The journal of {self.path} is being closed", _AGAIN)
         if ids:
+            _log.debug("writing ids into the journal: %d", len(ids))
             await self._in_writer(self._journal.enter, tuple(ids))
 
     def append(self, record: Record) -> None:
@@ -233,6 +237,7 @@ class Ledger(Past):
     async def _commit(self, lines: list[bytes], records: list[Record]) -> None:
         if self._closed:
             return
+        _log.debug("writing lines into the results log: %d", len(lines))
         try:
             await self._in_writer(self._write, b"".join(lines))
         except BaseException as error:

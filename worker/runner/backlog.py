@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import Final
 
@@ -23,6 +24,8 @@ _MOST_SETTLING: Final = 20_000
 _UNSYNCED_WINDOWS: Final = 4
 """Settled ids whose lines are not on disk yet may be as many as this many windows. A
 choice: memory against a disk that syncs slowly, where each sync waits for so many at most."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Backlog:
@@ -61,6 +64,11 @@ class Backlog:
     def waiting(self) -> int:
         """How many jobs wait for a retry."""
         return self._schedule.waiting
+
+    @property
+    def unsynced(self) -> int:
+        """How many jobs are settled, and wait for the disk."""
+        return self._unsynced
 
     @property
     def next_due(self) -> float:
@@ -138,8 +146,10 @@ class Backlog:
         if self.intake.ended:
             return True
         if not self.intake.limit_used_up:
+            _log.debug("no id is in hand: the source has yet to give one")
             await self.wait(math.inf)
             return False
+        _log.debug("no id is in hand and the limit is used up: does the source hold more?")
         self._changed.clear()
         return not await self._clock.wait(self._changed, self._clock.now() + _LIMIT_GRACE_S)
 
@@ -173,6 +183,12 @@ class Backlog:
             if room:
                 return room
             self._room.clear()
+            _log.debug(
+                "no more ids are taken in: %d in hand, %d of them for the disk; the window is %d",
+                self.in_hand,
+                self._unsynced,
+                self._window,
+            )
             await self._room.wait()
         return 0
 

@@ -58,6 +58,9 @@ class Dispatcher:
         async with asyncio.TaskGroup() as under_way:
             # What ends the run must not cancel the requests that are under way.
             await self._ending.guard(self._dispatch(under_way))
+            _log.debug(
+                "nothing more is sent; requests in flight: %d", len(self._requests.in_flight)
+            )
 
     async def _dispatch(self, under_way: asyncio.TaskGroup) -> None:
         while await self._is_any_due():
@@ -114,13 +117,20 @@ class Dispatcher:
         if now + patience_s < due < math.inf and self._backlog.only_told_to_wait:
             self._ending.stop(causes.too_long_a_wait(due - now, patience_s))
             return
-        _log.debug(
-            "nothing is due for %.3f s: %d ids in hand, %d of them wait for a retry",
-            due - now,
-            self._backlog.in_hand,
-            self._backlog.waiting,
-        )
+        if _log.isEnabledFor(logging.DEBUG):
+            self._say_what_is_waited_for(due - now)
         await self._backlog.wait(min(due, self._pacer.gives_up_at))
+
+    def _say_what_is_waited_for(self, due_in_s: float) -> None:
+        backlog = self._backlog
+        retries, unsynced = backlog.waiting, backlog.unsynced
+        _log.debug(
+            "nothing is due%s; ids that wait: %d for a retry, %d for an answer, %d for the disk",
+            "" if due_in_s == math.inf else f" for {due_in_s:.3f} s",
+            retries,
+            backlog.in_hand - retries - unsynced,
+            unsynced,
+        )
 
     def _judge_end(self) -> None:
         """Everything that was admitted is settled: was that all?"""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections import deque
+from typing import Final
 
 from worker.core.outcomes import Item
 from worker.sources.source import Source
 
 _BATCH = 1024
+
+_log: Final = logging.getLogger(__name__)
 
 
 class AsyncSource:
@@ -56,6 +60,7 @@ class AsyncSource:
             if self._over:
                 return []
             self._ask()
+            _log.debug("waiting for more of %s", self.name)
             await self._answered.wait()
         items = [self._kept.popleft() for _ in range(min(most, len(self._kept)))]
         self._read_ahead()
