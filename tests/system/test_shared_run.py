@@ -160,6 +160,24 @@ def test_a_stream_that_was_evicted_is_repaired(harness: Harness) -> None:
     assert (mended.code, "2 ids added" in mended.out) == (ExitCode.OK, True)
 
 
+@pytest.mark.parametrize("part", ["ids", "queued", "settled", "group"])
+def test_a_queue_of_which_a_part_is_lost_can_be_dropped(harness: Harness, part: str) -> None:
+    queue, key = ("--queue", f"no-{part}"), f"complete-sessions:{{queue:no-{part}}}"
+    harness("enqueue", "-", *queue, text="a\nb\n")
+    with Redis.from_url(harness.redis.url) as redis:
+        if part == "group":
+            redis.xgroup_destroy(f"{key}:ids", "workers")
+        else:
+            redis.delete(f"{key}:{part}")
+    for command in ("status", "drop"):
+        refused = harness("queue", command, *queue)
+        assert (refused.code, "`queue drop --yes`" in refused.err) == (ExitCode.UNAVAILABLE, True)
+    dropped = harness("queue", "drop", *queue, "--yes")
+    assert (dropped.code, dropped.err) == (ExitCode.OK, "")
+    assert dropped.out == f"deleted the queue no-{part}, of which a part was gone\n"
+    assert harness("queue", "status", *queue).code == ExitCode.USAGE
+
+
 def test_ids_kept_back_by_the_limit_are_with_no_run(harness: Harness) -> None:
     harness("enqueue", "-", "--queue", "june", text="x\ny\nz\n")
     assert harness.work("--limit", "1").code == ExitCode.STOPPED

@@ -114,18 +114,31 @@ def _line(place: str, record: str, outcome: str | None) -> str:
 @settings_options("shared.url")
 @queue_option(required=True)
 @config_option
-@click.option("--yes", is_flag=True, help="Also where ids are left.")
+@click.option("--yes", is_flag=True, help="Also where ids are left, or a part of it is lost.")
 def drop(queue: str, config: Path | None, yes: bool, **values: Any) -> None:
     """Delete a queue: its ids, its outcomes, and what it knows of which were ever queued."""
 
     async def ask(asked: Queue, _: Settings) -> None:
-        left = (await asked.status()).left
+        left = await _left_of(asked, may_be_broken=yes)
         if left and not yes:
             raise UsageError(
                 f"the queue {asked.name!r} still holds {count(left, 'id')}",
                 "--yes deletes it all the same",
             )
         await asked.drop()
-        say(f"deleted the queue {asked.name}, which held {count(left, 'id')}")
+        held = "of which a part was gone" if left is None else f"which held {count(left, 'id')}"
+        say(f"deleted the queue {asked.name}, {held}")
 
     ask_queue(values, config, queue, ask)
+
+
+async def _left_of(asked: Queue, *, may_be_broken: bool) -> int | None:
+    """How many ids are left; None where part of the queue is lost, so that nobody can tell."""
+    from worker.cluster.queue import QueueGoneError  # noqa: PLC0415 - Redis
+
+    try:
+        return (await asked.status()).left
+    except QueueGoneError:
+        if not may_be_broken:
+            raise
+        return None

@@ -220,7 +220,7 @@ return #pending
 """KEYS: a queue's. ARGV: consumer. Its entries may be taken over at once."""
 
 STATUS: Final = f"""{_WHOLE}
-local group = redis.call('XINFO', 'GROUPS', KEYS[1])[1]
+local group = redis.call('XINFO', 'GROUPS', KEYS[1])[1] or {{}}
 local lag = -1
 for i = 1, #group, 2 do
   if group[i] == 'lag' and group[i + 1] then lag = group[i + 1] end
