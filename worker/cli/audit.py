@@ -29,7 +29,7 @@ _BATCH: Final = 100_000
 """Ids that are held at once, at half a kilobyte each: a log may hold tens of millions."""
 
 
-@click.command(cls=SectionedCommand, short_help="Hold results logs against the API's own account.")
+@click.command(cls=SectionedCommand)
 @logs_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
 @click.option(

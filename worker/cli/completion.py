@@ -11,7 +11,7 @@ from worker.cli.fish import Fish
 _SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(short_help="Print the script that completes commands and options in a shell.")
+@click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

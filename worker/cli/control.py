@@ -16,7 +16,7 @@ from worker.core.text import visible
 from worker.settings import OPTION_BY_PATH
 
 
-@click.command(short_help="Tell a run that is on what to do.")
+@click.command()
 @click.argument("results", type=click.Path(path_type=Path), shell_complete=complete_file)
 @click.option(
     "--rate",

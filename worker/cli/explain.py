@@ -39,7 +39,7 @@ def _complete_subject(
     return codes + complete_error_type(ctx, param, incomplete)
 
 
-@click.command(short_help="Say what an exit code or an error type means, and what to do.")
+@click.command()
 @click.argument(
     "subject",
     metavar="[EXIT_CODE|ERROR_TYPE]",

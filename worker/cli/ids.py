@@ -21,7 +21,7 @@ from worker.report.aggregation import Aggregator
 _IDS_AT_ONCE: Final = 10_000
 
 
-@click.command(short_help="Print ids by their latest outcome, to pipe into `run -`.")
+@click.command()
 @logs_argument
 @click.option(
     "--outcome",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _is_stream_id: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?").fullmatch
 
 
-@click.group(short_help="Show what is left in a queue, print its outcomes, or delete it.")
+@click.group()
 def queue() -> None:
     """Look after a queue that `enqueue` has filled and `run --queue` works off."""
 

@@ -27,7 +27,7 @@ from worker.report.terminal import render_colour, render_plain
 from worker.settings import syntax
 
 
-@click.command(short_help="Show what a results log says, as a table, a page or JSON.")
+@click.command()
 @logs_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
 @click.option(

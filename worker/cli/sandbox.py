@@ -35,7 +35,6 @@ def _checked_header(ctx: click.Context, param: click.Parameter, text: str | None
 
 
 @click.command(
-    short_help="Serve a local stand-in of the API, to rehearse against.",
     epilog=f"""
     Faults without an effect on the session: {", ".join(k for k in FaultKind if k in BEFORE)}.
 

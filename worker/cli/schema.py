@@ -17,7 +17,7 @@ from worker.observers.event_schema import event_schema
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-@click.command(short_help="Print a JSON Schema of what the program writes.")
+@click.command()
 @click.argument("what", type=click.Choice(("record", "event", "summary")))
 def schema(what: str) -> None:
     """Print the JSON Schema of a line of the results log (record), of a line of the JSON log on

@@ -19,7 +19,7 @@ from worker.report.aggregation import Aggregator
 from worker.report.model import summarise
 
 
-@click.command(short_help="Say how a run stands, or how the last one ended.")
+@click.command()
 @click.argument("results", type=click.Path(path_type=Path), shell_complete=complete_file)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
 def status(results: Path, as_json: bool) -> int:
