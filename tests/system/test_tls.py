@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.log_samples import record
 from tests.support.program import PROGRAM, environment, run
 from tests.support.proxy import Proxy
 from tests.support.raw_server import PROCESSING, RawServer, always, response
 from tests.support.run_harness import KEY, RunHarness, backlog, ids, settings
 from worker.core.errors import ExitCode, UsageError
+from worker.ledger.lines import encode_line
 
 DONE = always(response(PROCESSING))
 
@@ -163,7 +165,7 @@ async def test_check_does_not_blame_the_key_for_a_certificate(authority: trustme
     async with RawServer(DONE, serving(valid(authority))) as server:
         done = await run("check", "--base-url", server.url)
     assert done.code == 3
-    assert "cannot prove its name" in done.out
+    assert "the server's TLS certificate is not valid" in done.out
     assert "SSL_CERT_FILE" in done.out
     assert "Mend the key" not in done.out
 
@@ -190,6 +192,27 @@ async def test_a_proxy_s_407_ends_with_3_and_shows_no_password(
     assert ("proxy_refused" in written) == (command == "run")
     assert "hunter22" not in shown + written
     assert KEY.encode() not in b"".join(proxy.heads)
+
+
+@pytest.mark.parametrize("command", ["find", "audit", "run"])
+async def test_a_proxy_s_407_is_no_matter_of_certificates_to_whoever_reads(
+    tmp_path: Path, command: str
+) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(encode_line(record(*ids(1))))
+    given: dict[str, tuple[str | Path, ...]] = {
+        "find": ("find",),
+        "audit": ("audit", log),
+        "run": ("run", backlog(tmp_path, *ids(3)), "--check-first"),
+    }
+    async with Proxy(answer=refusal) as proxy:
+        env = environment() | {"HTTPS_PROXY": f"http://jo:hunter22@{proxy.address}"}
+        done = await run(*given[command], "--base-url", "https://api.test/v1", env=env)
+    assert done.code == 3
+    assert "the proxy answered 407" in done.err
+    assert "certificate is not valid:" not in done.err
+    assert "Correct user and password in HTTPS_PROXY" in done.err
 
 
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -89,19 +90,26 @@ def run_command(
         except OSError as error:
             return f"cannot be started: {error.strerror or error}"
         try:
-            process.communicate(summary, patience_s)
-        except subprocess.TimeoutExpired:
-            return f"took longer than {patience_s:g}s, and was killed"
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(summary, patience_s)
         finally:
-            _end(process)
+            is_killed = _end(process)
+        if process.returncode is None or is_killed:
+            ending = "was killed" if is_killed else "may not be killed: it goes on"
+            return f"took longer than {patience_s:g}s, and {ending}"
         return _verdict(process.returncode, complaints)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """See to it that nothing is left: also where Ctrl-C was pressed meanwhile."""
-    if process.poll() is None:
+def _end(process: subprocess.Popen[bytes]) -> bool:
+    """See to it that nothing is left, also where Ctrl-C was pressed meanwhile; returns whether
+    something was killed. What has become another user's cannot be."""
+    if process.poll() is not None:
+        return False
+    with suppress(PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        return True
+    return False
 
 
 def _verdict(code: int, complaints: IO[bytes]) -> str:

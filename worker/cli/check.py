@@ -13,7 +13,16 @@ from typing import Any, Final
 import click
 import msgspec
 
-from worker.api.verdict import Answer, Refused, Reply, Throttled, Transient, judge_check
+from worker.api.refusals import refusal
+from worker.api.verdict import (
+    Answer,
+    Refused,
+    Reply,
+    Throttled,
+    Transient,
+    Unfinished,
+    judge_check,
+)
 from worker.app.paths import RunFiles
 from worker.app.preflight import estimate_checks, try_metrics, try_results, try_source
 from worker.app.process.loop import run_to_the_end
@@ -34,8 +43,6 @@ from worker.core.errors import (
     UsageError,
     WorkerError,
 )
-from worker.core.explanations import explain_error
-from worker.core.outcomes import ErrorType
 from worker.core.secrets import redact
 from worker.core.target import Target
 from worker.core.text import visible
@@ -214,24 +221,14 @@ def _is_list(body: bytes) -> bool:
 
 def _explain(reply: Reply, base_url: str) -> WorkerError:
     verdict = judge_check(reply)
-    error = getattr(verdict, "error", None)
-    told = f"{error.type}: {error.message}" if error else "a list was expected"
     if isinstance(verdict, Refused):
-        return _explain_refusal(verdict, base_url, told)
+        refused = refusal(verdict)
+        return RefusedError(f"{base_url}: {refused.message}", refused.advice)
+    error = None if isinstance(verdict, Unfinished) else verdict.error
+    told = f"{error.type}: {error.message}" if error else "a list was expected"
     if isinstance(verdict, Transient | Throttled):
         return UnavailableError(
             f"{base_url} did not answer as it should: {told}",
             "Look at the address and the network; a run would wait for --patience",
         )
     return RefusedError(f"{base_url} is not the API: {told}", "Correct --base-url")
-
-
-def _explain_refusal(verdict: Refused, base_url: str, told: str) -> WorkerError:
-    match verdict.error.type:
-        case ErrorType.CERTIFICATE:
-            advice = explain_error(verdict.error.type).what_to_do
-            return RefusedError(f"{base_url} cannot prove its name: {told}", advice)
-        case ErrorType.PROXY_REFUSED:
-            return RefusedError(told, "Correct user and password in HTTPS_PROXY")
-        case _:
-            return RefusedError(f"{base_url} refuses: {told}", "Mend the key or the plan")

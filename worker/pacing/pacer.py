@@ -262,7 +262,7 @@ class Pacer:
         await self._alarm.wait(now, due, is_exact=not self._spacing.makes_up_lateness(now))
 
     def _is_valid(self, permit: Permit) -> bool:
-        is_old = self._clock.now() > permit.at + self._valid_s
+        is_old = self._clock.now() > permit.latest
         if self._stopped or self._ceiling.is_quiet or is_old:
             return False
         return not self._outages.is_open or self._outages.is_probe(permit.number)
@@ -299,7 +299,8 @@ class Pacer:
         return max(due, self._outages.next_at()) if self._outages.is_open else due
 
     def _grant(self, now: float) -> Permit:
-        self._last = Permit(self._last.number + 1, now, now - self._last.at)
+        last = self._last
+        self._last = Permit(last.number + 1, now, now - last.at, now + self._valid_s)
         self._spacing.departed(self._last.number, now)
         if self._outages.is_open:
             self._outages.probe(self._last.number)

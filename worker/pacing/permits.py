@@ -11,7 +11,7 @@ from worker.core.events import Pause
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
-    """The right to send one request from `at` on, in seconds of the pacer's clock.
+    """The right to send one request from `at` until `latest`, in seconds of the pacer's clock.
 
     `number` grows with each permit of a pacer, and tells its requests apart. `gap_s` is the time
     since the permit before it.
@@ -20,6 +20,11 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
     number: int
     at: float
     gap_s: float = math.inf
+    latest: float = math.inf
+
+    def until(self, latest: float) -> Permit:
+        """The permit, which may not be used later than at `latest` either."""
+        return self if latest >= self.latest else msgspec.structs.replace(self, latest=latest)
 
 
 class Permits(Protocol):

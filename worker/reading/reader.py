@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
 from typing import Final, Protocol, TypeVar
 
+from worker.api.refusals import refusal
 from worker.api.verdict import (
     Answer,
     Foreign,
@@ -273,7 +274,7 @@ class Reader:
             random=self._random,
         )
 
-    def _trouble(self, verdict: Verdict, refusal: str) -> AskAgain:
+    def _trouble(self, verdict: Verdict, refused: str) -> AskAgain:
         """What an answer means that is not what was asked for; raises RefusedError.
 
         Where the API has answered before, one that is not its own is a proxy's: an outage. What was
@@ -284,22 +285,20 @@ class Reader:
         if isinstance(verdict, Foreign):
             if self._address_proven:
                 return _as_outage(verdict)
-            raise ForeignAnswerError(_told(refusal, verdict.error), _MEND, verdict.error.type)
-        error = verdict.error if hasattr(verdict, "error") and verdict.error else _ONE_SESSION
+            raise ForeignAnswerError(_told(refused, verdict.error), _MEND, verdict.error.type)
         if isinstance(verdict, Refused) and verdict.http_status is None:
-            raise RefusedError(
-                f"the server's TLS certificate is not valid: {error.message}",
-                "Correct the base URL, or this machine's clock and certificate authorities",
-            )
-        raise RefusedError(_told(refusal, error), _MEND)
+            raise refusal(verdict)
+        error = None if isinstance(verdict, Unfinished) else verdict.error
+        error = error or _ONE_SESSION
+        raise RefusedError(_told(refused, error), _MEND, error.type)
 
 
 def _as_outage(verdict: Foreign) -> Transient:
     return Transient(verdict.error, ambiguous=False, http_status=verdict.http_status)
 
 
-def _told(refusal: str, error: Error) -> str:
-    return f"{refusal}: {error.type}: {error.message}"
+def _told(refused: str, error: Error) -> str:
+    return f"{refused}: {error.type}: {error.message}"
 
 
 _ONE_SESSION = Error(ErrorType.UNEXPECTED_RESPONSE.value, "the answer is one session, and no list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.api.verdict import Foreign, Refused
+from worker.api.verdict import Foreign
 from worker.core.durations import format_duration
 from worker.core.errors import (
     EXIT_PRECEDENCE,
@@ -13,7 +13,7 @@ from worker.core.errors import (
     UnavailableError,
     WorkerError,
 )
-from worker.core.outcomes import ErrorType, Outcome
+from worker.core.outcomes import Outcome
 from worker.core.tally import Tally
 
 
@@ -21,24 +21,6 @@ class StoppedError(WorkerError):
     """The run ended where it was told to: at a deadline or a limit."""
 
     exit_code = ExitCode.STOPPED
-
-
-def refusal(verdict: Refused) -> WorkerError:
-    error = verdict.error
-    if error.type == ErrorType.PROXY_REFUSED:
-        return RefusedError(error.message, "Correct user and password in HTTPS_PROXY", error.type)
-    if verdict.http_status is None:
-        return RefusedError(
-            f"the server's TLS certificate is not valid: {error.message}",
-            "Correct the base URL, or this machine's clock and certificate authorities",
-            error.type,
-        )
-    return RefusedError(
-        f"the API refuses this key or account: HTTP {verdict.http_status}, {error.type}:"
-        f" {error.message}",
-        "Mend the key or the plan, then run the same command again",
-        error.type,
-    )
 
 
 def wrong_address(verdict: Foreign, answers: int) -> WorkerError:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from worker.api.refusals import refusal
 from worker.api.verdict import Foreign, Refused, Throttled, Transient, Verdict
 from worker.core.errors import WorkerError
 from worker.core.events import Event, RequestThrottled
@@ -59,7 +60,7 @@ class FailureAttribution:
         self._let_through += 1
         self._let_through_at = now - self._pacer.quiet_s
         self._pacer.answered(job.permit)
-        return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None
+        return job, refusal(verdict) if isinstance(verdict, Refused) else None
 
     def on_page(self) -> None:
         """A page of a list was read: the API is at this address."""

@@ -67,8 +67,10 @@ class Requests:
 
         `in_flight` must hold the permit already. Where this raises, it stays there.
         """
-        begun, departure = job.begun(permit), self._pacer.departure(permit)
+        begun = job.begun(permit)
         is_check = begun.check_next
+        # What is known of a session must not grow too old while a connection is waited for.
+        departure = self._pacer.departure(permit if is_check else permit.until(job.valid_until))
         send = self._client.check if is_check else self._client.complete
         reply = await send(job.id, departure)
         now = self._clock.now()

@@ -235,7 +235,7 @@ PACING: Final = (
         "a permit is good for ever",
         "what was read long ago, or is leased no more, is not sent",
         _PACER,
-        "        is_old = self._clock.now() > permit.at + self._valid_s\n",
+        "        is_old = self._clock.now() > permit.latest\n",
         "        is_old = False\n",
         _TESTS,
     ),

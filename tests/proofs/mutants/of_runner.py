@@ -356,7 +356,7 @@ RUNNER: Final = (
         "a refused key does not end the run",
         "401, 402 and 403 end the run with 3",
         _FAILURES,
-        "        return job, causes.refusal(verdict) if isinstance(verdict, Refused) else None\n",
+        "        return job, refusal(verdict) if isinstance(verdict, Refused) else None\n",
         "        return job, None\n",
         ("tests/unit/runner", "tests/system/test_answers.py"),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
@@ -255,6 +256,27 @@ def test_log_without_an_account_and_empty_log() -> None:
     assert "nothing has been recorded yet" in "\n".join(
         describe(last_status(Path("log"), report()))
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("exit_code", 64, "code     64: this version knows no such code"),
+        ("exit_code", 137, "code     137: The process was killed by SIGKILL"),
+        ("ended", "yesterday", "no run is on"),
+        ("began", "", "no run is on"),
+    ],
+)
+def test_account_of_another_version_is_shown_as_far_as_it_is_understood(
+    tmp_path: Path, field: str, value: object, told: str
+) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    keep_account(log, account("b"))
+    kept = json.loads((tmp_path / "log.account").read_bytes()) | {field: value}
+    (tmp_path / "log.account").write_text(json.dumps(kept))
+    said = "\n".join(describe(last_status(log, report("b"))))
+    assert told in said
 
 
 def test_account_never_takes_the_place_of_another_file(tmp_path: Path) -> None:

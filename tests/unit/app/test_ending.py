@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import stat
 import time
 from datetime import UTC, datetime
@@ -115,6 +117,20 @@ def test_failure_of_the_command_is_told(command: str, problem: str) -> None:
     told = run_command(command, b"x" * 200_000, 0, os.environ)
     assert told.startswith(problem)
     assert bool(told) == bool(problem)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_command_that_cannot_be_killed_is_told_of_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, f"no signal {number} to {group}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "killpg", refuse)
+        told = run_command(f"echo $$ > {tmp_path}/pid; exec sleep 60", b"", 0, os.environ, 0.5)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert told == "took longer than 0.5s, and may not be killed: it goes on"
 
 
 def test_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> None:

@@ -162,9 +162,13 @@ class Api:
         self.on_complete: Callable[[str], Reply] = lambda session_id: DONE
         self.triggers: list[str] = []
         self.away_until = 0.0
+        self.connects_in_s = 0.0
         self.ages: list[float] = []
 
     async def complete(self, id: str, departure: Departure) -> Reply:
+        await asyncio.sleep(self.connects_in_s)
+        if not await departure(lambda: True):
+            return NoAnswer(Error("connect_failed", "not sent"), may_have_arrived=False)
         self._left("POST", id)
         await asyncio.sleep(0.1)
         self._change(id)
@@ -241,6 +245,15 @@ def test_no_status_is_older_than_five_minutes_when_its_session_is_completed(
     assert sorted(api.triggers) == sorted(each.id for each in api.model.sessions)
     assert max(api.ages) <= 300.0
     assert len(api.of("LIST")) <= 1 + 400 / rate / 100
+
+
+def test_no_status_is_older_when_a_connection_takes_long_to_open(tmp_path: Path) -> None:
+    api = api_of(200)
+    api.connects_in_s = 8.0
+    finished = run(tmp_path, api, rate=0.5)
+    assert finished.exit_code is ExitCode.OK
+    assert sorted(api.triggers) == sorted(each.id for each in api.model.sessions)
+    assert max(api.ages) <= 300.0
 
 
 def test_after_a_pause_what_was_known_before_it_is_read_again(tmp_path: Path) -> None:

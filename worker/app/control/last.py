@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,12 @@ def read_account(results: Path) -> Account | None:
     """The account of the last run that ended on this log; None where there is none."""
     try:
         with _path(results).open("rb") as file:
-            return msgspec.json.decode(file.read(_LARGEST_BYTES), type=Account)
+            account = msgspec.json.decode(file.read(_LARGEST_BYTES), type=Account)
+        for moment in (account.began, account.ended):
+            datetime.fromisoformat(moment)
     except (OSError, ValueError):
         return None
+    return account
 
 
 def last_status(log: Path, report: Report) -> RunStatus:

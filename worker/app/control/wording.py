@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.app.control.protocol import PauseStatus, RunStatus
-from worker.core.errors import ExitCode
-from worker.core.explanations import EXIT_CODES
+from worker.core.explanations import explain_exit_code
 from worker.core.text import count, duration, rate, visible
 from worker.observers.messages import away
 
@@ -52,7 +51,8 @@ def _ended(status: RunStatus) -> Iterator[str]:
     ended = f", ended {_local(status.ended)}" if status.ended else ""
     yield f"last     {status.run}{ended}"
     if status.exit_code is not None:
-        meaning = EXIT_CODES[ExitCode(status.exit_code)].meaning
+        explanation = explain_exit_code(status.exit_code)
+        meaning = explanation.meaning if explanation else "this version knows no such code"
         yield f"code     {status.exit_code}: {meaning}"
     if status.reason:
         yield f"because  {status.reason}"

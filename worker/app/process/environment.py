@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -61,7 +61,7 @@ def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> 
         if name.upper().endswith(_ADDRESSES):
             learn_address(text)
     files = [environ.get(_KEY_FILE, "")]
-    for option, text in pairwise(part for each in arguments for part in each.split("=", 1)):
+    for option, text in _options(arguments):
         if option == "--api-key-file":
             files.append(text)
         elif option in ("--shared", "--metrics-push"):
@@ -70,6 +70,14 @@ def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> 
         from worker.settings import learn_key_file  # noqa: PLC0415 - where it is needed
 
         learn_key_file(Path(file))
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each long option with its value: of the same word, or the word that follows."""
+    for word, following in pairwise((*arguments, "")):
+        if word.startswith("--"):
+            option, is_joined, value = word.partition("=")
+            yield option, value if is_joined else following
 
 
 def heed_signals() -> None:
