@@ -191,12 +191,24 @@ return lost
 """
 """KEYS: a queue's. ARGV: consumer, entries. Returns those that are the consumer's no more."""
 
+# A run shows an id under another name where it is a secret or none: the entry has the id itself.
+_ID_AT: Final = """
+local function id_at(place, shown)
+  local entry = redis.call('XRANGE', KEYS[1], place, place)[1]
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'id' then return entry[2][i + 1] end
+  end
+  return shown
+end
+"""
+
 # Also where the memory is full, for the first write needs none: what was sent must be told.
-SETTLE: Final = f"""{_WHOLE}{_IS_MINE}{_PROBE}
+SETTLE: Final = f"""{_WHOLE}{_IS_MINE}{_ID_AT}{_PROBE}
 redis.call('XACK', KEYS[1], '{GROUP}', '0-1')
 for i = 2, #ARGV, 4 do
-  local place, id = ARGV[i], ARGV[i + 1]
+  local place = ARGV[i]
   if is_mine(place) then
+    local id = id_at(place, ARGV[i + 1])
     redis.call('SADD', KEYS[5], id)
     if ARGV[i + 2] == '1' then redis.call('SADD', KEYS[4], id) end
     redis.call('XADD', KEYS[3], '*', 'record', ARGV[i + 3])
@@ -207,7 +219,8 @@ for i = 2, #ARGV, 4 do
 end
 return 1
 """
-"""KEYS: a queue's. ARGV: consumer, then entry, session's id, 1 where it failed or 0, and record."""
+"""KEYS: a queue's. ARGV: consumer, then entry, the id as it is shown, 1 where it failed or 0, and
+record."""
 
 RELEASE: Final = f"""
 local pending = redis.call('XPENDING', KEYS[1], '{GROUP}', '-', '+', 100000, ARGV[1])

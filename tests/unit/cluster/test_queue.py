@@ -111,6 +111,25 @@ async def test_what_stands_in_the_queue_and_is_no_id_or_a_secret_is_never_sent(
     assert (await queue.status()).left == 0
 
 
+async def test_what_is_shown_under_another_name_than_it_was_queued_by_is_settled_by_that(
+    queue: Queue,
+) -> None:
+    """A secret is shown nowhere, and of what is no id but a part; blanks around an id are none."""
+    learn("live_0aMiZu7o3Kq9f3a9")
+    wrong = [Item(id, 1) for id in ("live_0aMiZu7o3Kq9f3a9", "no\nid", "x" * 9000, " blank ")]  # noqa: A001
+    await queue.add(wrong)
+    consumer = shift_on(queue)
+    taken = await consumer.take(8)
+    await consumer.settle([record(item.id, Outcome.FAILED) for item in taken])
+    status = await queue.status()
+    assert (status.queued, status.settled, status.failed) == (4, 4, 4)
+    assert status.adds_up
+    assert await consumer.take(8) == []
+    assert await queue.add(wrong, "repair") == 0
+    assert "0aMiZu7o3Kq9" not in str(await queue.outcomes())
+    assert await queue.add(wrong, "again") == 4
+
+
 async def test_an_entry_goes_to_one_run_and_leaves_the_queue_when_it_is_settled(
     queue: Queue,
 ) -> None:
