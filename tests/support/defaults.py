@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from worker.app.composition import pacer_options, policy_of
+from worker.app.composition import pacer_rules_of, policy_of
+from worker.pacing.pacer import PacerRules
 from worker.runner import Policy
 from worker.settings import Settings
 
@@ -16,6 +17,6 @@ def policy(**changes: Any) -> Policy:
     return replace(policy_of(Settings()), **changes)
 
 
-def pacing(**changes: Any) -> dict[str, Any]:
-    """A pacer's arguments by the default settings, but for `changes`."""
-    return pacer_options(Settings()) | changes
+def pacing(**changes: Any) -> PacerRules:
+    """A pacer's rules by the default settings, but for `changes`."""
+    return replace(pacer_rules_of(Settings()), **changes)

@@ -48,11 +48,11 @@ class Harness:
         self.told: list[Event] = []
         self.pacer = Pacer(
             rate if isinstance(rate, Timetable) else Timetable.constant(rate),
+            pacing(patience_s=patience_s, valid_s=valid_s),
             clock=self.clock,
             first_probe=first_probe,
             shared=shared,
             notify=self.told.append,
-            **pacing(patience_s=patience_s, valid_s=valid_s),
         )
 
     async def permit(self) -> Permit:

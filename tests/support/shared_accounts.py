@@ -84,9 +84,14 @@ class Account:
         loop, clock = asyncio.get_running_loop(), LateClock(self._random)
         redis = cast("Connection", SlowRedis(store, Way(0.005), self._random))
         budget = Budget(redis, "test", f"m{number}", clock)
-        rates, options = Timetable.constant(RATE), pacing(first_probe=10)
         pacer = shared_pacer(
-            budget, rates, clock=clock, notify=lambda _: None, is_sure=None, **options
+            budget,
+            Timetable.constant(RATE),
+            pacing(),
+            clock=clock,
+            notify=lambda _: None,
+            is_sure=None,
+            first_probe=10,
         )
         while loop.time() < self._seconds:
             permit = await pacer.permit()

@@ -25,7 +25,7 @@ from worker.core.tally import Tally
 from worker.core.timetable import Timetable
 from worker.ledger import Ledger
 from worker.pacing.burst_probe import first_probe
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import MakePacer, Pacer
 from worker.runner import EventDispatcher, Runner
 from worker.settings import OPTION_BY_PATH, ApiKey, RenewableKey, resolve_rate
 from worker.sources import AsyncSource, ShardedSource
@@ -135,7 +135,7 @@ async def _runner(
 
 async def _meet(
     work: Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
-) -> tuple[SourcePort, LedgerPort, Callable[..., Pacer]]:
+) -> tuple[SourcePort, LedgerPort, MakePacer]:
     """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
     plan = work.plan
     if plan.settings.shared.url is None:

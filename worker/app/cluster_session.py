@@ -14,6 +14,7 @@ from worker.core.errors import UsageError, how_to_install
 from worker.core.events import Event
 from worker.core.redis_url import without_secrets
 from worker.core.secrets import redact
+from worker.pacing.pacer import MakePacer
 from worker.settings import ApiKey, Settings, format_duration
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from worker.cluster.queue import Queue
     from worker.cluster.shared_ledger import SharedLedger
     from worker.ledger import Ledger
-    from worker.pacing.pacer import Pacer
 
 COMMAND_PATIENCE_S: Final = 10.0
 """What commands that somebody waits for have; a run has its own."""
@@ -36,7 +36,7 @@ class QueueShare(NamedTuple):
 
     source: Consumer
     ledger: SharedLedger
-    make_pacer: Callable[..., Pacer]
+    make_pacer: MakePacer
 
 
 class ClusterSession:
@@ -59,7 +59,8 @@ class ClusterSession:
         self._settings = settings
         self._member = member
         self._budget = Budget(connection, account, member, clock, warn)
-        self.make_pacer: Callable[..., Pacer] = partial(shared_pacer, self._budget, is_sure=None)
+        self._make_pacer = partial(shared_pacer, self._budget)
+        self.make_pacer: MakePacer = partial(self._make_pacer, is_sure=None)
         """Makes the pacer of a run with a source of its own, from the arguments of any pacer."""
 
     async def work_on(self, name: str, log: Ledger, *, stays: bool = False) -> QueueShare:
@@ -77,7 +78,7 @@ class ClusterSession:
             request_s=request_s,
             stays=stays,
         )
-        make_pacer = partial(self.make_pacer, is_sure=consumer.is_sure)
+        make_pacer = partial(self._make_pacer, is_sure=consumer.is_sure)
         return QueueShare(consumer, SharedLedger(log, consumer), make_pacer)
 
     async def aclose(self) -> None:

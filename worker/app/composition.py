@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from worker.api.verdict import Reply
 from worker.app.until import seconds_until
 from worker.core.clock import Clock
 from worker.core.events import Event
 from worker.core.tally import Tally
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import MakePacer, Pacer, PacerRules
 from worker.reading.reader import Reader, ReadingClient
 from worker.reading.statuses import StatusReader
 from worker.reading.walk import PAGE_SIZE
@@ -24,25 +23,26 @@ def make_pacer(
     key: ApiKey,
     clock: Clock,
     notify: Callable[[Event], None],
-    make: Callable[..., Pacer] = Pacer,
+    make: MakePacer = Pacer,
     *,
     first_probe: int | None,
 ) -> Pacer:
-    rates, options = resolve_rate(settings.pace.rate, key.kind), pacer_options(settings)
-    return make(rates, clock=clock, notify=notify, first_probe=first_probe, **options)
+    """The pacer of a run with these settings; of what kind `make` decides."""
+    rates, rules = resolve_rate(settings.pace.rate, key.kind), pacer_rules_of(settings)
+    return make(rates, rules, clock=clock, notify=notify, first_probe=first_probe)
 
 
-def pacer_options(settings: Settings) -> dict[str, Any]:
-    """What settings tell a pacer, by the names of its arguments."""
-    return {
-        "outage_after": settings.stop.outage_after,
-        "backoff_initial_s": settings.retry.backoff_initial,
-        "backoff_max_s": settings.retry.backoff_max,
-        "throttle_initial_s": settings.retry.throttle_initial,
-        "throttle_max_s": settings.retry.throttle_max,
-        "patience_s": settings.stop.patience,
-        "valid_s": settings.api.connect_timeout,
-    }
+def pacer_rules_of(settings: Settings) -> PacerRules:
+    """What settings tell a pacer besides its rates."""
+    return PacerRules(
+        outage_after=settings.stop.outage_after,
+        backoff_initial_s=settings.retry.backoff_initial,
+        backoff_max_s=settings.retry.backoff_max,
+        throttle_initial_s=settings.retry.throttle_initial,
+        throttle_max_s=settings.retry.throttle_max,
+        patience_s=settings.stop.patience,
+        valid_s=settings.api.connect_timeout,
+    )
 
 
 def policy_of(settings: Settings) -> Policy:

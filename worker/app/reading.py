@@ -22,7 +22,7 @@ from worker.core.secrets import redact
 from worker.core.text import visible
 from worker.observers.estimate import moment_in
 from worker.observers.messages import message_of
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import MakePacer, Pacer
 from worker.reading.reader import Reader
 from worker.settings import ApiKey, RenewableKey, Settings
 
@@ -112,7 +112,7 @@ async def _kind_of_pacer(
     clock: Clock,
     notify: Callable[[Event], None],
     stack: AsyncExitStack,
-) -> Callable[..., Pacer]:
+) -> MakePacer:
     """What makes the pacer: its own, or one that takes its permits from the shared budget."""
     if settings.shared.url is None:
         return Pacer

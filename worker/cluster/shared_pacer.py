@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from worker.cluster.budget import Budget
 from worker.cluster.reservations import EVEN, Reservation
 from worker.cluster.shared_rate import SharedRate
+from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, Pause
 from worker.core.timetable import Timetable
 from worker.pacing.burst_probe import BurstProbe
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import Pacer, PacerRules
 
 _PROBES: Final = 3
 _EARLY_KEPT: Final = 256
@@ -114,16 +115,17 @@ class AccountBursts(BurstProbe):
 def shared_pacer(
     budget: Budget,
     rates: Timetable,
+    rules: PacerRules,
     *,
+    clock: Clock,
     notify: Callable[[Event], None],
     is_sure: Callable[[], Awaitable[bool]] | None,
-    first_probe: int | None = None,
-    **options: Any,
+    first_probe: int | None,
 ) -> Pacer:
     """A pacer whose permits are the account's as well: its own word first, then the budget's.
 
     `is_sure` is that of `AccountPermits`, and None where no leases are held; `first_probe` counts
-    the account's requests; `options` are the pacer's.
+    the account's requests; the rest is as for any pacer.
     """
 
     def tell(event: Event) -> None:
@@ -135,9 +137,10 @@ def shared_pacer(
     budget.probe_after = first_probe or 0
     return Pacer(
         rates,
+        rules,
+        clock=clock,
         notify=tell,
         adaptive=shared_rate,
         shared=permits,
         burst_probe=AccountBursts(permits, budget.tolerates_bursts),
-        **options,
     )

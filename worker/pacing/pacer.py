@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Final
+from typing import Final, Protocol
 
+import msgspec
 from asyncio_throttle.throttler import Throttler
 
 from worker.core.breaker import Rules
@@ -37,12 +38,37 @@ Held by `test_at_high_rates_lateness_of_a_few_ms_is_made_up`."""
 _log: Final = logging.getLogger(__name__)
 
 
+class PacerRules(msgspec.Struct, frozen=True, kw_only=True):
+    """When a pacer lets nothing but probes leave, and for how long; times in seconds.
+
+    An outage begins with `outage_after` failures in a row; the waits before probes are those of the
+    backoff, and `patience_s` is how long either pause is waited for. A permit that is older than
+    `valid_s` is not used.
+    """
+
+    outage_after: int
+    backoff_initial_s: float
+    backoff_max_s: float
+    throttle_initial_s: float
+    throttle_max_s: float
+    patience_s: float
+    valid_s: float
+
+    def on_outage(self) -> Rules:
+        """The rules of the breaker for an API that is down."""
+        return Rules(self.outage_after, self.backoff_initial_s, self.backoff_max_s, self.patience_s)
+
+    def on_throttling(self) -> Rules:
+        """The rules of the breaker for an API that throttles everything."""
+        return Rules(THROTTLED_AFTER, self.throttle_initial_s, self.throttle_max_s, self.patience_s)
+
+
 class Pacer:
     """Says when the next request may leave: no more than `rates` allow, in any second.
 
     What became of each permit must be told by one of `answered`, `throttled`, `failed` and
-    `release`: while a probe is under way no other permit is granted. A permit that is older than
-    `valid_s` seconds is not used. Times are seconds of `clock`. `notify` is told of `OutageBegan`,
+    `release`: while a probe is under way no other permit is granted. Times are seconds of `clock`.
+    `notify` is told of `OutageBegan`,
     `ProbeFailed` and `OutageEnded`, from within those calls, and of `RateChanged`. `first_probe` is
     the burst probe's; `shared` gives permits that are needed beside the own ones. `quiet_s` counts
     the seconds of quiet hours and of holds that have ended: they cost no patience.
@@ -51,37 +77,26 @@ class Pacer:
     def __init__(
         self,
         rates: Timetable,
+        rules: PacerRules,
         *,
         clock: Clock,
-        outage_after: int,
-        backoff_initial_s: float,
-        backoff_max_s: float,
-        throttle_initial_s: float,
-        throttle_max_s: float,
-        patience_s: float,
-        valid_s: float,
+        notify: Callable[[Event], None],
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
         shared: Permits | None = None,
         burst_probe: BurstProbe | None = None,
-        notify: Callable[[Event], None],
     ) -> None:
         highest = rates.highest_rate
         limit = requests_in_a_second(highest)
-        self.patience_s = patience_s
+        self.patience_s = rules.patience_s
         self.quiet_s = 0.0
         self._clock = clock
         self._ceiling = Ceiling(rates, lambda: clock.utc().timestamp())
         self._adaptive = adaptive or AdaptiveRate(highest)
         self._spacing = Spacing(self._adaptive, burst_probe or BurstProbe(limit, first_probe))
-        throttler = Throttler(limit, limit / highest, _RETRY_INTERVAL_S)
-        self._pass_throttler: Callable[[], Coroutine[None, None, None]] = throttler.acquire
+        self._pass_throttler = _throttler(limit, limit / highest)
         self._shared = shared
-        self._outages = Outages(
-            Rules(outage_after, backoff_initial_s, backoff_max_s, patience_s),
-            Rules(THROTTLED_AFTER, throttle_initial_s, throttle_max_s, patience_s),
-            notify,
-        )
+        self._outages = Outages(rules.on_outage(), rules.on_throttling(), notify)
         self._departures = DepartureTimes(limit, limit / highest)
         self._departing = DepartureQueue(
             self._departures,
@@ -90,7 +105,7 @@ class Pacer:
             is_valid=self._is_valid,
             on_held_up=self._spacing.held_up,
         )
-        self._valid_s = valid_s
+        self._valid_s = rules.valid_s
         self._notify = notify
         self._pauses = Pauses()
         self._quiet_since = math.inf
@@ -178,8 +193,7 @@ class Pacer:
         """From now on other rates are asked for; higher ones bring no burst either."""
         highest = rates.highest_rate
         limit = requests_in_a_second(highest)
-        throttler = Throttler(limit, limit / highest, _RETRY_INTERVAL_S)
-        self._pass_throttler = throttler.acquire
+        self._pass_throttler = _throttler(limit, limit / highest)
         self._departures.limit_to(limit, limit / highest)
         self._ceiling.adopt(rates)
         self._follow_timetable(self._clock.now())
@@ -318,3 +332,22 @@ class Pacer:
                 self._pauses.end(now)
                 self._adaptive.resume(now)
         self._alarm.ring()
+
+
+def _throttler(limit: int, seconds: float) -> Callable[[], Coroutine[None, None, None]]:
+    """What is awaited before each request, so that no more than `limit` leave in `seconds`."""
+    return Throttler(limit, seconds, _RETRY_INTERVAL_S).acquire
+
+
+class MakePacer(Protocol):
+    """Makes a run's pacer, as `Pacer` itself does: one may have permits that are shared."""
+
+    def __call__(
+        self,
+        rates: Timetable,
+        rules: PacerRules,
+        *,
+        clock: Clock,
+        notify: Callable[[Event], None],
+        first_probe: int | None,
+    ) -> Pacer: ...

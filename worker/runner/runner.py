@@ -77,29 +77,8 @@ class Runner:
         self._recorder = Recorder(run, ledger, self._backlog, tally, clock, self._notify)
         self._requests = self._make_requests(client, random)
         self._slots = Slots(concurrency_of(limits), lambda: pacer.rate_allowed, clock)
-        self._dispatcher = Dispatcher(
-            self._requests,
-            self._backlog,
-            pacer,
-            ledger,
-            self._ending,
-            self._slots,
-            limits=limits,
-            tally=tally,
-            clock=clock,
-        )
-        self._view = RunView(
-            run,
-            source,
-            pacer,
-            self._backlog,
-            self._requests,
-            self._ending,
-            self._slots,
-            limits=limits,
-            tally=tally,
-            clock=clock,
-        )
+        self._dispatcher = self._make_dispatcher()
+        self._view = self._make_view(run)
 
     def _make_backlog(self, statuses: Statuses | None) -> Backlog:
         """What holds the jobs; where there are `statuses`, they are asked for before."""
@@ -135,6 +114,33 @@ class Runner:
             clock=self._clock,
             random=random,
             notify=self._notify,
+        )
+
+    def _make_dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            self._requests,
+            self._backlog,
+            self._pacer,
+            self._ledger,
+            self._ending,
+            self._slots,
+            limits=self._limits,
+            tally=self.tally,
+            clock=self._clock,
+        )
+
+    def _make_view(self, run: str) -> RunView:
+        return RunView(
+            run,
+            self._source,
+            self._pacer,
+            self._backlog,
+            self._requests,
+            self._ending,
+            self._slots,
+            limits=self._limits,
+            tally=self.tally,
+            clock=self._clock,
         )
 
     def _look_ahead(self, statuses: Statuses) -> LookAhead:

@@ -35,7 +35,7 @@ from worker.core.events import Event, OutcomesRecorded, RunFinished
 from worker.core.tally import Tally
 from worker.core.target import Target
 from worker.ledger import Ledger
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import MakePacer, Pacer
 from worker.reading.statuses import StatusReader
 from worker.runner import EventDispatcher, Limits, Runner
 from worker.runner.ports import LedgerPort, SourcePort
@@ -205,7 +205,7 @@ class SimulatedRun:
     @asynccontextmanager
     async def meet(
         self, log: Ledger, notify: Callable[[Event], None]
-    ) -> AsyncIterator[tuple[SourcePort, LedgerPort, Callable[..., Pacer]]]:
+    ) -> AsyncIterator[tuple[SourcePort, LedgerPort, MakePacer]]:
         """The run's source, ledger and kind of pacer."""
         del notify
         scenario = self.world.scenario

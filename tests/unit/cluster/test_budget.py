@@ -59,10 +59,11 @@ class Member:
         self.pacer = shared_pacer(
             self.budget,
             Timetable.constant(rate),
+            pacing(throttle_initial_s=0.3),
             clock=CLOCK,
             notify=self.events.append,
             is_sure=None,
-            **pacing(throttle_initial_s=0.3),
+            first_probe=None,
         )
         self.times: list[float] = []
         self.refused = 0
@@ -252,10 +253,11 @@ async def test_a_permit_is_asked_for_again_where_leases_were_not_sure(
     pacer = shared_pacer(
         budget,
         Timetable.constant(100),
+        pacing(),
         clock=CLOCK,
         notify=lambda _: None,
         is_sure=is_sure,
-        **pacing(),
+        first_probe=None,
     )
     assert await pacer.permit() is not None
     assert not answers

@@ -51,7 +51,7 @@ class Scripted:
 
 def reader(*answers: Reply) -> Reader:
     clock = Clock()
-    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None, **pacing())
+    pacer = Pacer(Timetable.constant(1000), pacing(), clock=clock, notify=lambda _: None)
     return Reader(Scripted(*answers), pacer, clock, FAST, Random(1))
 
 
@@ -80,7 +80,7 @@ async def test_what_is_not_the_api_at_the_start_is_no_answer_that_ends_an_outage
     first: Answer, is_answer: bool
 ) -> None:
     clock = Clock()
-    pacer = Pacer(Timetable.constant(1000), clock=clock, notify=lambda _: None, **pacing())
+    pacer = Pacer(Timetable.constant(1000), pacing(), clock=clock, notify=lambda _: None)
     away = NoAnswer(Error("connect_failed", "no route"), False)
     it = Reader(Scripted(away, first), pacer, clock, FAST, Random(1))
     with pytest.raises(RefusedError):
@@ -134,7 +134,7 @@ async def test_a_list_that_is_throttled_while_sessions_are_not_is_given_up() -> 
 @in_virtual_time
 async def test_a_page_that_fails_in_an_outage_is_read_when_a_session_can_be_read_again() -> None:
     clock = VirtualClock()
-    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **pacing())
+    pacer = Pacer(Timetable.constant(8.0), pacing(), clock=clock, notify=lambda _: None)
     away = NoAnswer(Error("connect_failed", "no route"), False)
     client = Scripted(*[away] * 15, STARTED, page("a", 1000, 1))
     it = Reader(client, pacer, clock, RetrySettings(), Random(1))
@@ -152,7 +152,7 @@ def test_patience_ends_while_a_retry_is_waited_for() -> None:
     async def wait_in_vain() -> float:
         clock = VirtualClock()
         options = pacing(patience_s=300.0)
-        pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **options)
+        pacer = Pacer(Timetable.constant(8.0), options, clock=clock, notify=lambda _: None)
         limited = Scripted(*[Answer(429, b"{}")] * 99)
         slow = RetrySettings(throttle_initial=250.0, throttle_max=300.0)
         with pytest.raises(UnavailableError, match="throttled everything"):
@@ -165,7 +165,7 @@ def test_patience_ends_while_a_retry_is_waited_for() -> None:
 @in_virtual_time
 async def test_a_refusal_of_a_key_that_is_replaced_by_now_is_an_answer() -> None:
     clock = VirtualClock()
-    pacer = Pacer(Timetable.constant(8.0), clock=clock, notify=lambda _: None, **pacing())
+    pacer = Pacer(Timetable.constant(8.0), pacing(), clock=clock, notify=lambda _: None)
     stale = Answer(401, b'{"type": "unauthorized", "message": "no"}', key_replaced=True)
     away = NoAnswer(Error("connect_failed", "no route"), False)
     client = Scripted(*[away] * 9, stale, *[away] * 9, STARTED)

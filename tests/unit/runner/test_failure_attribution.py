@@ -24,7 +24,7 @@ DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
 def attribution(*, max_attempts: int = 5) -> FailureAttribution:
     options = pacing(outage_after=3)
-    pacer = Pacer(Timetable.constant(10.0), clock=Clock(), notify=lambda _: None, **options)
+    pacer = Pacer(Timetable.constant(10.0), options, clock=Clock(), notify=lambda _: None)
     return FailureAttribution(pacer, Tally(), lambda _: None, max_attempts=max_attempts)
 
 
@@ -89,7 +89,7 @@ def test_an_id_pays_for_no_wait_in_which_nobody_was_let_through() -> None:
 @in_virtual_time
 async def test_quiet_hours_cost_no_patience_with_429() -> None:
     clock = VirtualClock()
-    pacer = Pacer(Timetable.constant(10.0), clock=clock, notify=lambda _: None, **pacing())
+    pacer = Pacer(Timetable.constant(10.0), pacing(), clock=clock, notify=lambda _: None)
     here = FailureAttribution(pacer, Tally(), lambda _: None, max_attempts=5)
     [job] = jobs(1)
     await pacer.permit()

@@ -34,7 +34,7 @@ from worker.core.errors import UnavailableError
 from worker.core.events import Event
 from worker.core.outcomes import ErrorType, Item, Outcome, Record
 from worker.ledger import Ledger
-from worker.pacing.pacer import Pacer
+from worker.pacing.pacer import MakePacer
 from worker.runner.ports import LedgerPort, SourcePort
 
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ class ClusterRun(SimulatedRun):
     @asynccontextmanager
     async def meet(
         self, log: Ledger, notify: Callable[[Event], None]
-    ) -> AsyncIterator[tuple[SourcePort, LedgerPort, Callable[..., Pacer]]]:
+    ) -> AsyncIterator[tuple[SourcePort, LedgerPort, MakePacer]]:
         settings = self.facts.settings
         async with Connection(
             _URL, clock=self.clock, patience_s=settings.stop.patience, notify=notify
