@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 EVEN: Final = "even"
+PROBING: Final = "probe"
 _LEAST_SLACK: Final = 0.005
 _USUAL_SLACK: Final = 0.02
 _MOST_SLACK: Final = 0.07

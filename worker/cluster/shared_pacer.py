@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from worker.cluster.budget import Budget
-from worker.cluster.reservations import EVEN, Reservation
+from worker.cluster.reservations import EVEN, PROBING, Reservation
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
 from worker.core.events import Event, Pause
 from worker.core.timetable import Timetable
-from worker.pacing.burst_probe import BurstProbe
+from worker.pacing.burst_probe import REALLY_EARLY, EarlyRequests
 from worker.pacing.pacer import Pacer, PacerRules
-
-_PROBES: Final = 3
-_EARLY_KEPT: Final = 256
 
 
 class AccountPermits:
@@ -72,44 +67,50 @@ class AccountPermits:
         return self._budget.pause(now)
 
 
-class AccountBursts(BurstProbe):
+class AccountBursts:
     """The account's burst probe: Redis says which permits are early, and for whom.
 
-    One run's probe is everybody's, and so are the rounds that follow from it.
+    One run's probe is everybody's, and so are the rounds that follow from it: permits have their
+    gaps, and the run's own are even.
     """
 
+    is_tolerated = False
+    stretch = 1.0
+
     def __init__(self, permits: AccountPermits, on_tolerated: Callable[[], None]) -> None:
-        super().__init__()
         self._permits = permits
         self._on_tolerated = on_tolerated
-        self._probes: set[int] = set()
-        self._let_through = 0
-        self._lately: deque[int] = deque(maxlen=_EARLY_KEPT)
+        self._sent = EarlyRequests()
+        self._was_probe = False
+
+    def resize(self, longest_round: int) -> None:
+        """Redis knows the rate."""
 
     def departed(self, number: int, gaps: float, rate: float) -> None:
-        del gaps, rate
-        if self._permits.last_kind == "probe":
-            self._probes.add(number)
-        elif self._permits.last_kind == "early":
-            self._lately.append(number)
+        """The request `number` left, so many even gaps after the last one."""
+        del rate
+        kind = self._permits.last_kind
+        is_probe = kind == PROBING
+        if is_probe and not self._was_probe:
+            self._sent.begin_probe()
+        self._was_probe = is_probe
+        # A round's permits may be several runs', of whose gaps one run knows only its own.
+        is_early = gaps < REALLY_EARLY if is_probe else kind != EVEN
+        if is_early:
+            self._sent.departed(number, in_probe=is_probe)
 
     def answered(self, number: int) -> None:
-        if number not in self._probes:
-            return
-        self._probes.remove(number)
-        self._let_through += 1
-        if self._let_through == _PROBES:
+        """The request `number` was let through: all are told where the probe has passed with it."""
+        if self._sent.answered(number):
             self._on_tolerated()
-        if not self._probes:
-            self._let_through = 0
 
     def refused(self, number: int) -> bool:
-        is_probe = number in self._probes
-        self._probes.discard(number)
-        return is_probe
+        """The request `number` was answered 429: whether for being early, in a probe."""
+        return self._sent.refused(number)
 
     def was_early(self, number: int) -> bool:
-        return number in self._lately
+        """Whether the request `number` left early in a round, lately."""
+        return self._sent.was_early(number)
 
 
 def shared_pacer(
@@ -142,5 +143,5 @@ def shared_pacer(
         notify=tell,
         adaptive=shared_rate,
         shared=permits,
-        burst_probe=AccountBursts(permits, budget.tolerates_bursts),
+        bursts=AccountBursts(permits, budget.tolerates_bursts),
     )

@@ -26,7 +26,7 @@ SMALLEST_ROUND: Final = 5
 """A probe is of four gaps; with fewer in a second it would reach into the next one. Held by
 `test_at_a_few_requests_a_second_there_is_no_probe`."""
 
-_REALLY_EARLY: Final = 0.5
+REALLY_EARLY: Final = 0.5
 """A gap of less than this part of an even one tells; an early request may have been held up."""
 
 _REQUESTS_FOR_A_PROBE: Final = 900
@@ -53,6 +53,49 @@ def first_probe(requests: int | None) -> int | None:
     return _WARM_UP if requests >= _REQUESTS_FOR_A_PROBE else None
 
 
+class EarlyRequests:
+    """The requests that left early: those of rounds, lately, and those of the last probe.
+
+    A probe has passed once each of its early requests was let through. One that left too late, is
+    refused or never answered cannot be made up for by another probe's.
+    """
+
+    def __init__(self) -> None:
+        self._probing: set[int] = set()
+        self._passed = 0
+        self._of_rounds: deque[int] = deque(maxlen=_EARLY_KEPT)
+
+    def begin_probe(self) -> None:
+        """What became of the probe before counts no longer."""
+        self._probing.clear()
+        self._passed = 0
+
+    def departed(self, number: int, *, in_probe: bool) -> None:
+        """The request `number` left early."""
+        if in_probe:
+            self._probing.add(number)
+        else:
+            self._of_rounds.append(number)
+
+    def answered(self, number: int) -> bool:
+        """The request `number` was let through: whether the probe has passed with it."""
+        if number not in self._probing:
+            return False
+        self._probing.remove(number)
+        self._passed += 1
+        return self._passed == PROBE.count(EARLY)
+
+    def refused(self, number: int) -> bool:
+        """The request `number` was answered 429: whether for being early, in a probe."""
+        is_probe = number in self._probing
+        self._probing.discard(number)
+        return is_probe
+
+    def was_early(self, number: int) -> bool:
+        """Whether the request `number` left early in a round, lately."""
+        return number in self._of_rounds
+
+
 class BurstProbe:
     """By how much the gaps between requests differ from even ones.
 
@@ -67,9 +110,7 @@ class BurstProbe:
         self.is_tolerated = False
         self._until_probe = math.inf if first_probe is None else first_probe
         self.resize(longest_round)
-        self._probing: set[int] = set()
-        self._passed = 0
-        self._early: deque[int] = deque(maxlen=_EARLY_KEPT)
+        self._sent = EarlyRequests()
 
     def resize(self, longest_round: int) -> None:
         """From now on a round is of no more gaps than that; the next one begins anew."""
@@ -83,31 +124,23 @@ class BurstProbe:
 
     def departed(self, number: int, gaps: float, rate: float) -> None:
         """The request `number` left, so many even gaps after the last one, at `rate` a second."""
-        if self._ahead:
-            is_early = self._ahead.pop() == EARLY and gaps < _REALLY_EARLY
-            if is_early and self.is_tolerated:
-                self._early.append(number)
-            elif is_early:
-                self._probing.add(number)
+        if self._ahead and self._ahead.pop() == EARLY and gaps < REALLY_EARLY:
+            self._sent.departed(number, in_probe=not self.is_tolerated)
         if not self._ahead:
             self._plan(min(math.ceil(rate), self._longest_round))
 
     def answered(self, number: int) -> None:
         """The request `number` was let through."""
-        if number in self._probing:
-            self._probing.remove(number)
-            self._passed += 1
-            self.is_tolerated = self._passed == PROBE.count(EARLY)
+        if self._sent.answered(number):
+            self.is_tolerated = True
 
     def refused(self, number: int) -> bool:
         """The request `number` was answered 429: whether for being early, in a probe."""
-        is_probe = number in self._probing
-        self._probing.discard(number)
-        return is_probe
+        return self._sent.refused(number)
 
     def was_early(self, number: int) -> bool:
         """Whether the request `number` left early in a round, lately."""
-        return number in self._early
+        return self._sent.was_early(number)
 
     def _plan(self, round_size: int) -> None:
         if self.is_tolerated and round_size >= 3:
@@ -118,6 +151,5 @@ class BurstProbe:
         self._until_probe -= 1
         if self._until_probe <= 0:
             self._until_probe = NEXT_PROBE_AFTER
-            self._passed = 0
-            self._probing.clear()
+            self._sent.begin_probe()
             self._ahead = [*reversed(PROBE)]

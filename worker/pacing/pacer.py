@@ -25,7 +25,7 @@ from worker.pacing.departure_times import DepartureTimes
 from worker.pacing.outages import Outages
 from worker.pacing.pauses import Pauses
 from worker.pacing.permits import Permit, Permits
-from worker.pacing.spacing import Spacing, requests_in_a_second
+from worker.pacing.spacing import Bursts, Spacing, requests_in_a_second
 
 THROTTLED_AFTER: Final = 5
 """Round trips in a row that brought 429s and no success pause everyone. Found by
@@ -84,7 +84,7 @@ class Pacer:
         first_probe: int | None = None,
         adaptive: AdaptiveRate | None = None,
         shared: Permits | None = None,
-        burst_probe: BurstProbe | None = None,
+        bursts: Bursts | None = None,
     ) -> None:
         highest = rates.highest_rate
         limit = requests_in_a_second(highest)
@@ -93,7 +93,7 @@ class Pacer:
         self._clock = clock
         self._ceiling = Ceiling(rates, lambda: clock.utc().timestamp())
         self._adaptive = adaptive or AdaptiveRate(highest)
-        self._spacing = Spacing(self._adaptive, burst_probe or BurstProbe(limit, first_probe))
+        self._spacing = Spacing(self._adaptive, bursts or BurstProbe(limit, first_probe))
         self._pass_throttler = _throttler(limit, limit / highest)
         self._shared = shared
         self._outages = Outages(rules.on_outage(), rules.on_throttling(), notify)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Protocol
 
 from worker.pacing.adaptive import AdaptiveRate
-from worker.pacing.burst_probe import BurstProbe
 from worker.pacing.permits import Permit
 
 STRICT_GAP_S: Final = 0.01
@@ -30,6 +29,36 @@ def requests_in_a_second(rate: float) -> int:
     return max(1, math.floor(rate))
 
 
+class Bursts(Protocol):
+    """What is known of whether the limiter lets bursts pass, and which requests leave early for it.
+
+    A run's own is `BurstProbe`; where several share an account Redis says which those are.
+    """
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether lateness may be made up."""
+
+    @property
+    def stretch(self) -> float:
+        """How long the next gap is, in even gaps."""
+
+    def resize(self, longest_round: int) -> None:
+        """From now on a second has no more requests than that."""
+
+    def departed(self, number: int, gaps: float, rate: float) -> None:
+        """The request `number` left, so many even gaps after the last one, at `rate` a second."""
+
+    def answered(self, number: int) -> None:
+        """The request `number` was let through."""
+
+    def refused(self, number: int) -> bool:
+        """The request `number` was answered 429: whether for being early, in a probe."""
+
+    def was_early(self, number: int) -> bool:
+        """Whether the request `number` left early in a round, lately."""
+
+
 class Spacing:
     """Even gaps between requests, with no burst at the start or after a pause.
 
@@ -37,18 +66,18 @@ class Spacing:
     refuses whoever makes lateness up. The loop cannot wake often enough for shorter gaps, so there
     lateness of up to 50 ms is made up, and so it is where the limiter is known to let bursts pass;
     more than that is idleness, and gives no credit. `adaptive` says how long a gap is, and in the
-    longer ones `burst_probe` has a say.
+    longer ones `bursts` has a say.
     """
 
-    def __init__(self, adaptive: AdaptiveRate, burst_probe: BurstProbe) -> None:
+    def __init__(self, adaptive: AdaptiveRate, bursts: Bursts) -> None:
         self._adaptive = adaptive
-        self._burst_probe = burst_probe
+        self._bursts = bursts
         self._last = -math.inf
 
     def limit_to(self, rate: float, now: float) -> None:
         """From now on at most `rate` requests a second."""
         self._adaptive.limit_to(rate, now)
-        self._burst_probe.resize(requests_in_a_second(rate))
+        self._bursts.resize(requests_in_a_second(rate))
 
     def next_at(self, now: float) -> float:
         """When the next request may leave, at the rate of now."""
@@ -57,8 +86,8 @@ class Spacing:
     def _due(self, gap_s: float) -> float:
         if gap_s < STRICT_GAP_S:
             return self._last + gap_s
-        margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN
-        return self._last + gap_s * margin * self._burst_probe.stretch
+        margin = 1.0 if self._bursts.is_tolerated else _MARGIN
+        return self._last + gap_s * margin * self._bursts.stretch
 
     def makes_up_lateness(self, now: float) -> bool:
         """Whether a request that is late by a millisecond costs nothing."""
@@ -77,25 +106,25 @@ class Spacing:
         gap_s = 1.0 / rate
         due = self._due(gap_s)
         if gap_s >= STRICT_GAP_S:
-            self._burst_probe.departed(number, (now - self._last) / gap_s, rate)
-        if gap_s < STRICT_GAP_S or self._burst_probe.is_tolerated:
+            self._bursts.departed(number, (now - self._last) / gap_s, rate)
+        if gap_s < STRICT_GAP_S or self._bursts.is_tolerated:
             self._last = due if now - due <= LATENESS_MADE_UP_S else now
         else:
             self._last = now
 
     def answered(self, permit: Permit, now: float) -> None:
         """The request of this permit was let through."""
-        self._burst_probe.answered(permit.number)
+        self._bursts.answered(permit.number)
         self._adaptive.answered(permit.at, now)
 
     def held_up(self, permit: Permit) -> None:
         """The request of this permit leaves later than it was granted."""
-        self._burst_probe.refused(permit.number)
+        self._bursts.refused(permit.number)
 
     def throttled(self, permit: Permit, now: float) -> bool:
         """The request of this permit was answered 429: whether that is news, and says something of
         the rate."""
-        if self._burst_probe.refused(permit.number):
+        if self._bursts.refused(permit.number):
             return False
-        was_early = self._burst_probe.was_early(permit.number)
+        was_early = self._bursts.was_early(permit.number)
         return self._adaptive.throttled(permit.at, now, was_early=was_early)

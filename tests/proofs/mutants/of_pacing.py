@@ -106,8 +106,8 @@ PACING: Final = (
         "requests leave without a gap",
         _RATE,
         _SPACING,
-        "        margin = 1.0 if self._burst_probe.is_tolerated else _MARGIN\n"
-        "        return self._last + gap_s * margin * self._burst_probe.stretch\n",
+        "        margin = 1.0 if self._bursts.is_tolerated else _MARGIN\n"
+        "        return self._last + gap_s * margin * self._bursts.stretch\n",
         "        return self._last\n",
         _TESTS,
     ),
