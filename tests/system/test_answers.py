@@ -191,21 +191,28 @@ async def test_a_failure_of_the_server_that_acted_all_the_same_is_not_sent_again
 
 
 @pytest.mark.parametrize(
-    ("get", "outcome", "error"),
+    ("get", "error"),
     [
-        (b'{"status": "complete"}', Outcome.PROCESSING, None),
-        (b'{"status": "cancelled"}', Outcome.FAILED, "session_cancelled"),
-        (b'{"status": "abandoned"}', Outcome.FAILED, "session_abandoned"),
-        (b'{"status": "paused"}', Outcome.FAILED, "ambiguous"),
+        (b'{"status": "cancelled"}', "session_cancelled"),
+        (b'{"status": "abandoned"}', "session_abandoned"),
+        (b'{"status": "paused"}', "ambiguous"),
     ],
 )
-async def test_a_reading_settles_by_the_sessions_status(
-    tmp_path: Path, get: bytes, outcome: Outcome, error: str | None
+async def test_a_reading_fails_an_id_by_the_sessions_status(
+    tmp_path: Path, get: bytes, error: str
 ) -> None:
     run = await run_against(tmp_path, response(b"", status="503 Sorry"), get=get)
     assert run.methods == ["POST", "GET"]
-    assert (run.record.outcome, run.record.via) == (outcome, "check")
-    assert run.record.error is None if error is None else run.error[0] == error
+    assert (run.record.outcome, run.record.via) == (Outcome.FAILED, "check")
+    assert run.error[0] == error
+
+
+async def test_a_reading_settles_an_id_whose_session_is_complete(tmp_path: Path) -> None:
+    answer = response(b"", status="503 Sorry")
+    run = await run_against(tmp_path, answer, get=b'{"status": "complete"}')
+    assert run.methods == ["POST", "GET"]
+    assert (run.record.outcome, run.record.via) == (Outcome.PROCESSING, "check")
+    assert run.record.error is None
 
 
 async def test_the_last_failure_is_named_when_the_attempts_are_used_up(tmp_path: Path) -> None:

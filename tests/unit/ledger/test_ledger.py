@@ -40,6 +40,7 @@ from tests.support.ledgers import (
     said,
     serving,
 )
+from tests.support.virtual_time import VirtualLoop, in_virtual_time
 from worker.core.errors import ExitCode, LedgerError, LockedError
 from worker.core.outcomes import Outcome, Record
 from worker.ledger import Ledger, Standing, read_records
@@ -50,6 +51,12 @@ from worker.ledger.lines import encode_line
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+LINE_OF_A = (
+    b'{"id":"aaaaaaaaaaaaaaaaaaaaaaaa","outcome":"processing","session_status":null,'
+    b'"http_status":null,"error":null,"attempts":1,"via":"complete","latency_ms":87.4,'
+    b'"elapsed_ms":87.9,"at":"2026-11-23T01:02:03.456Z","run":"run-1","line":1,"target":null}\n'
+)
 
 
 @pytest.fixture
@@ -263,7 +270,7 @@ def test_an_id_in_a_spoilt_line_is_read_first_and_records_glued_together_count(l
 
 
 def test_what_was_mended_and_what_is_foreign_is_said(log: Path) -> None:
-    log.write_bytes(b"?\n" + encode_line(record(A)) + b"\n" + b'{"id":"torn')
+    log.write_bytes(b"?\n" + LINE_OF_A + b"\n" + b'{"id":"torn')
     ledger = Ledger.open(log, "run-1")
     assert said(ledger) == [
         f"The torn last line of the results log (11 bytes) was moved to {log}.torn",
@@ -272,7 +279,7 @@ def test_what_was_mended_and_what_is_foreign_is_said(log: Path) -> None:
     assert [note.is_routine for note in ledger.notes] == [True] + [False] * (len(ledger.notes) - 1)
     assert ledger.standing(A) is Standing.SETTLED
     ledger.close()
-    assert log.read_bytes() == b"?\n" + encode_line(record(A)) + b"\n"
+    assert log.read_bytes() == b"?\n" + LINE_OF_A + b"\n"
 
 
 def test_a_log_with_two_names_is_pointed_out(log: Path) -> None:
@@ -490,6 +497,7 @@ async def test_an_emergency_end_waits_for_the_write_it_would_tear(
 
 
 @pytest.mark.parametrize("steps", range(5))
+@in_virtual_time
 async def test_an_emergency_end_at_any_moment_ends_the_server_quietly(
     log: Path, ledger: Ledger, steps: int
 ) -> None:
@@ -497,7 +505,7 @@ async def test_an_emergency_end_at_any_moment_ends_the_server_quietly(
     task = asyncio.create_task(ledger.serve(Durable()))
     await asyncio.sleep(0)
     ledger.append(record(A))
-    ledger._due.set()
+    await asyncio.sleep(ledger_module.GATHER_S)
     for _ in range(steps):
         await asyncio.sleep(0)
     ledger.close()
@@ -686,7 +694,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.runner = asyncio.Runner()
+        # Lines are committed when the rule waits for it: no other lets time pass.
+        self.runner = asyncio.Runner(loop_factory=VirtualLoop)
         self.directory = Path(tempfile.mkdtemp())
         self.log = self.directory / "results.jsonl"
         self.run_number = 0
@@ -771,7 +780,6 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        self.ledger._due.set()
         self.runner.run(self.durable.reaches(len(self.appended)))
 
     @invariant()
@@ -840,8 +848,6 @@ class AnyOrder(RuleBasedStateMachine):
 def test_in_any_order_of_events_nothing_is_lost_and_no_doubt_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Lines are committed when the rule says so, not when a timer does.
-    monkeypatch.setattr(ledger_module, "GATHER_S", 3600)
     # Processes die here, not machines: what was written is there, synced or not.
     monkeypatch.setattr(File, "sync", lambda file: None)
     monkeypatch.setattr(Disk, "sync_directory", lambda disk, path: None)

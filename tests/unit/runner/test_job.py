@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.defaults import policy as default_policy
 from worker.api.verdict import (
@@ -37,10 +39,13 @@ DONE = Settled(Outcome.PROCESSING, 200, "processing")
 
 
 class History:
-    """An id, from request to request; others are answered between them."""
+    """An id, from request to request; others are answered between them.
+
+    `judged` is the job of the last request, as it was before what comes next was decided.
+    """
 
     def __init__(self, **given: bool) -> None:
-        self.job = Job.of(Item("a", 1), **given)
+        self.job = self.judged = Job.of(Item("a", 1), **given)
         self.moments = Moments()
 
 
@@ -63,7 +68,7 @@ def step(
         begun = begun.failed(of.moments.current)
     if isinstance(verdict, Throttled):
         begun = begun.throttled(now, of.moments.current if counts else 0)
-    of.job = begun
+    of.job = of.judged = begun
     policy = policy or default_policy()
     taken = next_step(begun, verdict, policy, of.moments, now=now, random=Random(1))
     if isinstance(taken, Again):
@@ -71,8 +76,22 @@ def step(
     return taken
 
 
-def again(of: History, delay_s: float, error: Error | None, *, settling: bool = False) -> Again:
-    return Again(of.job, delay_s, error, settling)
+def again(
+    of: History, delay_s: float, error: Error | None, *, settling: bool = False, **changes: Any
+) -> Again:
+    """The step that changes of the job of the last request these fields, and no other."""
+    return Again(replace(of.judged, **changes), delay_s, error, settling)
+
+
+def remembering(
+    verdict: Transient | Foreign | Settled | Throttled, *, reached: bool
+) -> dict[str, Any]:
+    """What the job keeps of the verdict."""
+    return {
+        "last_error": verdict.error,
+        "last_http_status": verdict.http_status,
+        "last_reached": reached,
+    }
 
 
 def error_type(step: Step) -> str:
@@ -85,19 +104,41 @@ def test_an_answer_settles() -> None:
     assert step(job(), DONE) == DONE
 
 
-@pytest.mark.parametrize("verdict", [RESET, PROXY_PAGE], ids=["reset", "a proxy's page"])
+@pytest.mark.parametrize(
+    ("verdict", "reached"), [(RESET, True), (PROXY_PAGE, False)], ids=["reset", "a proxy's page"]
+)
 def test_what_may_have_arrived_is_read_before_it_is_sent_again(
-    verdict: Transient | Foreign,
+    verdict: Transient | Foreign, reached: bool
 ) -> None:
     ambiguous = job()
-    assert isinstance(step(ambiguous, verdict), Again)
+    failed = step(ambiguous, verdict)
+    assert isinstance(failed, Again)
+    assert failed == again(
+        ambiguous,
+        failed.delay_s,
+        verdict.error,
+        check_next=True,
+        unresolved=True,
+        was_ambiguous=True,
+        settled_at=30.0,
+        **remembering(verdict, reached=reached),
+    )
     waiting = step(ambiguous, STARTED, now=10.0)
     assert waiting == again(ambiguous, 20.0, verdict.error, settling=True)
-    assert give_up(ambiguous.job).error is not None
-    assert step(ambiguous, STARTED, now=30.0) == again(ambiguous, 0.0, None)
+    assert error_type(give_up(ambiguous.job)) == "ambiguous"
+    known = step(ambiguous, STARTED, now=30.0)
+    assert known == again(ambiguous, 0.0, None, unresolved=False, check_next=False)
     assert ambiguous.job.via is Via.CHECK
-    assert not ambiguous.job.check_next
     assert ambiguous.job.attempts == 1
+
+
+def test_reads_that_failed_are_forgotten_once_one_is_answered() -> None:
+    read = job()
+    step(read, RESET)
+    step(read, REFUSED_CONNECTION)
+    assert read.job.check_failures == (2,)
+    known = step(read, STARTED, now=30.0)
+    assert known == again(read, 0.0, None, unresolved=False, check_next=False, check_failures=())
 
 
 def test_what_never_left_is_sent_again_without_reading() -> None:
@@ -163,8 +204,16 @@ def test_what_is_rejected_after_a_resend_is_read_for_it_may_have_been_done() -> 
     resent = job()
     policy = default_policy(on_ambiguous="resend")
     step(resent, RESET, policy)
-    assert step(resent, rejected, policy) == again(resent, 0.0, rejected.error)
-    assert resent.job.check_next
+    assert step(resent, rejected, policy, now=5.0) == again(
+        resent,
+        0.0,
+        rejected.error,
+        failures=(1, 2),
+        unresolved=True,
+        check_next=True,
+        settled_at=35.0,
+        **remembering(rejected, reached=True),
+    )
 
 
 def test_fail_neither_reads_nor_sends_again() -> None:
@@ -177,7 +226,9 @@ def test_fail_still_retries_what_never_left() -> None:
 
 def test_a_session_read_first_is_completed_only_if_it_is_started() -> None:
     first = job(check_first=True)
-    assert step(first, STARTED) == again(first, 0.0, None)
+    policy = default_policy(check_first=True, check_valid_s=60.0)
+    known = step(first, STARTED, policy, now=5.0)
+    assert known == again(first, 0.0, None, check_next=False, valid_until=65.0)
     assert first.job.attempts == 0
     assert step(first, DONE) == DONE
     assert first.job.attempts == 1
@@ -245,8 +296,16 @@ def test_a_rejection_after_what_may_have_arrived_is_read() -> None:
     step(late, RESET)
     step(late, STARTED, now=30.0)
     rejected = Settled(Outcome.FAILED, 409, None, Error("conflict", "already completed"))
-    assert isinstance(step(late, rejected, now=31.0), Again)
-    assert late.job.check_next
+    assert step(late, rejected, now=31.0) == again(
+        late,
+        0.0,
+        rejected.error,
+        failures=(1, 3),
+        unresolved=True,
+        check_next=True,
+        settled_at=61.0,
+        **remembering(rejected, reached=True),
+    )
     assert step(late, DONE, now=32.0) == DONE
 
 
