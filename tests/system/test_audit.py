@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.log_samples import record, write_log
 from tests.support.program import Finished, environment, run
-from worker.cli.audit import _batches
+from worker.cli.audit import batches
 from worker.cli.log_arguments import LogLines
 from worker.core.errors import ExitCode
 from worker.core.outcomes import Outcome, Record
@@ -118,13 +118,10 @@ async def test_three_thousand_ids_cost_eight_requests_at_most(tmp_path: Path) ->
         assert server.stats()["requests"]["total"] <= 8
 
 
-def test_a_long_log_is_compared_in_parts_each_of_its_own_time(
-    log: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.cli.audit._BATCH", 4)
+def test_a_long_log_is_compared_in_parts_each_of_its_own_time(log: str) -> None:
     aggregator = Aggregator()
     aggregator.read("log", [recorded("no id!", "failed"), *LogLines(Path(log))])
-    parts = list(_batches(aggregator))
+    parts = list(batches(aggregator, 4))
     assert [len(part) for part in parts] == [4, 4, 4, 2]
     assert [each for part in parts for each in part] == sorted(IDS)
     assert parts[0][IDS[0]] is Outcome.PROCESSING

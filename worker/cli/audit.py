@@ -86,10 +86,11 @@ def _read_logs(logs: list[Path], own: Target) -> Aggregator:
     return aggregator
 
 
-def _batches(aggregator: Aggregator) -> Iterator[dict[str, Outcome]]:
-    """The latest outcome of every id that can be asked for, in the order of their creation."""
+def batches(aggregator: Aggregator, most: int = _BATCH) -> Iterator[dict[str, Outcome]]:
+    """The latest outcome of every id that can be asked for, in the order of their creation; up to
+    `most` in each."""
     latest, states = aggregator.latest.states, list(aggregator.states)
-    for keys in _slices(sorted(latest)):
+    for keys in _slices(sorted(latest), most):
         known = ((unpack_id(key), states[latest[key]]) for key in keys)
         yield {
             text: state.outcome
@@ -98,8 +99,8 @@ def _batches(aggregator: Aggregator) -> Iterator[dict[str, Outcome]]:
         }
 
 
-def _slices(keys: list[bytes]) -> Iterator[list[bytes]]:
-    return (keys[first : first + _BATCH] for first in range(0, len(keys), _BATCH))
+def _slices(keys: list[bytes], most: int) -> Iterator[list[bytes]]:
+    return (keys[first : first + most] for first in range(0, len(keys), most))
 
 
 def _of_target(path: Path, records: Iterable[Record], own: Target) -> Iterator[Record]:
@@ -127,7 +128,7 @@ class _Auditing:
 
     async def carry_out(self, reader: Reader) -> Audit:
         statuses = StatusReader(reader, Clock(), self.progress.tell)
-        result = await compare_with_api(_batches(self._logs), statuses, self._on_progress)
+        result = await compare_with_api(batches(self._logs), statuses, self._on_progress)
         result.requests = reader.requests
         return result
 

@@ -96,13 +96,14 @@ def check(
     # A program that reads this, and does not show it, wants one line for each finding.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for finding in _findings(source, queue, shard, given_flags(values), config):
-        say("\n".join(_rows(finding, width)))
+        say("\n".join(table_rows(finding, width)))
         if finding.error is not None and code is ExitCode.OK:
             code = finding.error.exit_code
     return int(code)
 
 
-def _rows(finding: Finding, width: int) -> list[str]:
+def table_rows(finding: Finding, width: int) -> list[str]:
+    """A row for the finding and one for each note, folded into its column at `width` characters."""
     mark, text = ("ok", finding.detail) if finding.error is None else ("FAILED", str(finding.error))
     rows = [_row(mark, finding.subject, text, width)]
     return rows + [_row("note", finding.subject, note, width) for note in finding.notes]

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,10 @@ import pytest
 
 from tests.support.log_samples import at, record
 from tests.support.sample_events import finished, tally
-from worker.app.control import server as server_module
 from worker.app.control.address import bound, connected, socket_path
 from worker.app.control.client import ask
 from worker.app.control.last import keep_account, last_status, read_account
-from worker.app.control.protocol import PauseStatus, Reply, Request, RunStatus, encode
+from worker.app.control.protocol import PauseStatus, Reply, Request, RunStatus
 from worker.app.control.server import Peer, RunControl, serving
 from worker.app.control.wording import describe
 from worker.core.errors import ExitCode, UsageError
@@ -123,14 +123,15 @@ def test_no_socket_is_no_run(tmp_path: Path) -> None:
 
 
 class Answering(RunControl):
-    """One that keeps what it is asked."""
+    """One that keeps what it is asked, and always gives the same reply."""
 
-    def __init__(self) -> None:
+    def __init__(self, reply: Reply | None = None) -> None:
         self.asked: list[tuple[bytes, Peer]] = []
+        self._reply = reply or Reply(status=status())
 
     def answer(self, line: bytes, peer: Peer) -> Reply:
         self.asked.append((line, peer))
-        return Reply(status=status())
+        return self._reply
 
 
 async def test_desk_is_asked_by_way_of_the_log_and_told_by_whom(tmp_path: Path) -> None:
@@ -144,14 +145,20 @@ async def test_desk_is_asked_by_way_of_the_log_and_told_by_whom(tmp_path: Path) 
     assert not socket_path(log).exists()
 
 
-async def test_other_users_are_not_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("uid", "is_answered"), [(12345, False), (0, True)])
+async def test_other_users_are_not_answered_but_root_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, is_answered: bool
 ) -> None:
-    monkeypatch.setattr(server_module, "_peer_of", lambda _writer: Peer(1, 12345))
+    def credentials(_socket: socket.socket, _level: int, name: int, _size: int) -> bytes:
+        assert name == socket.SO_PEERCRED
+        return struct.pack("3i", 1, uid, uid)
+
+    monkeypatch.setattr(socket.socket, "getsockopt", credentials)
     control = Answering()
     async with serving(control, tmp_path / "log", pytest.fail):
-        assert await asyncio.to_thread(ask, tmp_path / "log", Request()) is None
-    assert control.asked == []
+        answer = await asyncio.to_thread(ask, tmp_path / "log", Request())
+    assert answer == (status() if is_answered else None)
+    assert len(control.asked) == is_answered
 
 
 async def test_run_goes_on_where_there_can_be_no_socket(tmp_path: Path) -> None:
@@ -165,20 +172,18 @@ async def test_run_goes_on_where_there_can_be_no_socket(tmp_path: Path) -> None:
     "line", [b"", b"\n", b"{", b'{"rate": 4}', b'{"other": 1}', b"\xff\xfe", b"[" * 9_000]
 )
 def test_what_is_no_request_changes_nothing(line: bytes) -> None:
-    control = RunControl.__new__(RunControl)
+    nothing: Any = object()
+    control = RunControl(*[nothing] * 6, parse_rate=nothing, tell=nothing)
     reply = control.answer(line, Peer(1, 1))
     assert reply.status is None
     assert reply.error
 
 
-def test_run_that_will_not_is_wrong_usage(tmp_path: Path) -> None:
-    with bound(socket_path(tmp_path / "log")) as listener:
-        listener.setblocking(True)
-        with pytest.MonkeyPatch.context() as patch:
-            refused = encode(Reply(error="no such rate")) + b"\n"
-            patch.setattr("worker.app.control.client._line_from", lambda _: refused)
-            with pytest.raises(UsageError, match="does not take that: no such rate"):
-                ask(tmp_path / "log", Request(rate="x"))
+async def test_run_that_will_not_is_wrong_usage(tmp_path: Path) -> None:
+    log, unwilling = tmp_path / "log", Answering(Reply(error="no such rate"))
+    async with serving(unwilling, log, pytest.fail):
+        with pytest.raises(UsageError, match="does not take that: no such rate"):
+            await asyncio.to_thread(ask, log, Request(rate="x"))
 
 
 # For people

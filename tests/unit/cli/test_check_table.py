@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from worker.cli.check import Finding, _rows, check
+from worker.cli.check import Finding, check, table_rows
 from worker.cli.run import run
 from worker.core.errors import UnavailableError
 
@@ -21,21 +21,21 @@ KEY = Finding("key", "test_…mnop", notes=("others can read the key file; " * 4
 
 @pytest.mark.parametrize("finding", [REFUSED, KEY])
 def test_on_a_terminal_a_finding_keeps_to_its_column(finding: Finding) -> None:
-    rows = "\n".join(_rows(finding, 80)).splitlines()
+    rows = "\n".join(table_rows(finding, 80)).splitlines()
     assert len(rows) > 2
     assert max(map(len, rows)) <= 80
     assert all(row[16:18] == "  " and row[18] != " " for row in rows)
 
 
 def test_elsewhere_each_finding_keeps_to_its_line() -> None:
-    (row,) = _rows(REFUSED, sys.maxsize)
+    (row,) = table_rows(REFUSED, sys.maxsize)
     assert row.startswith("FAILED  API       https://api.example/v1 did not answer: no route")
     assert row.endswith("Look at it")
 
 
 def test_what_the_api_says_cannot_forge_a_line() -> None:
     error = UnavailableError("it says\nok      API\x1b[2K", "Look at it")
-    (row,) = _rows(Finding("API", "", error), 80)
+    (row,) = table_rows(Finding("API", "", error), 80)
     assert "\n" not in row
     assert "\x1b" not in row
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -285,16 +285,20 @@ async def test_what_comes_while_nobody_waits_is_kept(pipe: Pipe, reading: AsyncS
 
 
 async def test_a_take_cancelled_when_its_items_are_there_loses_none(
-    pipe: Pipe, reading: AsyncSource
+    pipe: Pipe, reading: AsyncSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loop = asyncio.get_running_loop()
+    hand_over = loop.call_soon_threadsafe
+
+    def hand_over_and_cancel(callback: Callable[..., object], *args: object) -> None:
+        def both() -> None:
+            callback(*args)
+            taking.cancel()
+
+        hand_over(both)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", hand_over_and_cancel)
     taking = await waiting_take(reading)
-    answer = reading._answer
-
-    def answer_and_cancel(items: list[Item], failure: Exception | None) -> None:
-        answer(items, failure)
-        taking.cancel()
-
-    reading._answer = answer_and_cancel  # type: ignore[method-assign]
     pipe.write(b"a\n")
     with pytest.raises(asyncio.CancelledError):
         await taking
@@ -302,14 +306,21 @@ async def test_a_take_cancelled_when_its_items_are_there_loses_none(
 
 
 async def test_what_the_thread_has_read_is_not_past_before_it_was_given(
-    pipe: Pipe, reading: AsyncSource
+    pipe: Pipe, reading: AsyncSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    take, has_read = pipe.source.take, threading.Event()
+
+    def take_and_tell(most: int) -> list[Item]:
+        items = take(most)
+        has_read.set()
+        return items
+
+    monkeypatch.setattr(pipe.source, "take", take_and_tell)
     taking = await waiting_take(reading)
     pipe.write(b"a")
     pipe.end()
-    while not pipe.source.exhausted:
-        with pipe.source._lock:
-            pass
+    assert has_read.wait(20)  # The loop stands still: nothing is handed over to it.
+    assert pipe.source.exhausted
     assert not reading.exhausted
     assert ids(await taking) == ["a"]
     assert reading.exhausted
@@ -338,13 +349,14 @@ async def test_an_interrupt_wakes_the_loop(pipe: Pipe, reading: AsyncSource) -> 
 
 
 async def test_a_close_wakes_the_loop_and_is_the_end(pipe: Pipe, reading: AsyncSource) -> None:
+    before = set(threading.enumerate())
     taking = await waiting_take(reading)
+    [thread] = set(threading.enumerate()) - before
     reading.close()
     assert await taking == []
     assert await reading.take(1) == []
-    assert reading._thread is not None
-    reading._thread.join(20)
-    assert not reading._thread.is_alive()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 async def test_an_error_comes_after_what_was_read_and_once(
