@@ -250,8 +250,10 @@ def test_a_password_is_shown_nowhere(harness: Harness) -> None:
         ("/0?foo=1", "'foo'"),
         ("?ssl_ca_certs=F", "'ssl_ca_certs'"),
         ("?socket_timeout=abc", "'socket_timeout'"),
-        ("?db=x", "'db'"),
-        ("?encoding=foo", "unknown encoding"),
+        ("?db=x", "db is 'x'"),
+        ("?encoding=foo", "'encoding'"),
+        ("?retry=1", "'retry'"),
+        ("?protocol=9", "protocol is '9'"),
         ("/999999", "DB index is out of range"),
     ],
 )
@@ -293,6 +295,9 @@ def test_check_tells_whether_redis_answers_and_suits_a_queue(harness: Harness) -
     ended = harness("check", "--base-url", harness.url, "--queue", "checked")
     assert ended.code == 0
     assert "holds the queue checked and is safe for it" in ended.out
+    url = f"{harness.redis.url}?protocol=9"
+    ended = harness("check", "--base-url", harness.url, WORKER_SHARED_URL=url)
+    assert (ended.code, "its protocol is '9'" in ended.out) == (ExitCode.USAGE, True)
 
 
 def test_shards_share_one_budget_and_complete_every_id_once(harness: Harness) -> None:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from worker.cluster.address import check_tls_files, find_mistake
+from worker.cluster.address_options import check_options
 from worker.cluster.refusals import may_pass, refusal
 from worker.core import breaker
 from worker.core.breaker import Exhausted, Open, Rules, State
@@ -83,6 +84,7 @@ class Connection:
         patience_s: float,
         notify: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        check_options(url)
         check_tls_files(url)
         self.name = without_secrets(url)
         self._clock = clock

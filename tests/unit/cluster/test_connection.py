@@ -329,6 +329,46 @@ def test_a_certificate_that_is_not_there_or_is_none_is_a_usage_error(
             Linked(f"rediss://host?{name}={tmp_path}/text.pem")
 
 
+@pytest.mark.parametrize(
+    ("url", "said", "allowed"),
+    [
+        ("redis://host?retry=1", "it has no option 'retry'", "db, username"),
+        ("redis://host?Db=1&host=other", "it has no options 'Db', 'host'", "db, username"),
+        ("redis://host?decode_responses=0", "it has no option 'decode_responses'", "db, username"),
+        ("redis://host?socket_timeout=0", "it has no option 'socket_timeout'", "db, username"),
+        ("redis://host?ssl_ca_certs=F", "it has no option 'ssl_ca_certs'", "with rediss:// also"),
+        ("rediss://host?ssl_ca_path=F", "it has no option 'ssl_ca_path'", "ssl_ca_certs"),
+        ("unix:///run/redis.sock?path=x", "it has no option 'path'", "db, username"),
+        ("redis://host?protocol=9", "its protocol is '9'", "It must be 2 or 3"),
+        ("redis://host?protocol", "its protocol is ''", "It must be 2 or 3"),
+        ("redis://host?db=-1", "its db is '-1'", "It must be a number"),
+        ("redis://host?client_name=two%20words", "its client_name is 'two words'", "a word"),
+        ("redis://host?db=1&db=2", "its db is given twice", "Leave"),
+        ("rediss://host?ssl_cert_reqs=non", "its ssl_cert_reqs is 'non'", "optional or required"),
+        ("rediss://host?ssl_check_hostname=of", "its ssl_check_hostname is 'of'", "true or false"),
+        ("redis://user:123?hidden@host/0", "what stands behind its `?` is no option", "%3F"),
+    ],
+)
+def test_an_option_that_an_address_cannot_have_is_a_usage_error(
+    url: str, said: str, allowed: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Linked(url)
+    address = without_secrets(url)
+    assert caught.value.message == f"Redis cannot be reached by the address {address}: {said}"
+    assert allowed in caught.value.advice
+    assert "hidden" not in f"{caught.value}"
+
+
+@pytest.mark.parametrize("options", ["db=1&protocol=2", "protocol=3&client_name=night"])
+async def test_the_options_that_an_address_may_have_are_taken(
+    guarded: RedisServer, options: str
+) -> None:
+    assert await ping(
+        f"redis://127.0.0.1:{guarded.port}?username=default&password={PASSWORD}&{options}"
+    )
+
+
 async def test_a_socket_that_is_missing_or_is_none_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not there"):
         await ping(f"unix://{tmp_path}/redis.sock")
