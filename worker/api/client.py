@@ -7,6 +7,8 @@ import math
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,7 +26,7 @@ from worker.api.connector import TURN, Connector, Turn
 from worker.api.failures import FAILURES, classify, describe
 from worker.api.proxies import Proxy, proxy_for
 from worker.api.trust import check_trust
-from worker.api.verdict import Answer, NoAnswer, Reply, is_the_apis
+from worker.api.verdict import Answer, NoAnswer, Reply, is_the_apis, parse_date
 from worker.core.departure import Departure
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.secrets import redact, redact_bytes
@@ -153,13 +155,8 @@ class Client:
         finally:
             # Its deadline holds the task, and the task its context: a circle for the collector.
             TURN.reset(turn)
-        headers = response.headers
-        answer = Answer(
-            response.status,
-            redact_bytes(content),
-            headers.get(hdrs.RETRY_AFTER),
-            headers.get(hdrs.DATE),
-        )
+        retry_after, date = _when_to_retry(response.headers)
+        answer = Answer(response.status, redact_bytes(content), retry_after, date)
         return self._marked(answer, key) if answer.status in _OF_THE_KEY else answer
 
     def _marked(self, answer: Answer, key: str) -> Answer:
@@ -168,6 +165,18 @@ class Client:
             return answer
         is_replaced = self._key() != key or (answer.status == 401 and self._renew_key())
         return msgspec.structs.replace(answer, key_replaced=True) if is_replaced else answer
+
+
+def _when_to_retry(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """`Retry-After`, and the time from which a date in it is reckoned: by the server's clock, or by
+    this machine's where the server does not name any."""
+    retry_after = headers.get(hdrs.RETRY_AFTER)
+    if retry_after is None:
+        return None, None
+    date = headers.get(hdrs.DATE)
+    if parse_date(date) is None:
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+    return retry_after, date
 
 
 async def _read(

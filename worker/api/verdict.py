@@ -18,7 +18,8 @@ from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error, ErrorType, Outcome
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """An HTTP response. `body` may be cut at the client's bound; `retry_after` and `date` are the
-    headers of these names. `key_replaced`: the API did not take the key, or knows no such
+    headers of these names, but for a date that the server does not name: the first needs it.
+    `key_replaced`: the API did not take the key, or knows no such
     session of its account, and another key has replaced it since."""
 
     status: int
@@ -129,24 +130,24 @@ _decode_session = msgspec.json.Decoder(_Session).decode
 _decode_error = msgspec.json.Decoder(_ApiError).decode
 
 
-def judge_completion(reply: Reply, id: str | None = None, now: datetime | None = None) -> Verdict:
+def judge_completion(reply: Reply, id: str | None = None) -> Verdict:
     """What the answer to `POST /workflowSessions/:id/complete` means for the session `id`."""
     if isinstance(reply, Answer) and 200 <= reply.status < 300:
         status = _session_status(reply.body, id)
         if status in ("processing", "complete"):
             return Settled(Outcome.PROCESSING, reply.status, status)
         return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)
-    return _judge_failure(reply, now)
+    return _judge_failure(reply)
 
 
-def judge_check(reply: Reply, id: str | None = None, now: datetime | None = None) -> Verdict:
+def judge_check(reply: Reply, id: str | None = None) -> Verdict:
     """What the answer to `GET /workflowSessions/:id` means for the session `id`."""
     if isinstance(reply, Answer) and 200 <= reply.status < 300:
         status = _session_status(reply.body, id)
         if status is not None:
             return judge_status(status, reply.status)
         return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)
-    return _judge_failure(reply, now)
+    return _judge_failure(reply)
 
 
 def judge_status(status: str, http_status: int) -> Settled | Unfinished:
@@ -171,19 +172,19 @@ def judge_status(status: str, http_status: int) -> Settled | Unfinished:
             return Settled(Outcome.FAILED, http_status, _clip(status), error)
 
 
-def _judge_failure(reply: Reply, now: datetime | None) -> Verdict:
+def _judge_failure(reply: Reply) -> Verdict:
     if isinstance(reply, NoAnswer):
         if reply.error.type in (ErrorType.CERTIFICATE, ErrorType.PROXY_REFUSED):
             return Refused(reply.error)
         return Transient(reply.error, reply.may_have_arrived)
-    return _judge_answer(reply, now)
+    return _judge_answer(reply)
 
 
-def _judge_answer(answer: Answer, now: datetime | None) -> Verdict:
+def _judge_answer(answer: Answer) -> Verdict:
     """What an answer means that is no success."""
     status, is_own = answer.status, is_the_apis(answer)
     error = _api_error(answer)
-    retry_after_s = parse_retry_after(answer.retry_after, now or _date_of(answer))
+    retry_after_s = parse_retry_after(answer.retry_after, parse_date(answer.date))
     if status == 429:
         return Throttled(error, status, retry_after_s)
     if status >= 500 or status in _AMBIGUOUS_CLIENT_ERRORS or status < 200:
@@ -215,14 +216,6 @@ def is_the_apis(answer: Answer) -> bool:
         return isinstance(_decode_error(answer.body).type, str)
     except _UNREADABLE:
         return False
-
-
-def _date_of(answer: Answer) -> datetime | None:
-    """When the server sent this, by its own clock: `Retry-After` dates are of the same clock."""
-    try:
-        return _parse_date(answer.date) if answer.date is not None else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _api_error(answer: Answer) -> Error:
@@ -259,25 +252,28 @@ def _clipped(value: Any) -> str | None:
     return _clip(value) if isinstance(value, str) else None
 
 
-def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
     """Seconds to wait by a `Retry-After` header: delay-seconds or an HTTP date (RFC 9110, 10.2.3).
 
-    None where there is no header, or one that says nothing usable (negative, past, garbage).
+    None where there is no header, or one that says nothing usable (negative, past, garbage). `now`
+    is of the clock by which the server reckons; where nobody knows it a date says nothing.
     """
     if value is None:
         return None
     text = value.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         return min(float(text[:20]), 1e9)
-    try:
-        date = _parse_date(text)
-    except (ValueError, OverflowError):
+    date = parse_date(text)
+    if date is None or now is None:
         return None
-    seconds = (date - (now or datetime.now(UTC))).total_seconds()
+    seconds = (date - now).total_seconds()
     return seconds if seconds > 0 else None
 
 
-def _parse_date(text: str) -> datetime:
-    """An HTTP date, in UTC where it names no zone. Raises ValueError or OverflowError."""
-    date = parsedate_to_datetime(text)
+def parse_date(text: str | None) -> datetime | None:
+    """An HTTP date (RFC 9110, 5.6.7), in UTC where it names no zone; None where it is none."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date

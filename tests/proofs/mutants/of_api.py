@@ -33,9 +33,9 @@ API: Final = (
         _READ_FIRST,
         _VERDICT,
         "        return Transient(_unexpected(reply), ambiguous=True, http_status=reply.status)\n"
-        "    return _judge_failure(reply, now)\n\n\ndef judge_check",
+        "    return _judge_failure(reply)\n\n\ndef judge_check",
         "        return Transient(_unexpected(reply), ambiguous=False, http_status=reply.status)\n"
-        "    return _judge_failure(reply, now)\n\n\ndef judge_check",
+        "    return _judge_failure(reply)\n\n\ndef judge_check",
         _TESTS,
     ),
     Mutant(
@@ -74,8 +74,8 @@ API: Final = (
         "a Retry-After date counts from this machine's clock",
         "a date counts from the answer's own Date",
         _VERDICT,
-        "parse_retry_after(answer.retry_after, now or _date_of(answer))",
-        "parse_retry_after(answer.retry_after, now)",
+        "parse_retry_after(answer.retry_after, parse_date(answer.date))",
+        "parse_retry_after(answer.retry_after, datetime.now(UTC))",
         _TESTS,
     ),
     Mutant(

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import gzip
 import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,6 +35,7 @@ from worker.api.verdict import (
     NoAnswer,
     Reply,
     Settled,
+    Throttled,
     Transient,
     Unfinished,
     judge_check,
@@ -438,3 +441,23 @@ def test_a_base_url_that_is_taken_and_leads_nowhere_was_certainly_not_sent_to(
     reply = asyncio.run(ask())
     assert isinstance(reply, NoAnswer)
     assert (reply.error.type, reply.may_have_arrived) == ("connect_failed", False)
+
+
+# --- when to come again ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Nov 2020 01:00:00 GMT"])
+async def test_without_a_date_of_the_servers_own_the_clock_here_has_to_do(date: str | None) -> None:
+    ten_years_s = 10 * 365 * 86400.0
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=ten_years_s), usegmt=True)
+    headers = [f"Retry-After: {until}", *([] if date is None else [f"Date: {date}"])]
+    verdict = judge_completion(await post(always(response(b"{}", *headers, status="429 Slow"))))
+    assert isinstance(verdict, Throttled)
+    assert verdict.retry_after_s == pytest.approx(ten_years_s, rel=0.001)
+
+
+async def test_a_date_to_retry_after_is_of_the_servers_own_clock() -> None:
+    headers = ("Retry-After: Mon, 23 Nov 2020 01:01:30 GMT", "Date: Mon, 23 Nov 2020 01:00:00 GMT")
+    verdict = judge_completion(await post(always(response(b"{}", *headers, status="429 Slow"))))
+    assert isinstance(verdict, Throttled)
+    assert verdict.retry_after_s == 90.0
