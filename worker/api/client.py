@@ -90,7 +90,7 @@ class Client:
             timeout=self._timeout,
             # aiohttp gives these to a proxy too, in clear: what is the API's goes to each request.
             headers={hdrs.USER_AGENT: f"complete-sessions/{__version__}"},
-            request_class=_Request,
+            request_class=_PlainRequest,
         )
         # Else aiohttp repeats a GET whose connection broke by itself: at once, and past the pacer.
         assert hasattr(self._http, "_retry_connection")
@@ -204,7 +204,7 @@ def check_environment(base_url: str) -> Proxy | None:
     return proxy_for(base_url, os.environ)
 
 
-class _Request(aiohttp.ClientRequest):
+class _PlainRequest(aiohttp.ClientRequest):
     """Takes the headers and the body as they are: to look for what else might belong to them costs
     every request a tenth of its time."""
 

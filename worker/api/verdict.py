@@ -109,7 +109,7 @@ _AMBIGUOUS_CLIENT_ERRORS = frozenset({408, 425})
 _NO_SUCH_SESSION = "resource_not_found"
 
 
-class _Session(msgspec.Struct):
+class _SessionBody(msgspec.Struct):
     status: str
     id: Any = None
 
@@ -126,7 +126,7 @@ _begins_page = re.compile(r"<(!doctype html|html|head)\b", re.IGNORECASE).match
 _find_title = re.compile(r"<(?:title|h1)\b[^>]*>\s*([^<]+)", re.IGNORECASE).search
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_decode_session = msgspec.json.Decoder(_Session).decode
+_decode_session = msgspec.json.Decoder(_SessionBody).decode
 _decode_error = msgspec.json.Decoder(_ApiError).decode
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.runner import LedgerPort, SourcePort
 
 
-class Work(msgspec.Struct, frozen=True):
+class RunParts(msgspec.Struct, frozen=True):
     """What is open while a run lasts."""
 
     plan: Plan
@@ -47,7 +47,7 @@ class Work(msgspec.Struct, frozen=True):
     observers: Sequence[Observer]
 
 
-async def run_in_loop(work: Work, screen: Screen) -> RunFinished:
+async def run_in_loop(work: RunParts, screen: Screen) -> RunFinished:
     latest_eta = LatestEta()
     dispatcher = EventDispatcher([*work.observers, latest_eta])
     async with AsyncExitStack() as stack:
@@ -64,7 +64,7 @@ async def run_in_loop(work: Work, screen: Screen) -> RunFinished:
 
 
 def _control(
-    work: Work, runner: Runner, pacer: Pacer, latest_eta: LatestEta, screen: Screen
+    work: RunParts, runner: Runner, pacer: Pacer, latest_eta: LatestEta, screen: Screen
 ) -> RunControl:
     def parse_rate(text: str) -> Timetable:
         written = OPTION_BY_PATH["pace.rate"].syntax.parse(text)
@@ -86,7 +86,7 @@ def _show(runner: Runner, latest_eta: LatestEta, screen: Screen) -> None:
     screen.show_status(runner.snapshot(), latest_eta.eta_s)
 
 
-def _client(work: Work, screen: Screen) -> Client:
+def _client(work: RunParts, screen: Screen) -> Client:
     """One that goes on with the key that the key file holds by then."""
     api = work.plan.settings.api
     renewable = RenewableKey(work.plan.key, api.key_file)
@@ -104,7 +104,7 @@ def _client(work: Work, screen: Screen) -> Client:
 
 
 async def _runner(
-    work: Work,
+    work: RunParts,
     client: Client,
     dispatcher: EventDispatcher,
     screen: Screen,
@@ -134,7 +134,7 @@ async def _runner(
 
 
 async def _meet(
-    work: Work, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
+    work: RunParts, screen: Screen, notify: Callable[[Event], None], stack: AsyncExitStack
 ) -> tuple[SourcePort, LedgerPort, MakePacer]:
     """The run's source, ledger and kind of pacer: its own, or its part in what it shares."""
     plan = work.plan
@@ -156,7 +156,7 @@ async def _meet(
     return share
 
 
-def _requests_ahead(work: Work) -> int | None:
+def _requests_ahead(work: RunParts) -> int | None:
     """About how many requests the run will send; None where the input's length is not known."""
     limit = work.plan.settings.stop.limit
     if work.source is None or work.source.total is None:

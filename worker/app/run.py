@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from worker.api.client import check_environment
-from worker.app.assembly import Work, run_in_loop
+from worker.app.assembly import RunParts, run_in_loop
 from worker.app.control.last import keep_account
 from worker.app.ending import conclude
 from worker.app.identity import command_line, identify
@@ -129,7 +129,7 @@ def _run(
             tell = screen.note if note.is_routine else screen.warn
             tell(note.text)
         observers = [*screen.observers, *metrics]
-        work = Work(plan, identity, results, clock, source, ledger, observers)
+        work = RunParts(plan, identity, results, clock, source, ledger, observers)
         screen.open()
         with open_loop() as loop:
             finished = loop.run(run_in_loop(work, screen))

@@ -126,7 +126,7 @@ def find(
     wanted = Wanted(frozenset(statuses), Span(after, created_before, updated_before), limit)
     from worker.app.reading import read_to_end  # noqa: PLC0415 - the whole of aiohttp
 
-    finding = _Finding(wanted, _line if as_json else _id)
+    finding = _Found(wanted, _line if as_json else _id)
     try:
         read_to_end(finding.carry_out, settings, key, finding.progress.tell)
     finally:
@@ -141,7 +141,7 @@ def _line(session: ListedSession) -> str:
     return msgspec.json.encode(session.fields).decode() + "\n"
 
 
-class _Finding:
+class _Found:
     """Prints what it finds, page by page, and on a terminal how far it is."""
 
     def __init__(self, wanted: Wanted, render: Callable[[ListedSession], str]) -> None:

@@ -73,7 +73,7 @@ def run(
       complete-sessions run backlog.txt --until 06:00
       complete-sessions run --shared redis://db --queue june --results june.jsonl
     """
-    asked = _Asked(**{name: values.pop(name) for name in _Asked.__struct_fields__})
+    asked = _RunArguments(**{name: values.pop(name) for name in _RunArguments.__struct_fields__})
     flags = given_flags(values)
     if wants_settings or asked.dry_run:
         return _rehearse(asked, flags | _log_level(verbose, quiet), config, wants_settings)
@@ -89,7 +89,7 @@ def run(
 
 
 def _rehearse(
-    asked: _Asked, flags: dict[str, Any], config: Path | None, wants_settings: bool
+    asked: _RunArguments, flags: dict[str, Any], config: Path | None, wants_settings: bool
 ) -> int:
     """What says how a run would be, and begins none."""
     loaded = load(flags=flags, environ=os.environ, config=config)
@@ -101,7 +101,7 @@ def _rehearse(
     return rehearse(_files(asked, loaded), force=asked.force)
 
 
-def _fail(error: WorkerError, asked: _Asked, loaded: Loaded) -> int:
+def _fail(error: WorkerError, asked: _RunArguments, loaded: Loaded) -> int:
     """Tell why nothing was begun, to whoever waits for the end of a run as well."""
     tell(f"complete-sessions: {error}")
     settings = loaded.settings
@@ -123,7 +123,7 @@ def _load_end(flags: dict[str, Any]) -> Loaded:
     return load(flags={}, environ={}, cwd=Path(os.devnull))
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _RunArguments(msgspec.Struct, frozen=True):
     """The options that are no settings, by their parameters' names."""
 
     source: str | None
@@ -151,7 +151,7 @@ def _show_settings(loaded: Loaded) -> int:
     return ExitCode.OK
 
 
-def _begin(asked: _Asked, loaded: Loaded) -> int:
+def _begin(asked: _RunArguments, loaded: Loaded) -> int:
     _check_usage(asked, loaded.settings)
     key = load_key(loaded.settings, os.environ)
     from worker.app.plan import Plan  # noqa: PLC0415 - what most commands do without
@@ -170,13 +170,13 @@ def _begin(asked: _Asked, loaded: Loaded) -> int:
     )
 
 
-def _files(asked: _Asked, loaded: Loaded) -> RunFiles:
+def _files(asked: _RunArguments, loaded: Loaded) -> RunFiles:
     from worker.app.paths import RunFiles  # noqa: PLC0415 - imported where used
 
     return RunFiles(loaded.settings, asked.source, asked.shard, loaded.file)
 
 
-def _check_usage(asked: _Asked, settings: Settings) -> None:
+def _check_usage(asked: _RunArguments, settings: Settings) -> None:
     """Raise UsageError for what does not go together, or is missing."""
     if asked.queue is None:
         if asked.source is None:

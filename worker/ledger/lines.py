@@ -33,7 +33,7 @@ _MAX_TEXT_LENGTH: Final = 500
 _NO_RECORD: Final = (ValueError, RecursionError)
 
 
-class _ErrorType(msgspec.Struct, frozen=True, gc=False):
+class _ErrorHead(msgspec.Struct, frozen=True, gc=False):
     type: str
 
 
@@ -43,7 +43,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     outcome: Outcome
-    error: _ErrorType | None
+    error: _ErrorHead | None
     run: str
     target: object = None
 

@@ -79,7 +79,7 @@ def configure(
 
     made = processors(format, styled=console is not None)
     logger = structlog.wrap_logger(
-        _Lines(write_next),
+        _EventLines(write_next),
         processors=made if limit is None else [limit, *made],
         wrapper_class=structlog.make_filtering_bound_logger("debug" if level == _TRACE else level),
     )
@@ -89,7 +89,7 @@ def configure(
     return bound
 
 
-class _Lines:
+class _EventLines:
     """What structlog calls with a finished line, under the name of any level."""
 
     def __init__(self, write: Callable[[Any], None]) -> None:

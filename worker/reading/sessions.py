@@ -41,7 +41,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
     pages: int
 
 
-class _Item(msgspec.Struct, rename="camel"):
+class _ListItem(msgspec.Struct, rename="camel"):
     id: str
     status: str
     created_at: datetime
@@ -59,7 +59,7 @@ def parse_page(body: bytes) -> Page | None:
 
 
 def _session(fields: dict[str, Any]) -> ListedSession:
-    item = msgspec.convert(fields, _Item)
+    item = msgspec.convert(fields, _ListItem)
     return ListedSession(
         item.id,
         item.status,

@@ -174,7 +174,7 @@ def _created_ms(session: Session) -> int:
     return session.created_ms
 
 
-class _Line(msgspec.Struct):
+class _SessionLine(msgspec.Struct):
     id: str
     status: Status = Status.STARTED
 
@@ -207,9 +207,9 @@ def _parse_lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Status
         yield line.id, line.status
 
 
-def _parse_line(text: str) -> _Line:
+def _parse_line(text: str) -> _SessionLine:
     if text.startswith("{"):
-        return msgspec.json.decode(text, type=_Line)
+        return msgspec.json.decode(text, type=_SessionLine)
     session_id, _, status = text.partition(",")
     fields = {"id": session_id.strip(), "status": status.strip() or Status.STARTED}
-    return msgspec.convert(fields, _Line)
+    return msgspec.convert(fields, _SessionLine)
