@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from worker.app.composition import pacer_rules_of, policy_of
-from worker.pacing.pacer import PacerRules
+from worker.pacing.pacer_rules import PacerRules
 from worker.runner import Policy
 from worker.settings import Settings
 

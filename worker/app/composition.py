@@ -10,7 +10,8 @@ from worker.app.until import seconds_until
 from worker.core.clock import Clock
 from worker.core.events import Event
 from worker.core.tally import Tally
-from worker.pacing.pacer import MakePacer, Pacer, PacerRules
+from worker.pacing.pacer import MakePacer, Pacer
+from worker.pacing.pacer_rules import PacerRules
 from worker.reading.reader import Reader, ReadingClient
 from worker.reading.statuses import StatusReader
 from worker.reading.walk import PAGE_SIZE

@@ -12,7 +12,8 @@ from worker.core.errors import UnavailableError
 from worker.core.events import Event, Pause
 from worker.core.timetable import Timetable
 from worker.pacing.burst_probe import REALLY_EARLY, EarlyRequests
-from worker.pacing.pacer import Pacer, PacerRules
+from worker.pacing.pacer import Pacer
+from worker.pacing.pacer_rules import PacerRules
 
 
 class AccountPermits:

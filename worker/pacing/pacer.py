@@ -8,10 +8,8 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
-import msgspec
 from asyncio_throttle.throttler import Throttler
 
-from worker.core.breaker import Rules
 from worker.core.clock import Clock
 from worker.core.events import Event, Pause, RateChanged
 from worker.core.outcomes import Error
@@ -23,44 +21,16 @@ from worker.pacing.ceiling import Ceiling
 from worker.pacing.departure_queue import DepartureQueue, PermitDeparture
 from worker.pacing.departure_times import DepartureTimes
 from worker.pacing.outages import Outages
+from worker.pacing.pacer_rules import PacerRules
 from worker.pacing.pauses import Pauses
 from worker.pacing.permits import Permit, Permits
 from worker.pacing.spacing import Bursts, Spacing, requests_in_a_second
-
-THROTTLED_AFTER: Final = 5
-"""Round trips in a row that brought 429s and no success pause everyone. Found by
-`test_when_the_quota_ends_in_full_run_few_requests_are_wasted`."""
 
 _RETRY_INTERVAL_S: Final = 0.001
 """How often the throttler, which polls, looks again: an event loop's timers tell no less apart.
 Held by `test_at_high_rates_lateness_of_a_few_ms_is_made_up`."""
 
 _log: Final = logging.getLogger(__name__)
-
-
-class PacerRules(msgspec.Struct, frozen=True, kw_only=True):
-    """When a pacer lets nothing but probes leave, and for how long; times in seconds.
-
-    An outage begins with `outage_after` failures in a row; the waits before probes are those of the
-    backoff, and `patience_s` is how long either pause is waited for. A permit that is older than
-    `valid_s` is not used.
-    """
-
-    outage_after: int
-    backoff_initial_s: float
-    backoff_max_s: float
-    throttle_initial_s: float
-    throttle_max_s: float
-    patience_s: float
-    valid_s: float
-
-    def on_outage(self) -> Rules:
-        """The rules of the breaker for an API that is down."""
-        return Rules(self.outage_after, self.backoff_initial_s, self.backoff_max_s, self.patience_s)
-
-    def on_throttling(self) -> Rules:
-        """The rules of the breaker for an API that throttles everything."""
-        return Rules(THROTTLED_AFTER, self.throttle_initial_s, self.throttle_max_s, self.patience_s)
 
 
 class Pacer:
