@@ -14,6 +14,8 @@ from worker.cluster.reservations import Reservation, Reservations, ServerClock
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.pacing.alarm import Alarm
+from worker.pacing.spacing import STRICT_GAP_S
 
 _PROBE_GRACE_S: Final = 10.0
 """How long after a pause the others wait for the run whose 429s began it to try alone."""
@@ -24,11 +26,6 @@ _FAREWELL_S: Final = 1.0
 _LEAD: Final = 1.5
 _LEAD_S: Final = 0.015
 """Permits are asked for so many round trips, and so much for the loop, before they are needed."""
-
-_TIMER_STEP_S: Final = 0.001
-_LONG_GAP_S: Final = 0.01
-"""Event loops round timers to whole milliseconds. Before longer gaps the rest is slept through, as
-the pacer does without others."""
 
 
 def default_account(key: str) -> str:
@@ -88,21 +85,21 @@ class Budget:
         self._members = 1
         self._asking: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
-        self._answered = asyncio.Event()
         self._resumes_at = self._ask_again_at = -math.inf
         self._refused_s = 0.0
-        self._stopped = asyncio.Event()
+        self._stopped = False
+        self._alarm = Alarm(clock)
         self._telling: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
 
     @property
     def is_stopped(self) -> bool:
-        return self._stopped.is_set()
+        return self._stopped
 
     def stop(self) -> None:
         """End a wait for a permit, now and from now on."""
-        self._stopped.set()
-        self._answered.set()
+        self._stopped = True
+        self._alarm.ring()
         self._connection.stop()
 
     async def aclose(self) -> None:
@@ -117,14 +114,15 @@ class Budget:
 
     async def take(self, rate: SharedRate) -> Reservation | None:
         """Wait until one request may leave; None after `stop`. One task at a time may call this."""
-        while not self._stopped.is_set():
+        while not self._stopped:
             now = self._clock.now()
             due = self._permits.next_at(now, rate.rate(now))
             self._ask_ahead(rate)
             if due is None:
                 await self._wait_for_answer()
             elif due > now:
-                await self._wait_until(now, min(due, self._asks_at(now)))
+                is_exact = self._gap_s >= STRICT_GAP_S
+                await self._alarm.wait(now, min(due, self._asks_at(now)), is_exact=is_exact)
             else:
                 used = self._permits.use(now, rate.rate(now))
                 self._ask_ahead(rate)
@@ -135,30 +133,21 @@ class Budget:
         """The permit was not used: it is good for the next request, if that comes soon enough."""
         self._permits.give_back(unused)
 
-    async def _wait_until(self, now: float, due: float) -> None:
-        if self._gap_s < _LONG_GAP_S:
-            await self._clock.wait(self._stopped, due)
-        elif due - now > _TIMER_STEP_S:
-            await self._clock.wait(self._stopped, due - _TIMER_STEP_S)
-        else:
-            self._clock.nap(due - now)
-
     async def _wait_for_answer(self) -> None:
         if self._failure is not None:
             raise self._failure
         now = self._clock.now()
         if self._asking is None:
-            await self._clock.wait(self._stopped, self._ask_again_at)
+            await self._alarm.wait(now, self._ask_again_at, is_exact=False)
             self._refused_s += self._clock.now() - now  # pragma: no cover - see pyproject.toml
         else:
-            self._answered.clear()
-            await self._answered.wait()
+            await self._alarm.wait(now, math.inf, is_exact=False)
 
     def _ask_ahead(self, rate: SharedRate) -> None:
         """Have permits asked for, where those that there are do not last until an answer comes."""
         now = self._clock.now()
         is_held_up = self._failure is not None or now < self._ask_again_at
-        if self._asking is not None or is_held_up or self._stopped.is_set():
+        if self._asking is not None or is_held_up or self._stopped:
             return
         if self._permits.ahead_s(now) < self._lead_s:
             self._asking = asyncio.create_task(self._ask(rate))
@@ -180,7 +169,7 @@ class Budget:
             self._failure = error
         finally:
             self._asking = None
-            self._answered.set()
+            self._alarm.ring()
         self._ask_ahead(rate)
 
     async def _look_at_clock(self) -> None:
