@@ -139,6 +139,16 @@ async def test_who_was_not_throttled_before_does_not_end_the_run_for_what_others
 
 
 @in_virtual_time
+async def test_the_first_429_since_another_id_was_let_through_ends_nothing() -> None:
+    here, [job, other] = Harness(), jobs(2)
+    job, _ = here.learn(job, BUSY)
+    here.learn(other, DONE)
+    await asyncio.sleep(here.pacer.patience_s)
+    _, cause = here.learn(job, BUSY)
+    assert cause is None
+
+
+@in_virtual_time
 async def test_patience_with_429_begins_anew_when_another_id_was_let_through() -> None:
     here, [job, other] = Harness(), jobs(2)
     job, _ = here.learn(job, BUSY)
