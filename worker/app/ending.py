@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from worker.core.files import replace_file
+from worker.core.files import READABLE_BY_OWNER, replace_file
 from worker.core.secrets import redact
 from worker.core.text import shorten, visible
 from worker.observers.account import Account, encode, may_hold_account
@@ -21,7 +21,6 @@ from worker.settings import STDOUT, EndingSettings
 ON_EXIT_PATIENCE_S: Final = 60.0
 EXIT_CODE_VARIABLE: Final = "COMPLETE_SESSIONS_EXIT_CODE"
 _SECRETS: Final = ("COMPLYCUBE_API_KEY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
-_READABLE_BY_OWNER: Final = 0o600
 _LONGEST_COMPLAINT: Final = 300
 
 
@@ -50,7 +49,7 @@ def _write(target: Path, summary: bytes, warn: Callable[[str], None]) -> None:
         elif not may_hold_account(target):
             warn(f"{target} is there and is no summary: it is not overwritten")
         else:
-            replace_file(target, summary, mode=_READABLE_BY_OWNER)
+            replace_file(target, summary, mode=READABLE_BY_OWNER)
     except OSError as error:
         warn(f"the summary cannot be written to {target}: {error.strerror or error}")
 

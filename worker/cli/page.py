@@ -11,7 +11,7 @@ from typing import Final
 
 from worker import __version__
 from worker.core.errors import UsageError, how_to_install
-from worker.core.files import replace_file
+from worker.core.files import READABLE_BY_OWNER, replace_file
 from worker.core.secrets import redact
 from worker.core.text import visible
 from worker.report.aggregation import Aggregator
@@ -20,7 +20,6 @@ from worker.report.provenance import LogFile, Provenance
 
 _EXTRA: Final = ("jinja2", "markupsafe", "matplotlib")
 _DOCTYPE: Final = b"<!doctype html>"
-_READABLE_BY_OWNER: Final = 0o600
 
 
 def check_page(target: Path) -> None:
@@ -67,7 +66,7 @@ def write_page(
     page = redact(render_page(aggregator, report, provenance, allowed_per_s))
     data = page.encode("utf-8", "backslashreplace")
     with _usage_errors(target):
-        replace_file(target, data, mode=_READABLE_BY_OWNER)
+        replace_file(target, data, mode=READABLE_BY_OWNER)
     return len(data)
 
 

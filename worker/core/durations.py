@@ -7,6 +7,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
+DAY_S: Final = 86_400
+
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _is_number: Final = re.compile(_NUMBER).fullmatch
 _match_parts: Final = re.compile(

@@ -6,6 +6,10 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
+
+READABLE_BY_OWNER: Final = 0o600
+"""The mode of what may name ids, hosts or addresses."""
 
 
 def replace_file(path: Path, content: bytes, *, mode: int) -> None:

@@ -12,7 +12,9 @@ from worker.core.outcomes import Outcome, Record
 _BUCKETS_PER_DOUBLING = 16
 _SMALLEST = 1e-6
 
-_MAX_ERROR_TYPES = 200
+MAX_ERROR_TYPES: Final = 200
+"""A choice: several times as many as the API has; foreign text must not fill the memory."""
+
 OTHER_ERRORS: Final = "(other types)"
 """What those error types are counted as that are too many."""
 
@@ -98,7 +100,7 @@ class Tally:
 
     def _error_type(self, name: str) -> str:
         # The API's types are foreign text: if each is another, they must not fill the memory.
-        is_room = name in self.errors or len(self.errors) < _MAX_ERROR_TYPES
+        is_room = name in self.errors or len(self.errors) < MAX_ERROR_TYPES
         return name if is_room else OTHER_ERRORS
 
     @property

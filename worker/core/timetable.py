@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from worker.core.durations import DAY_S
 from worker.core.secrets import shown
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -22,7 +23,7 @@ _match_slot: Final = re.compile(
 ).fullmatch
 _DAY: Final = timedelta(days=1)
 _WEEK_DAYS: Final = 7
-_LONGEST_FORECAST_S: Final = 10 * 366 * 86_400.0
+_LONGEST_FORECAST_S: Final = 10 * 366.0 * DAY_S
 
 
 class Slot(msgspec.Struct, frozen=True):

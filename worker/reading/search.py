@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
+from worker.core.durations import DAY_S
 from worker.reading.sessions import ListedSession, Page
 from worker.reading.walk import PAGE_SIZE, Span, Walk
 
@@ -19,7 +20,6 @@ _is_object_id: Final = re.compile(r"[0-9a-f]{24}", re.ASCII).fullmatch
 _FIRST_OBJECT_ID_S: Final = 1_230_768_000
 """2009, in which MongoDB was released: what would be older is another kind of id."""
 
-_DAY_MS: Final = 86_400_000
 _SLACK_MS: Final = 2_000
 """Nobody promises that an id and its session are of the same second: so far from it is looked."""
 
@@ -46,7 +46,7 @@ def created_second_ms(session_id: str, now_ms: int) -> int | None:
     if not _is_object_id(session_id):
         return None
     second = int(session_id[:8], 16)
-    is_time = second >= _FIRST_OBJECT_ID_S and second * 1000 <= now_ms + _DAY_MS
+    is_time = second >= _FIRST_OBJECT_ID_S and second * 1000 <= now_ms + 1000 * DAY_S
     return second * 1000 if is_time else None
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from worker.core.durations import DAY_S
 from worker.core.text import duration, rate
 from worker.report.canvas import (
     LOOKS,
@@ -23,11 +24,10 @@ from worker.report.state import States
 from worker.report.svg import ACCENT, INK, MUTED, PAPER
 from worker.report.timeline import Bin, RunTrace, format_time
 
-_DAY_S: Final = 86_400
 _STEPS_S: Final = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800),
     *(3_600 * hours for hours in (1, 2, 3, 6, 12)),
-    *(_DAY_S * days for days in (1, 2, 5, 10, 30, 100, 365, 1_000, 10_000, 100_000, 1_000_000)),
+    *(DAY_S * days for days in (1, 2, 5, 10, 30, 100, 365, 1_000, 10_000, 100_000, 1_000_000)),
 )
 _HEADROOM = 1.15
 _FEWEST_BINS = 3
@@ -182,7 +182,7 @@ def _set_time_axis(axes: Axes, edges: Sequence[float], canvas: Canvas) -> None:
     first, last = edges[0], edges[-1]
     step = next((s for s in _STEPS_S if (last - first) / s <= canvas.ticks), _STEPS_S[-1])
     ticks = range(math.ceil(first / step) * step, math.floor(last) + 1, step)
-    shown = slice(11, 19) if step < 60 else slice(11, 16) if step < _DAY_S else slice(10)
+    shown = slice(11, 19) if step < 60 else slice(11, 16) if step < DAY_S else slice(10)
     axes.set_xticks(ticks, [_time(tick)[shown] for tick in ticks])
     axes.set_xlim(first, last)
     axes.set_xlabel(f"UTC, from {_time(first)[:16].replace('T', ' ')}", color=MUTED)

@@ -8,9 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from worker.core.outcomes import Outcome, Record
 from worker.core.packed_ids import unpack_id
-
-_MAX_ERROR_TYPES = 200
-OTHER_ERRORS = "(other types)"
+from worker.core.tally import MAX_ERROR_TYPES, OTHER_ERRORS
 
 Kind = TypeVar("Kind")
 
@@ -59,7 +57,7 @@ class States:
     def _add(self, run: int, outcome: Outcome, error_type: str | None) -> int:
         # The API's types are foreign text: a log in which each is another must not fill the memory.
         if error_type is not None and error_type not in self._error_types:
-            if len(self._error_types) >= _MAX_ERROR_TYPES:
+            if len(self._error_types) >= MAX_ERROR_TYPES:
                 error_type = OTHER_ERRORS
             self._error_types.add(error_type)
         state = State(run, outcome, error_type)

@@ -13,12 +13,13 @@ from typing import Final
 
 import msgspec
 
+from worker.core.durations import DAY_S
 from worker.core.outcomes import Record, Via
 from worker.core.tally import Histogram
 
 _WIDTHS_S: Final = (
     *(1, 5, 10, 30, 60, 120, 600, 1200, 3600, 7200, 21600, 43200),
-    *(86_400 * days for days in (1, 10, 100, 1_000, 10_000)),
+    *(DAY_S * days for days in (1, 10, 100, 1_000, 10_000)),
 )
 _MAX_BINS = 480
 _MAX_GAPS = 100
@@ -26,7 +27,7 @@ _SHORTEST_PAUSE_S = 5.0
 _PAUSE_IN_MEAN_INTERVALS = 10.0
 _INTERRUPTION_S = 1.0
 _MANY_ATTEMPTS = 100
-_LONGEST_MS = 366 * 86_400_000.0
+_LONGEST_MS = 366 * 1000.0 * DAY_S
 
 
 def parse_time(at: str) -> float | None:

@@ -27,9 +27,9 @@ from tests.support.program import shell
 from worker.cli.report import report
 from worker.core.errors import ExitCode, UsageError
 from worker.core.outcomes import Error, Outcome, Record, Via
+from worker.core.tally import OTHER_ERRORS
 from worker.report.aggregation import DETAILED_RUNS, MAX_LISTED, Aggregator
 from worker.report.model import NO_TYPE, Report, summarise
-from worker.report.state import OTHER_ERRORS
 from worker.report.table import headline
 from worker.report.terminal import render_colour, render_plain
 from worker.report.timeline import parse_time

@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from worker.core.files import READABLE_BY_OWNER
+
 SUFFIX: Final = ".control"
 _LONGEST_NAME: Final = 80
-_READABLE_BY_OWNER: Final = 0o600
 
 
 def socket_path(results: Path) -> Path:
@@ -42,7 +43,7 @@ def bound(path: Path) -> Iterator[socket.socket]:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # Before it has a name: at no moment may others open it.
-            os.fchmod(listener.fileno(), _READABLE_BY_OWNER)
+            os.fchmod(listener.fileno(), READABLE_BY_OWNER)
             listener.bind(address)
             listener.listen()
             listener.setblocking(False)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from worker.app.control.protocol import RunStatus
-from worker.core.files import replace_file
+from worker.core.files import READABLE_BY_OWNER, replace_file
 from worker.core.outcomes import Outcome
 from worker.ledger import Disk, Header, journal_path, read_journal
 from worker.observers.account import Account, encode, may_hold_account
@@ -20,7 +20,6 @@ from worker.report.model import Report, RunSummary
 
 SUFFIX: Final = ".account"
 _LARGEST_BYTES: Final = 1 << 20
-_READABLE_BY_OWNER: Final = 0o600
 
 
 def keep_account(results: Path, account: Account) -> None:
@@ -30,7 +29,7 @@ def keep_account(results: Path, account: Account) -> None:
     with suppress(OSError):
         # A log into which nothing came has been taken away again.
         if results.exists() and may_hold_account(path):
-            replace_file(path, encode(account), mode=_READABLE_BY_OWNER)
+            replace_file(path, encode(account), mode=READABLE_BY_OWNER)
 
 
 def read_account(results: Path) -> Account | None:

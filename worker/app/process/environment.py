@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from worker.core.durations import DAY_S
 from worker.core.errors import ExitCode
 from worker.core.secrets import learn, learn_address
 
-_DAY_S: Final = 86_400
 _KEY: Final = "COMPLYCUBE_API_KEY"
 _KEY_FILE: Final = "WORKER_API_KEY_FILE"
 _ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
@@ -44,7 +44,7 @@ def signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
 
 def hold_time_zone() -> None:
     """Let UTC stand in for a zone that is a day or more away from it: Python knows none such."""
-    if max(abs(time.timezone), abs(time.altzone)) >= _DAY_S:
+    if max(abs(time.timezone), abs(time.altzone)) >= DAY_S:
         os.environ["TZ"] = "UTC0"
         time.tzset()
 
