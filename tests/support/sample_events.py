@@ -12,6 +12,7 @@ from worker.core.events import (
     OutageEnded,
     OutcomesRecorded,
     Pause,
+    PauseReason,
     ProbeFailed,
     RequestThrottled,
     RetryScheduled,
@@ -128,15 +129,15 @@ def throttled() -> RequestThrottled:
 
 
 def outage_began(error: Error = UNAVAILABLE) -> OutageBegan:
-    return OutageBegan("outage", 10, error, 1.0, 900.0)
+    return OutageBegan(PauseReason.OUTAGE, 10, error, 1.0, 900.0)
 
 
 def probe_failed(error: Error = UNAVAILABLE) -> ProbeFailed:
-    return ProbeFailed("outage", error, 16.0, 600.0)
+    return ProbeFailed(PauseReason.OUTAGE, error, 16.0, 600.0)
 
 
 def outage_ended() -> OutageEnded:
-    return OutageEnded("outage", 42.0)
+    return OutageEnded(PauseReason.OUTAGE, 42.0)
 
 
 def recorded(*records: Record) -> OutcomesRecorded:

@@ -13,7 +13,7 @@ from worker.cluster.connection import REASON, Connection
 from worker.cluster.reservations import Reservation, Reservations, ServerClock
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
-from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.core.events import Event, OutageBegan, OutageEnded, Pause, PauseReason, ProbeFailed
 from worker.pacing.alarm import Alarm
 from worker.pacing.spacing import STRICT_GAP_S
 
@@ -225,7 +225,9 @@ class Budget:
         """Why nobody gets a permit; None where nothing is in the way."""
         if self._connection.is_down:
             return Pause(REASON, 0.0)
-        return Pause("throttled", self._resumes_at - now) if self._resumes_at > now else None
+        return (
+            Pause(PauseReason.THROTTLED, self._resumes_at - now) if self._resumes_at > now else None
+        )
 
     def cut(self, cuts: int, curve: str) -> None:
         """This run was answered 429 and has cut its rate: so must the others."""
@@ -238,10 +240,13 @@ class Budget:
     def notice(self, event: Event) -> None:
         """Where 429s pause this run, they pause all, and this run probes alone."""
         match event:
-            case OutageBegan(reason="throttled") | ProbeFailed(reason="throttled"):
+            case (
+                OutageBegan(reason=PauseReason.THROTTLED)
+                | ProbeFailed(reason=PauseReason.THROTTLED)
+            ):
                 pause_us = round((event.next_probe_s + _PROBE_GRACE_S) * 1e6)
                 self._tell(scripts.PAUSE, pause_us, self._member)
-            case OutageEnded(reason="throttled"):
+            case OutageEnded(reason=PauseReason.THROTTLED):
                 self._tell(scripts.RESUME, self._member)
 
     def _tell(self, script: str, *args: str | int) -> None:

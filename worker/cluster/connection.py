@@ -23,11 +23,11 @@ from worker.core.breaker import Exhausted, Open, Rules, State
 from worker.core.clock import Clock
 from worker.core.durations import format_duration
 from worker.core.errors import UnavailableError
-from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.events import Event, OutageBegan, OutageEnded, PauseReason
 from worker.core.outcomes import MAX_MESSAGE_LENGTH, Error
 from worker.core.redis_url import without_secrets
 
-REASON: Final = "shared"
+REASON: Final = PauseReason.SHARED
 """What the events call Redis being away."""
 
 _CALL_TIMEOUT_S: Final = 5.0

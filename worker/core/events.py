@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -63,12 +64,22 @@ class RateChanged(Event, frozen=True):
     lasts_s: float
 
 
+class PauseReason(StrEnum):
+    """Why nothing is sent: the API is away or throttles everything, Redis is away, the timetable
+    has quiet hours, or somebody holds the run."""
+
+    OUTAGE = "outage"
+    THROTTLED = "throttled"
+    SHARED = "shared"
+    QUIET = "quiet"
+    HELD = "held"
+
+
 class OutageBegan(Event, frozen=True):
-    """Nothing new is sent until a probe is answered. `reason` is "outage", "throttled", or "shared"
-    where it is Redis that is away."""
+    """Nothing new is sent until a probe is answered."""
 
     name: ClassVar[str] = "outage_began"
-    reason: str
+    reason: PauseReason
     failures: int
     error: Error
     next_probe_s: float
@@ -79,7 +90,7 @@ class ProbeFailed(Event, frozen=True):
     """The API is still away; the run waits `next_probe_s` more, and gives up after `patience_s`."""
 
     name: ClassVar[str] = "probe_failed"
-    reason: str
+    reason: PauseReason
     error: Error
     next_probe_s: float
     patience_s: float
@@ -89,7 +100,7 @@ class OutageEnded(Event, frozen=True):
     """A probe was answered after `seconds`."""
 
     name: ClassVar[str] = "outage_ended"
-    reason: str
+    reason: PauseReason
     seconds: float
 
 
@@ -114,12 +125,12 @@ class StopRequested(Event, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Why nothing is sent ("outage", "throttled", "shared", "quiet", or "held" by somebody).
+    """Why nothing is sent at the moment.
 
     `seconds_left` is for how long more; 0 where a probe is under way, inf where nobody knows.
     """
 
-    reason: str
+    reason: PauseReason
     seconds_left: float
 
 

@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 
 from worker.core.clock import Clock
-from worker.core.events import Snapshot
+from worker.core.events import PauseReason, Snapshot
 from worker.core.rate_window import RateWindow
 
 _WINDOW_S = 60.0
@@ -29,7 +29,7 @@ class Estimate:
         None while they are unknown: no total, a pause that nobody knows the end of, a stop, no
         headway.
         """
-        is_quiet = snapshot.pause is not None and snapshot.pause.reason == "quiet"
+        is_quiet = snapshot.pause is not None and snapshot.pause.reason == PauseReason.QUIET
         if snapshot.draining or (snapshot.pause is not None and not is_quiet):
             self._recorded.clear()
             return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from worker.core.events import (
     Event,
     OutageBegan,
     OutageEnded,
+    PauseReason,
     ProbeFailed,
     RateChanged,
     RequestThrottled,
@@ -23,11 +25,12 @@ from worker.core.text import count, duration, rate, shorten
 
 _LONGEST_TEXT = 200
 _LONGEST_S = 1e9
-_AWAY = {
-    "throttled": "the API throttles everything",
-    "shared": "Redis is away",
-    "quiet": "quiet hours",
-    "held": "somebody holds it",
+_AWAY: Final[dict[str, str]] = {
+    PauseReason.OUTAGE: "the API is away",
+    PauseReason.THROTTLED: "the API throttles everything",
+    PauseReason.SHARED: "Redis is away",
+    PauseReason.QUIET: "quiet hours",
+    PauseReason.HELD: "somebody holds it",
 }
 
 
@@ -96,7 +99,7 @@ def outage(reason: str, error: Error, began: datetime, ended: datetime | None) -
 
 def away(reason: str) -> str:
     """Why nothing is sent, by the name that events give it."""
-    return _AWAY.get(reason, "the API is away" if reason == "outage" else reason)
+    return _AWAY.get(reason, reason)
 
 
 def describe(error: Error) -> str:

@@ -20,6 +20,7 @@ from worker.core.events import (
     Event,
     OutageBegan,
     OutageEnded,
+    PauseReason,
     ProbeFailed,
     RunFinished,
     Snapshot,
@@ -27,7 +28,7 @@ from worker.core.events import (
     Ticked,
 )
 from worker.core.outcomes import Outcome
-from worker.core.text import duration, rate, visible
+from worker.core.text import duration, rate
 from worker.observers.estimate import Estimate, ids_left, moment_in
 from worker.observers.stream import guard
 
@@ -35,11 +36,11 @@ _SEPARATOR = " · "
 _SHORTEST_BAR = 10
 _LONGEST_BAR = 60
 _PAUSE_REASON: Final = {
-    "outage": "API down",
-    "throttled": "throttled",
-    "shared": "Redis down",
-    "quiet": "quiet hours",
-    "held": "by `control`",
+    PauseReason.OUTAGE: "API down",
+    PauseReason.THROTTLED: "throttled",
+    PauseReason.SHARED: "Redis down",
+    PauseReason.QUIET: "quiet hours",
+    PauseReason.HELD: "by `control`",
 }
 
 
@@ -306,10 +307,9 @@ def _interruption(view: View) -> list[Part]:
     pause = view.snapshot.pause
     if pause is None:
         return []
-    reason = _PAUSE_REASON.get(pause.reason, visible(pause.reason))
     next_try = f"again in {duration(round(pause.seconds_left))}"
     parts = [
-        Part(0, f"paused: {reason}", "bold yellow"),
+        Part(0, f"paused: {_PAUSE_REASON[pause.reason]}", "bold yellow"),
         Part(1, next_try if pause.seconds_left > 0 else "trying now", "yellow"),
     ]
     if view.patient_until is not None:

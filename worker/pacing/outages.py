@@ -11,7 +11,7 @@ from worker.core import breaker
 from worker.core.breaker import Closed, Exhausted, HalfOpen, Open, Rules, State
 from worker.core.durations import format_duration
 from worker.core.errors import UnavailableError
-from worker.core.events import Event, OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.core.events import Event, OutageBegan, OutageEnded, Pause, PauseReason, ProbeFailed
 from worker.core.outcomes import Error, ErrorType
 
 _log: Final = logging.getLogger(__name__)
@@ -20,13 +20,14 @@ _log: Final = logging.getLogger(__name__)
 class Outages:
     """What failures and 429s in a row mean for the run: wait, probe, or give up.
 
-    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, with the reasons "outage"
-    and "throttled". Times are seconds of one clock; requests are told apart by growing numbers.
+    `notify` is told of `OutageBegan`, `ProbeFailed` and `OutageEnded`, with the reasons
+    OUTAGE and THROTTLED. Times are seconds of one clock; requests are told apart by numbers, which
+    grow.
     """
 
     def __init__(self, down: Rules, throttled: Rules, notify: Callable[[Event], None]) -> None:
-        self._down = _Breaker("outage", down, notify)
-        self._throttled = _Breaker("throttled", throttled, notify)
+        self._down = _Breaker(PauseReason.OUTAGE, down, notify)
+        self._throttled = _Breaker(PauseReason.THROTTLED, throttled, notify)
         self._both = (self._down, self._throttled)
 
     @property
@@ -132,11 +133,11 @@ class Outages:
 class _Breaker:
     """A breaker's state, the last error, and what is told of them."""
 
-    def __init__(self, reason: str, rules: Rules, notify: Callable[[Event], None]) -> None:
+    def __init__(self, reason: PauseReason, rules: Rules, notify: Callable[[Event], None]) -> None:
         self.reason = reason
         self.state: State = breaker.NEW
         self._rules = rules
-        self._error = Error(reason, "")
+        self._error = Error(reason.value, "")
         self._notify = notify
 
     @property
@@ -186,7 +187,7 @@ def _failures(state: State) -> int:
 
 
 def _unavailable(reason: str, error: Error, patience: str) -> UnavailableError:
-    if reason == "throttled":
+    if reason == PauseReason.THROTTLED:
         return UnavailableError(
             f"the API throttled everything, and would go on beyond --patience ({patience}): "
             "the account's rate limit or its monthly quota is exhausted",

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from asyncio_throttle.throttler import Throttler
 
 from worker.core.clock import Clock
-from worker.core.events import Event, Pause, RateChanged
+from worker.core.events import Event, Pause, PauseReason, RateChanged
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 from worker.pacing.adaptive import AdaptiveRate
@@ -226,7 +226,7 @@ class Pacer:
     def pause(self, now: float) -> Pause | None:
         """Why nothing leaves at the moment; None where nothing holds the run up."""
         if self._ceiling.is_quiet:
-            reason = "held" if self._ceiling.is_held else "quiet"
+            reason = PauseReason.HELD if self._ceiling.is_held else PauseReason.QUIET
             return Pause(reason, self._ceiling.lasts_s())
         own = self._outages.pause(now)
         return own if own is not None or self._shared is None else self._shared.pause(now)

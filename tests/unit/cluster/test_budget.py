@@ -20,7 +20,7 @@ from worker.cluster.shared_pacer import AccountPermits, shared_pacer
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.errors import UnavailableError
-from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.events import Event, OutageBegan, OutageEnded, PauseReason
 from worker.core.outcomes import Error
 from worker.core.timetable import Timetable
 from worker.pacing.permits import Permit
@@ -159,8 +159,8 @@ class SlowAtFirst(Connection):
 async def test_a_pause_that_has_ended_is_not_told_afterwards(connection: Connection) -> None:
     async with SlowAtFirst(connection.name, clock=CLOCK, patience_s=10) as slow:
         budget = Budget(slow, "test", "one", CLOCK)
-        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
-        budget.notice(OutageEnded("throttled", 1.0))
+        budget.notice(OutageBegan(PauseReason.THROTTLED, 5, Error("429", ""), 30.0, 900.0))
+        budget.notice(OutageEnded(PauseReason.THROTTLED, 1.0))
         await settled(budget)
     assert await connection.ask(lambda redis: redis.hget(KEY, "pause")) is None
 
@@ -171,10 +171,10 @@ async def test_a_pause_is_ended_by_the_run_that_probes_and_by_no_other(
 ) -> None:
     one, other = (Budget(connection, "test", name, CLOCK) for name in ("one", "other"))
     for budget, seconds in ((one, 30.0), (other, 1.0)):
-        budget.notice(OutageBegan("throttled", 5, Error("429", ""), seconds, 900.0))
+        budget.notice(OutageBegan(PauseReason.THROTTLED, 5, Error("429", ""), seconds, 900.0))
         await settled(budget)
     for budget, is_left in ((other, True), (one, False)):
-        budget.notice(OutageEnded("throttled", 1.0))
+        budget.notice(OutageEnded(PauseReason.THROTTLED, 1.0))
         await settled(budget)
         pause = await connection.ask(lambda redis: redis.hget(KEY, "pause"))
         assert (pause is not None) == is_left
@@ -220,7 +220,7 @@ async def test_a_pause_holds_also_where_bursts_are_let_through(connection: Conne
 @needs_redis
 async def test_what_holds_a_run_up_twice_counts_once(connection: Connection) -> None:
     one, other = Member(connection, "one"), Member(connection, "other")
-    one.budget.notice(OutageBegan("throttled", 5, Error("429", ""), 30.0, 900.0))
+    one.budget.notice(OutageBegan(PauseReason.THROTTLED, 5, Error("429", ""), 30.0, 900.0))
     await settled(one.budget)
     began_at = CLOCK.now()
     waiting = asyncio.create_task(other.pacer.permit())
@@ -229,7 +229,7 @@ async def test_what_holds_a_run_up_twice_counts_once(connection: Connection) -> 
         other.pacer.failed(Permit(1, CLOCK.now()), error=Error("timeout", ""))
     assert isinstance(other.events[-1], OutageBegan)
     await asyncio.sleep(0.2)
-    one.budget.notice(OutageEnded("throttled", 0.3))
+    one.budget.notice(OutageEnded(PauseReason.THROTTLED, 0.3))
     assert await waiting is not None
     assert 0.3 < other.pacer.paused_s <= CLOCK.now() - began_at
 

@@ -26,7 +26,7 @@ from worker.cluster.requirements import shortcomings
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
 from worker.core.errors import RefusedError, UnavailableError, UsageError
-from worker.core.events import Event, OutageBegan, OutageEnded
+from worker.core.events import Event, OutageBegan, OutageEnded, PauseReason
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
 from worker.core.redis_url import secrets_of, without_secrets
 
@@ -439,8 +439,8 @@ async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
         await budget.take(rate)
         rate.throttled(0.0, 0.0)
         rate.throttled(0.1, 0.1)
-        budget.notice(OutageBegan("throttled", 5, Error("429", ""), 0.1, 1.0))
-        budget.notice(OutageEnded("throttled", 0.1))
+        budget.notice(OutageBegan(PauseReason.THROTTLED, 5, Error("429", ""), 0.1, 1.0))
+        budget.notice(OutageEnded(PauseReason.THROTTLED, 0.1))
         told = await asyncio.gather(*budget._telling)
         assert len(told) == 3
         with pytest.raises(RefusedError):

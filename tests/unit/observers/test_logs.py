@@ -33,7 +33,7 @@ from tests.support.sample_events import (
     ticked,
 )
 from worker.core.errors import ExitCode
-from worker.core.events import Event, Pause
+from worker.core.events import Event, Pause, PauseReason
 from worker.core.outcomes import Error, Outcome
 from worker.core.secrets import learn
 from worker.observers import logs
@@ -175,7 +175,7 @@ def test_progress_during_an_outage_says_that_it_waits_and_until_when() -> None:
     observer = LogObserver(configure("json", "info", stream), 30.0, clock)
     observer.notice(outage_began())
     clock.seconds = 30.0
-    observer.notice(ticked(pause=Pause("outage", 12.0)))
+    observer.notice(ticked(pause=Pause(PauseReason.OUTAGE, 12.0)))
     fields = json.loads(stream.getvalue().splitlines()[-1])
     assert (fields["event"], fields["paused"], fields["next_probe_s"]) == ("progress", "outage", 12)
     assert fields["patient_until"] == "2026-11-23T01:17:03Z"

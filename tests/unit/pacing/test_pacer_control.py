@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time
-from worker.core.events import OutageBegan, OutageEnded, Pause
+from worker.core.events import OutageBegan, OutageEnded, Pause, PauseReason
 from worker.core.timetable import Timetable, parse_timetable
 
 pytestmark = pytest.mark.usefixtures("greenwich")
@@ -62,7 +62,7 @@ async def test_a_waiting_request_is_held_and_let_go() -> None:
     pacer.pacer.hold(is_held=True)
     await asyncio.sleep(HOUR)
     assert not waiting.done()
-    assert pacer.pacer.pause(pacer.clock.now()) == Pause("held", float("inf"))
+    assert pacer.pacer.pause(pacer.clock.now()) == Pause(PauseReason.HELD, float("inf"))
     assert pacer.pacer.rate_allowed == 0
     pacer.pacer.hold(is_held=False)
     assert (await waiting).at == pytest.approx(HOUR + 1, abs=11)

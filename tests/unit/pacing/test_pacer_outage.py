@@ -11,7 +11,7 @@ import pytest
 from tests.support.pacer_harness import DOWN, Harness, Signal, about, gaps
 from tests.support.virtual_time import in_virtual_time
 from worker.core.errors import ExitCode, UnavailableError
-from worker.core.events import OutageBegan, OutageEnded, ProbeFailed
+from worker.core.events import OutageBegan, OutageEnded, PauseReason, ProbeFailed
 
 
 @in_virtual_time
@@ -19,7 +19,7 @@ async def test_ten_failures_in_a_row_open_the_breaker_and_one_probe_goes_at_a_ti
     harness = Harness()
     sent = await harness.send_many(Signal.FAILED, 10)
     assert harness.pacer.is_down
-    assert harness.told == [OutageBegan("outage", 10, DOWN, 1.0, about(900 - sent[-1]))]
+    assert harness.told == [OutageBegan(PauseReason.OUTAGE, 10, DOWN, 1.0, about(900 - sent[-1]))]
     probe = await harness.permit()
     assert probe.at == pytest.approx(sent[-1] + 1.0)
     waiting = asyncio.create_task(harness.permit())
@@ -53,7 +53,7 @@ async def test_the_first_answer_ends_an_outage_and_the_full_rate_comes_back_at_o
         ProbeFailed,
         OutageEnded,
     ]
-    assert harness.told[-1] == OutageEnded("outage", about(7.0))
+    assert harness.told[-1] == OutageEnded(PauseReason.OUTAGE, about(7.0))
     assert harness.pacer.paused_s == pytest.approx(7.0)
     assert harness.pacer.pause(harness.clock.now()) is None
     times = await harness.send_many(Signal.ANSWERED, 20)

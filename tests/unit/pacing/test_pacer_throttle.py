@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.pacer_harness import DOWN, TOO_MANY, Harness, Signal, about
 from tests.support.virtual_time import in_virtual_time, run_virtually
 from worker.core.errors import ExitCode, UnavailableError
-from worker.core.events import OutageBegan, OutageEnded, Pause, ProbeFailed
+from worker.core.events import OutageBegan, OutageEnded, Pause, PauseReason, ProbeFailed
 from worker.pacing.permits import Permit
 
 
@@ -59,14 +59,16 @@ async def test_nothing_but_429s_for_a_second_opens_the_breaker_for_everyone() ->
     sent = await harness.throttle_until_paused()
     assert 1.0 <= sent[-1] - sent[0] < 2.0
     began = harness.told[-1]
-    assert began == OutageBegan("throttled", 5, TOO_MANY, 30.0, about(900 - sent[-1]))
+    assert began == OutageBegan(PauseReason.THROTTLED, 5, TOO_MANY, 30.0, about(900 - sent[-1]))
     assert not harness.pacer.is_down
-    assert harness.pacer.pause(harness.clock.now() + 10.0) == Pause("throttled", about(20.0))
+    assert harness.pacer.pause(harness.clock.now() + 10.0) == Pause(
+        PauseReason.THROTTLED, about(20.0)
+    )
     probe = await harness.permit()
     assert probe.at == pytest.approx(sent[-1] + 30.0)
-    assert harness.pacer.pause(probe.at) == Pause("throttled", 0.0)
+    assert harness.pacer.pause(probe.at) == Pause(PauseReason.THROTTLED, 0.0)
     harness.tell(Signal.ANSWERED, probe)
-    assert harness.told[-1] == OutageEnded("throttled", about(30.0))
+    assert harness.told[-1] == OutageEnded(PauseReason.THROTTLED, about(30.0))
     assert harness.pacer.rate_allowed < 5.0
 
 
@@ -124,7 +126,9 @@ async def test_a_probe_that_fails_for_another_reason_does_not_close_the_breaker(
     harness = Harness()
     await harness.throttle_until_paused()
     probe = await harness.send(Signal.FAILED)
-    assert harness.told[-1] == ProbeFailed("throttled", DOWN, about(60.0), about(900.0 - probe))
+    assert harness.told[-1] == ProbeFailed(
+        PauseReason.THROTTLED, DOWN, about(60.0), about(900.0 - probe)
+    )
     assert (await harness.permit()).at == pytest.approx(probe + 60.0)
 
 

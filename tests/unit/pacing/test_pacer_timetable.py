@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time, run_virtually
 from worker.core.errors import UnavailableError
-from worker.core.events import OutageBegan, OutageEnded, Pause, RateChanged
+from worker.core.events import OutageBegan, OutageEnded, Pause, PauseReason, RateChanged
 from worker.core.timetable import Timetable, parse_timetable
 from worker.pacing.ceiling import Ceiling
 
@@ -53,7 +53,7 @@ async def test_quiet_hours_at_the_start_say_until_when() -> None:
     pacer = Harness(table("00:00,0 06:00,4"))
     waiting = asyncio.create_task(pacer.permit())
     await asyncio.sleep(HOUR)
-    assert pacer.pacer.pause(pacer.clock.now()) == Pause("quiet", 5 * HOUR)
+    assert pacer.pacer.pause(pacer.clock.now()) == Pause(PauseReason.QUIET, 5 * HOUR)
     assert pacer.pacer.rate_allowed == 0
     assert pacer.told == [RateChanged(0, 6 * HOUR)]
     assert (await waiting).at == pytest.approx(6 * HOUR, abs=0.01)

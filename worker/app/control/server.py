@@ -28,7 +28,7 @@ from worker.app.control.protocol import (
 )
 from worker.core.clock import Clock
 from worker.core.errors import ExitCode, WorkerError
-from worker.core.events import Event, Snapshot, Ticked
+from worker.core.events import Event, PauseReason, Snapshot, Ticked
 from worker.core.identity import RunIdentity
 from worker.core.outcomes import Outcome
 from worker.core.timetable import Timetable
@@ -146,7 +146,7 @@ class RunControl:
 
     def eta_s(self, snapshot: Snapshot) -> float | None:
         """Seconds that the rest will take; None where nobody knows."""
-        is_held_up = snapshot.pause is not None and snapshot.pause.reason != "quiet"
+        is_held_up = snapshot.pause is not None and snapshot.pause.reason != PauseReason.QUIET
         eta_s = self._latest_eta.eta_s
         return None if eta_s is None or is_held_up or snapshot.draining else round(eta_s, 1)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.app.control.protocol import PauseStatus, RunStatus
+from worker.core.events import PauseReason
 from worker.core.explanations import explain_exit_code
 from worker.core.text import count, duration, rate, visible
 from worker.observers.messages import away
@@ -68,7 +69,7 @@ def _outcomes(outcomes: Mapping[str, int]) -> str:
 
 
 def _pause(pause: PauseStatus) -> str:
-    if pause.reason == "held":
+    if pause.reason == PauseReason.HELD:
         return "by `control`, until `control --resume`"
     until = "" if pause.until is None else f", until {_local(pause.until)}"
     return f"{away(pause.reason)}{until}"
