@@ -14,13 +14,13 @@ from typing import IO, Final
 
 from worker.core.files import READABLE_BY_OWNER, replace_file
 from worker.core.secrets import redact
+from worker.core.secrets.variables import SECRET_VARIABLES
 from worker.core.text import shorten, visible
 from worker.observers.account import Account, encode, may_hold_account
 from worker.settings import STDOUT, EndingSettings
 
 ON_EXIT_PATIENCE_S: Final = 60.0
 EXIT_CODE_VARIABLE: Final = "COMPLETE_SESSIONS_EXIT_CODE"
-_SECRETS: Final = ("COMPLYCUBE_API_KEY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
 _LONGEST_COMPLAINT: Final = 300
 
 
@@ -74,7 +74,7 @@ def run_command(
     gateway; HTTPS_PROXY stays, as a ping to a health check may need it. After `patience_s` seconds
     it is killed with all that it has started, unless that is in a session of its own.
     """
-    given = {name: value for name, value in environ.items() if name not in _SECRETS}
+    given = {name: value for name, value in environ.items() if name not in SECRET_VARIABLES}
     given[EXIT_CODE_VARIABLE] = str(exit_code)
     with tempfile.TemporaryFile() as complaints:
         try:

@@ -14,8 +14,7 @@ from worker.app.process.loop import run_to_the_end
 from worker.app.process.streams import say
 from worker.cli.options import given_flags
 from worker.core.errors import UsageError
-from worker.core.redis_url import secrets_of
-from worker.core.secrets import shown
+from worker.core.secrets import passwords_of, shown
 from worker.settings import Loaded, Settings, is_plain_name, load
 from worker.sources import Shard
 
@@ -62,7 +61,7 @@ shard_option: Final = click.option(
 def warnings(loaded: Loaded) -> tuple[str, ...]:
     """What is unwise in the way the settings were given."""
     url = loaded.settings.shared.url
-    if url is None or loaded.origins["shared.url"] != "--shared" or not secrets_of(url):
+    if url is None or loaded.origins["shared.url"] != "--shared" or not passwords_of(url):
         return ()
     return (
         "the password in --shared stands in the list of processes: WORKER_SHARED_URL keeps it out",

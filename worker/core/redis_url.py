@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 ALLOWED_ENGINE: Final = (
     "an address such as redis://HOST:6379/0, rediss://USER:PASSWORD@HOST:6380 or"
     " unix:///run/redis.sock"
 )
-
-
-_SHORTEST_SECRET: Final = 4
 
 
 def parse_engine_url(text: str) -> str:
@@ -40,11 +37,3 @@ def without_secrets(url: str) -> str:
     """The address without user, password and options."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def secrets_of(url: str) -> list[str]:
-    """What of the address must not be shown anywhere; shorter words would blot out other text."""
-    parts = urlsplit(url)
-    passwords = [parts.password or "", *parse_qs(parts.query).get("password", [])]
-    found = {text for password in passwords for text in (password, unquote(password))}
-    return [text for text in found if len(text) >= _SHORTEST_SECRET]

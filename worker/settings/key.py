@@ -9,13 +9,13 @@ from typing import Final, Literal, NoReturn, SupportsIndex
 
 from worker.core.errors import UsageError
 from worker.core.secrets import learn, shown
+from worker.core.secrets.variables import KEY_VARIABLE
 from worker.core.timetable import Timetable, parse_timetable
 from worker.settings.model import Settings
 from worker.settings.small_files import LARGEST_KEY_FILE, UnreadableError, read_small
 
 KeyKind = Literal["live", "test", "unknown"]
 
-KEY_VARIABLE: Final = "COMPLYCUBE_API_KEY"
 
 LIMIT_PER_S: Final[Mapping[KeyKind, float]] = {"live": 10.0, "test": 5.0, "unknown": 5.0}
 """The documented limits; a key of unknown kind gets the smaller one."""

@@ -28,7 +28,8 @@ from worker.core.clock import Clock
 from worker.core.errors import RefusedError, UnavailableError, UsageError
 from worker.core.events import Event, OutageBegan, OutageEnded, PauseReason
 from worker.core.outcomes import Error, Item, Outcome, Record, Via
-from worker.core.redis_url import secrets_of, without_secrets
+from worker.core.redis_url import without_secrets
+from worker.core.secrets import passwords_of
 
 # redis-py leaves the connection of a handshake that failed to the garbage collector.
 pytestmark = [
@@ -397,13 +398,13 @@ async def test_what_a_queue_needs_of_the_configuration_is_named(
     ("url", "shown", "secrets"),
     [
         ("redis://host:6379/0", "redis://host:6379/0", []),
-        ("rediss://user:p%40ss@host", "rediss://host", ["p%40ss", "p@ss"]),
+        ("rediss://user:p%40ss@host", "rediss://host", ["p%40ss"]),
         ("unix:///run/redis.sock?password=hidden&db=1", "unix:///run/redis.sock", ["hidden"]),
     ],
 )
 def test_an_address_is_shown_without_its_secrets(url: str, shown: str, secrets: list[str]) -> None:
     assert without_secrets(url) == shown
-    assert sorted(secrets_of(url)) == sorted(secrets)
+    assert passwords_of(url) == secrets
 
 
 CONFIG = Path(__file__).parents[3] / "config/redis.conf"

@@ -14,10 +14,9 @@ from typing import Final, NoReturn
 from worker.core.durations import DAY_S
 from worker.core.errors import ExitCode
 from worker.core.secrets import learn, learn_address
+from worker.core.secrets.variables import ADDRESS_VARIABLES, KEY_FILE_VARIABLE, KEY_VARIABLE
 
-_KEY: Final = "COMPLYCUBE_API_KEY"
-_KEY_FILE: Final = "WORKER_API_KEY_FILE"
-_ADDRESSES: Final = ("_PROXY", "WORKER_SHARED_URL", "WORKER_METRICS_PUSH")
+_HOLD_ADDRESSES: Final = ("_PROXY", *ADDRESS_VARIABLES)
 
 
 CODES: Final = {
@@ -56,11 +55,11 @@ def learn_secrets(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> 
         environ: the environment, which may hold a key or name its file.
         arguments: the command line, which may name a key file or an address with a password.
     """
-    learn(environ.get(_KEY, "").strip())
+    learn(environ.get(KEY_VARIABLE, "").strip())
     for name, text in environ.items():
-        if name.upper().endswith(_ADDRESSES):
+        if name.upper().endswith(_HOLD_ADDRESSES):
             learn_address(text)
-    files = [environ.get(_KEY_FILE, "")]
+    files = [environ.get(KEY_FILE_VARIABLE, "")]
     for option, text in _options(arguments):
         if option == "--api-key-file":
             files.append(text)

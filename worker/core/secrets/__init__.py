@@ -6,6 +6,7 @@ from worker.core.secrets.known import (
     holds_secret,
     learn,
     learn_address,
+    passwords_of,
     redact,
     redact_bytes,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "learn",
     "learn_address",
     "may_be_key",
+    "passwords_of",
     "redact",
     "redact_bytes",
     "shown",

@@ -65,10 +65,8 @@ class Secrets:
         Also without a scheme, also where it cannot be parsed. A user without a password is learned
         where it looks like a token; a user's name is hidden where it stands in an address.
         """
-        rest = address.partition("//")[2] or address
-        userinfo = rest.rpartition("@")[0]
-        user, _, password = userinfo.partition(":")
-        passwords = [password, *parse_qs(rest.partition("?")[2]).get("password", [])]
+        user, password, userinfo = _userinfo_of(address)
+        passwords = passwords_of(address)
         if not password and may_be_key(user):
             passwords.append(user)
         for text in {*passwords, *map(unquote, passwords)}:
@@ -95,6 +93,20 @@ class Secrets:
         return id in self._texts or (
             may_hold(self._in_ids, id) and any(form.pattern.search(id) for form in self._in_ids)
         )
+
+
+def passwords_of(address: str) -> list[str]:
+    """The passwords in an address, as they stand there: of its user, and of its options."""
+    options = parse_qs(address.partition("?")[2])
+    return [*filter(None, [_userinfo_of(address)[1], *options.get("password", [])])]
+
+
+def _userinfo_of(address: str) -> tuple[str, str, str]:
+    """User and password of an address, and both as they stand there (RFC 3986, 3.2.1)."""
+    rest = address.partition("//")[2] or address
+    userinfo = rest.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
+    return user, password, userinfo
 
 
 def _without(forms: Sequence[Form], text: str) -> str:
