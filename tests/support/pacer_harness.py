@@ -43,8 +43,9 @@ class Harness:
         valid_s: float = math.inf,
         first_probe: int | None = None,
         shared: Permits | None = None,
+        clock: VirtualClock | None = None,
     ) -> None:
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
         self.told: list[Event] = []
         self.pacer = Pacer(
             rate if isinstance(rate, Timetable) else Timetable.constant(rate),

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from worker.core.clock import Clock
+from worker.pacing.alarm import Alarm
 from worker.pacing.departure_times import DepartureTimes, gap_with_permit
 from worker.pacing.permits import Permit
+from worker.pacing.spacing import STRICT_GAP_S
 
 _ROUNDING_S: Final = 1e-9
 _log: Final = logging.getLogger(__name__)
@@ -40,11 +42,11 @@ class DepartureQueue:
         self._is_valid = is_valid
         self._on_held_up = on_held_up
         self._turn = asyncio.Lock()
-        self._stopped = asyncio.Event()
+        self._alarm = Alarm(clock)
 
-    def stop(self) -> None:
-        """Wake whoever waits, now and from now on."""
-        self._stopped.set()
+    def look_again(self) -> None:
+        """Wake whoever waits: its permit may not be valid any more."""
+        self._alarm.ring()
 
     async def pass_through(self, permit: Permit, is_open: Callable[[], bool]) -> Permit | None:
         """Wait until a request whose connection is open may leave; the permit as of then.
@@ -78,7 +80,8 @@ class DepartureQueue:
             due = self._departures.next_at(gap_s)
             if due > now:
                 _log.debug("request %d leaves in %.3f s", permit.number, due - now)
-                await self._clock.wait(self._stopped, due)
+                # Were it late, so would be all that follow: none could catch up with its permit.
+                await self._alarm.wait(now, due, is_exact=gap_s >= STRICT_GAP_S)
             elif is_open():
                 self._departures.departed(now, gap_s)
                 return Permit(permit.number, now, gap_s)

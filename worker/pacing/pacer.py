@@ -155,7 +155,7 @@ class Pacer:
         self._stopped = True
         self._news += 1
         self._alarm.ring()
-        self._departing.stop()
+        self._departing.look_again()
         if self._shared is not None:
             self._shared.stop()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.pacer_harness import Harness, Signal, gaps
+from tests.support.shared_budgets import LateClock
 from tests.support.virtual_time import in_virtual_time, run_virtually, turns
 from worker.pacing.permits import Permit
 
@@ -83,6 +85,22 @@ async def test_after_a_stall_requests_leave_at_the_rate_and_nothing_of_it_is_los
     assert times[0] >= begun_at + 5.0
     assert len(times) == stalled * 2
     assert times[-1] - times[0] == pytest.approx(len(times) / rate, rel=0.03)
+
+
+@in_virtual_time
+async def test_where_the_loop_wakes_late_one_slow_connection_holds_up_no_more_than_a_few() -> None:
+    harness = Harness(100.0, clock=LateClock(Random(1)))
+    departures = [harness.pacer.departure(await harness.permit())]
+    await asyncio.sleep(0.012)
+    assert await departures[0](yes)
+    is_late = []
+    for _ in range(100):
+        departures.append(harness.pacer.departure(await harness.permit()))
+        is_late.append(not departures[-1].leaves_at_once())
+        if is_late[-1]:
+            assert await departures[-1](yes)
+    assert 0 < sum(is_late) < 80
+    assert not any(is_late[80:])
 
 
 @in_virtual_time
