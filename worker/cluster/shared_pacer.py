@@ -109,6 +109,10 @@ class AccountBursts:
         """The request `number` was answered 429: whether for being early, in a probe."""
         return self._sent.refused(number)
 
+    def held_up(self, number: int) -> None:
+        """The request `number` leaves later than it was to: it shows nothing, if it was early."""
+        self._sent.refused(number)
+
     def was_early(self, number: int) -> bool:
         """Whether the request `number` left early in a round, lately."""
         return self._sent.was_early(number)

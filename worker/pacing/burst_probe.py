@@ -102,13 +102,16 @@ class BurstProbe:
     They are even until a probe, three early requests, has shown that the limiter lets bursts pass.
     From then on each round, a second's requests, begins with a long gap and ends with two short
     ones, and lasts as long as if they were even: that asks less of the limiter than the probe did,
-    and no more than even gaps of one that allows so many requests in any second.
+    and no more than even gaps of one that allows so many requests in any second. A probe of which a
+    request was held up shows nothing, and another follows soon.
     `longest_round` counts gaps, `first_probe` requests; None: there is no probe.
     """
 
     def __init__(self, longest_round: int = 0, first_probe: int | None = None) -> None:
         self.is_tolerated = False
         self._until_probe = math.inf if first_probe is None else first_probe
+        self._until_another = _WARM_UP
+        self._is_repeated = False
         self.resize(longest_round)
         self._sent = EarlyRequests()
 
@@ -124,8 +127,11 @@ class BurstProbe:
 
     def departed(self, number: int, gaps: float, rate: float) -> None:
         """The request `number` left, so many even gaps after the last one, at `rate` a second."""
-        if self._ahead and self._ahead.pop() == EARLY and gaps < REALLY_EARLY:
-            self._sent.departed(number, in_probe=not self.is_tolerated)
+        if self._ahead and self._ahead.pop() == EARLY:
+            if gaps < REALLY_EARLY:
+                self._sent.departed(number, in_probe=not self.is_tolerated)
+            elif not self.is_tolerated:
+                self._probe_again()
         if not self._ahead:
             self._plan(min(math.ceil(rate), self._longest_round))
 
@@ -138,9 +144,20 @@ class BurstProbe:
         """The request `number` was answered 429: whether for being early, in a probe."""
         return self._sent.refused(number)
 
+    def held_up(self, number: int) -> None:
+        """The request `number` leaves later than it was to, if it was early."""
+        if self._sent.refused(number):
+            self._probe_again()
+
     def was_early(self, number: int) -> bool:
         """Whether the request `number` left early in a round, lately."""
         return self._sent.was_early(number)
+
+    def _probe_again(self) -> None:
+        if not self._is_repeated:
+            self._is_repeated = True
+            self._until_probe = self._until_another
+            self._until_another = min(2 * self._until_another, NEXT_PROBE_AFTER)
 
     def _plan(self, round_size: int) -> None:
         if self.is_tolerated and round_size >= 3:
@@ -151,5 +168,6 @@ class BurstProbe:
         self._until_probe -= 1
         if self._until_probe <= 0:
             self._until_probe = NEXT_PROBE_AFTER
+            self._is_repeated = False
             self._sent.begin_probe()
             self._ahead = [*reversed(PROBE)]

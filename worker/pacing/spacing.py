@@ -55,6 +55,9 @@ class Bursts(Protocol):
     def refused(self, number: int) -> bool:
         """The request `number` was answered 429: whether for being early, in a probe."""
 
+    def held_up(self, number: int) -> None:
+        """The request `number` leaves later than it was to, if it was early."""
+
     def was_early(self, number: int) -> bool:
         """Whether the request `number` left early in a round, lately."""
 
@@ -119,7 +122,7 @@ class Spacing:
 
     def held_up(self, permit: Permit) -> None:
         """The request of this permit leaves later than it was granted."""
-        self._bursts.refused(permit.number)
+        self._bursts.held_up(permit.number)
 
     def throttled(self, permit: Permit, now: float) -> bool:
         """The request of this permit was answered 429: whether that is news, and says something of

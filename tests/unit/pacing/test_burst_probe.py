@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.pacer_harness import Harness, Signal, gaps
 from tests.support.virtual_time import in_virtual_time, run_virtually
-from worker.pacing.burst_probe import BurstProbe, first_probe
+from worker.pacing.burst_probe import EARLY, BurstProbe, first_probe
 
 
 def test_a_run_probes_only_where_three_refusals_are_no_more_than_one_in_300() -> None:
@@ -80,7 +80,34 @@ async def test_an_early_request_that_was_held_up_proves_nothing() -> None:
     for _ in range(300):
         await harness.send(Signal.ANSWERED)
         await asyncio.sleep(0.099)
-    assert min(gaps(await harness.send_many(Signal.ANSWERED, 100))) >= 0.1
+    # The next probe would come after 340.
+    assert min(gaps(await harness.send_many(Signal.ANSWERED, 30))) >= 0.1
+
+
+@pytest.mark.parametrize("held_up", [0, 1, 2])
+def test_a_probe_of_which_a_request_was_held_up_is_soon_followed_by_another(held_up: int) -> None:
+    burst_probe, number = BurstProbe(10, 10), 0
+    early: list[int] = []
+    while len(early) < 6:
+        number += 1
+        is_early = burst_probe.stretch == EARLY
+        burst_probe.departed(number, burst_probe.stretch, 10.0)
+        early += [number] * is_early
+        if is_early and len(early) == held_up + 1:
+            burst_probe.held_up(number)
+        burst_probe.answered(number)
+    assert early[3] - early[2] < 20
+    assert burst_probe.is_tolerated
+
+
+def test_where_all_are_held_up_probes_become_seldom() -> None:
+    burst_probe, probes = BurstProbe(10, 10), 0
+    for number in range(20_000):
+        probes += burst_probe.stretch > 3.0
+        burst_probe.departed(number, max(burst_probe.stretch, 1.0), 10.0)
+        burst_probe.answered(number)
+    assert 8 < probes < 16
+    assert not burst_probe.is_tolerated
 
 
 @given(
