@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from worker.cluster import queue_scripts as scripts
 from worker.cluster.connection import Connection
+from worker.cluster.refusals import code_of
 from worker.core.errors import UnavailableError
 from worker.core.outcomes import Item, Outcome, Record
 from worker.core.text import count
@@ -218,7 +219,7 @@ class Queue:
         try:
             return await answer
         except ResponseError as error:
-            if not any(word in str(error) for word in _GONE):
+            if code_of(error) not in _GONE:
                 raise
             raise QueueGoneError(self.name) from error
 

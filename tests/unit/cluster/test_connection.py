@@ -158,7 +158,8 @@ async def test_a_server_without_room_is_waited_for(tmp_path: Path) -> None:
 async def test_a_connection_that_is_lost_while_it_is_opened_is_tried_again(
     guarded: RedisServer,
 ) -> None:
-    answers: list[Exception | str] = [RuntimeError("the handler is closed"), "PONG"]
+    said = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+    answers: list[Exception | str] = [RuntimeError(said), "PONG"]
 
     async def attempt(_: object) -> str:
         answer = answers.pop(0)
@@ -168,9 +169,69 @@ async def test_a_connection_that_is_lost_while_it_is_opened_is_tried_again(
 
     async with linked(guarded.url) as one:
         assert await one.connection.ask(attempt) == "PONG"
-        answers = [RuntimeError("a defect")]
-        with pytest.raises(RuntimeError, match="a defect"):
-            await one.connection.ask(attempt)
+        for defect in (RuntimeError("Event loop is closed"), RuntimeError("a defect")):
+            answers = [defect]
+            with pytest.raises(type(defect)):
+                await one.connection.ask(attempt)
+
+
+@asynccontextmanager
+async def answering(*errors: str) -> AsyncIterator[str]:
+    """The address of a server that answers the first commands with these, and then as it should."""
+    left = list(errors)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(f"-{left.pop(0)}\r\n".encode() if left else b"+PONG\r\n")
+            elif line == b"CLIENT\r\n":
+                writer.write(b"+OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?protocol=2"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "BUSY Redis is busy running a script.",
+        "CLUSTERDOWN The cluster is down",
+        "ERR max number of clients reached",
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "MISCONF Redis is configured to save RDB snapshots",
+        "NOREPLICAS Not enough good replicas to write.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+    ],
+)
+async def test_what_redis_says_that_may_pass_is_waited_for(error: str) -> None:
+    async with answering(error) as url, linked(url) as one:
+        assert await one.connection.ask(lambda redis: redis.ping())
+    assert [type(event) for event in one.events] == [OutageBegan, OutageEnded]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        ("NOPERM User weak has no permissions to run the 'ping' command", RefusedError, "not let"),
+        ("ERR ACL failure in script: User weak has no permissions", RefusedError, "not let"),
+        ("ERR The user executing the script can't run this command", RefusedError, "not let"),
+        ("WRONGTYPE Operation against a key", UsageError, "holds something else"),
+        ("MOVED 3999 127.0.0.1:6381", UsageError, "no Redis that stands alone"),
+        ("ERR unknown command 'NOPERM', can't run it, BUSY, OOM", ResponseError, "unknown"),
+        ("ERR it is said: the handler is closed", ResponseError, "closed"),
+    ],
+)
+async def test_what_redis_says_that_no_waiting_mends_is_known_by_its_code(
+    error: str, kind: type[Exception], said: str
+) -> None:
+    async with answering(error) as url, linked(url) as one:
+        with pytest.raises(kind, match=said):
+            await one.connection.ask(lambda redis: redis.ping())
+    assert not one.events
 
 
 async def test_a_run_that_ends_does_not_wait_long(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -452,6 +453,33 @@ async def test_an_error_that_tells_of_no_lost_queue_is_not_taken_for_one(queue: 
     await queue.add(items("a"))
     with pytest.raises(ResponseError, match="COUNT must be"):
         await queue.fetch("me", LEASE_S, 10**30)
+
+
+class Failing(Connection):
+    """Fails with what is told."""
+
+    said = ""
+
+    async def call(self, script: str, keys: Sequence[str], *args: str | int) -> Any:
+        raise ResponseError(self.said)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("NOGROUP No such key 'a' or consumer group 'workers'", QueueGoneError),
+        ("QUEUEGONE script: 104a, on @user_script:1.", QueueGoneError),
+        ("value of 'NOGROUP' is not an integer", ResponseError),
+        ("unknown command 'QUEUEGONE'", ResponseError),
+    ],
+)
+async def test_a_queue_is_taken_for_gone_by_the_code_of_the_error(
+    server: RedisServer, said: str, kind: type[Exception]
+) -> None:
+    async with Failing(server.url, clock=Clock(), patience_s=10) as failing:
+        failing.said = said
+        with pytest.raises(kind):
+            await Queue(failing, "night").status()
 
 
 async def test_an_outcome_of_an_id_that_was_lost_is_told_to_nobody_and_ends_its_work(
