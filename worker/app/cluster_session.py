@@ -28,6 +28,7 @@ COMMAND_PATIENCE_S: Final = 10.0
 """What commands that somebody waits for have; a run has its own."""
 
 _SLACK_S: Final = 0.5
+"""What a request may take beyond its timeouts. A choice: no loop that is of use is later."""
 
 
 class QueueShare(NamedTuple):

@@ -20,8 +20,12 @@ from worker.observers.account import Account, encode, may_hold_account
 from worker.settings import STDOUT, EndingSettings
 
 ON_EXIT_PATIENCE_S: Final = 60.0
+"""A choice: a mail or a ping to a health check takes seconds, and whoever started the run waits."""
+
 EXIT_CODE_VARIABLE: Final = "COMPLETE_SESSIONS_EXIT_CODE"
+
 _LONGEST_COMPLAINT: Final = 300
+"""Characters of it that are told. A choice: a line or two, as most programs complain."""
 
 
 def conclude(settings: EndingSettings, account: Account, warn: Callable[[str], None]) -> int:

@@ -22,7 +22,10 @@ from worker.settings import ApiKey, Settings, load_key, resolve_rate
 from worker.sources import Shard, Source, open_source, sample_of
 
 _CHUNK = 4096
+"""Lines that are held at once. A choice: so many take next to no memory."""
+
 _SAMPLES = 3
+"""A choice: enough to see what kind of file it is; all of them are counted."""
 
 
 class Forecast:

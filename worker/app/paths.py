@@ -22,8 +22,12 @@ from worker.settings import Settings
 from worker.sources import Shard
 
 STDIN: Final = "-"
+
 _LINES_LOOKED_AT: Final = 10
+"""A choice: a log has a record among so many, even where lines are spoilt; a backlog has none."""
+
 _LONGEST_LINE: Final = 1 << 20
+"""As of a log's lines no more is read."""
 
 names_stream = re.compile(r"-|/dev/(stdin|tty|fd/.*)|/proc/.*", re.DOTALL).fullmatch
 """Whether a source can only be a stream, by its name alone."""

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from worker.observers.progress import ProgressBar
 
 _BAR_TICK_S: Final = 0.25
+"""A choice: a bar that moves less often looks stuck."""
+
 _TICK_S: Final = 1.0
+"""A choice: nobody reads logs and metrics more often."""
 
 
 class Screen:

@@ -12,6 +12,8 @@ from worker.core.errors import LedgerError
 from worker.ledger.disk import Disk, File, FileStatus
 
 CHUNK_BYTES: Final = 1 << 20
+"""How much is read at once. A choice: a disk is as fast with it as with more."""
+
 MAX_LINE_BYTES: Final = 1 << 20
 """A line is judged by its first so many bytes: a file without newlines must not fill the memory."""
 

@@ -29,8 +29,11 @@ _ESCAPES: Final = {
 _before_records: Final = re.compile(rb'(?=\{"id":")').split
 _id_at_start: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*"([A-Za-z0-9_-]{1,128})"').match
 _BREAKS_OFF: Final = b"the compressed data breaks off"
-_MAX_TEXT_LENGTH: Final = 500
 _NO_RECORD: Final = (ValueError, RecursionError)
+
+_MAX_TEXT_LENGTH: Final = 500
+"""What is left of each text where a line would be too long. A choice: enough to see what it is;
+much more fails `test_a_text_too_long_for_a_line_is_cut`."""
 
 
 class _ErrorHead(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,9 @@ from worker.ledger.disk import Disk, File
 from worker.ledger.files import open_regular, reported
 
 _MAX_TRIES: Final = 10
+"""A log may be rotated just before it is locked. A choice: nothing that means well does so ten
+times in a row."""
+
 _LOCAL_DISK: Final = (
     "The file system there gives no locks, as network shares may: put the results log on a local "
     "disk with --results"

@@ -27,7 +27,8 @@ SMALLEST_ROUND: Final = 5
 `test_at_a_few_requests_a_second_there_is_no_probe`."""
 
 REALLY_EARLY: Final = 0.5
-"""A gap of less than this part of an even one tells; an early request may have been held up."""
+"""A gap of less than this part of an even one tells; an early request may have been held up:
+held by `test_an_early_request_that_was_held_up_proves_nothing`."""
 
 _REQUESTS_FOR_A_PROBE: Final = 900
 """A limiter without bursts refuses all three: no more than one request in 300 is to be refused."""

@@ -9,7 +9,8 @@ from typing import Final
 from worker.core.timetable import Timetable
 
 _LOOK_AGAIN_S: Final = 60.0
-"""The wall clock may be set while a run waits: what it says is read anew so often."""
+"""The wall clock may be set while a run waits: what it says is read anew so often. Held by
+`test_a_clock_that_is_set_is_heeded_within_a_minute`."""
 
 
 class Ceiling:

@@ -6,13 +6,15 @@ import math
 from typing import Final
 
 _MANY: Final = 0.3
-"""The share refused that is looked for: a limit of 7 where 10 are sent."""
+"""The share refused that is looked for: a limit of 7 where 10 are sent. Held by
+`test_every_other_one_refused_is_a_change` and `test_isolated_refusals_are_none`."""
 
 _CERTAIN: Final = 7.0
-"""By chance alone this is reached about once in e^7 requests."""
+"""By chance alone this is reached about once in e^7 requests. Held by
+`test_it_hardly_ever_takes_chance_for_a_change` and `test_every_other_one_refused_is_a_change`."""
 
 _FEWEST: Final = 3
-"""Fewer may be chance whatever the sum says."""
+"""Fewer may be chance whatever the sum says. A choice: two may be one hiccup."""
 
 _DOUBT: Final = 2
 """As if so many more had been let through: a choice, so that what three refusals tell is no rate of

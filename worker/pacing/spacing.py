@@ -18,10 +18,12 @@ than a busy loop is late by. Held by the same test."""
 
 _MARGIN: Final = 1.005
 """What a request loses on its way must not make the next one's gap too short for a strict limiter:
-half a millisecond at 10/s, where some count in whole ones."""
+half a millisecond at 10/s, where some count in whole ones. Much more costs the rate: held by
+`test_requests_leave_evenly_spaced_from_the_first_one_on`."""
 
 _OPENING_S: Final = 0.01
-"""The first request opens its connection before it leaves."""
+"""The first request opens its connection before it leaves. A choice: that takes about so long to a
+server near by; held by `test_the_first_request_gives_the_second_ten_more_milliseconds`."""
 
 
 def requests_in_a_second(rate: float) -> int:

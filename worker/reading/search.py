@@ -21,14 +21,16 @@ _FIRST_OBJECT_ID_S: Final = 1_230_768_000
 """2009, in which MongoDB was released: what would be older is another kind of id."""
 
 _SLACK_MS: Final = 2_000
-"""Nobody promises that an id and its session are of the same second: so far from it is looked."""
+"""Nobody promises that an id and its session are of the same second: so far from it is looked.
+A choice: clocks of one cluster differ by less."""
 
 _WINDOW_MS: Final = 1_000 + 2 * _SLACK_MS
 """An id tells a second; with the slack before and behind it, this is where its session may be."""
 
 CREDIT: Final = 20
 """A list that has cost so many requests more than it saved is asked no more: it may lie, or not
-hold what is asked for."""
+hold what is asked for. A choice: a few seconds of requests; held from above by
+`test_a_list_that_shows_nothing_costs_no_more_than_its_credit`."""
 
 
 def created_second_ms(session_id: str, now_ms: int) -> int | None:

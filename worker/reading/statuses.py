@@ -17,8 +17,13 @@ from worker.reading.sessions import milliseconds
 from worker.reading.walk import PAGE_SIZE
 
 _log: Final = logging.getLogger(__name__)
+
 _AT_ONCE: Final = 32
+"""Sessions that are read side by side. A choice: answers of three seconds at 10/s need as many."""
+
 _BATCH: Final = 256
+"""Sessions that are told of together. A choice: half a minute of them at 8/s, so that whoever shows
+how far it is moves on."""
 
 
 class ReadStatus(NamedTuple):

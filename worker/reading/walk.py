@@ -16,7 +16,9 @@ from worker.reading.sessions import ListedSession, Page, timestamp
 
 PAGE_SIZE: Final = 1000
 _BARREN_PAGES: Final = 3
-"""So many pages in a row, turned by number, that hold nothing new are the same ones again."""
+"""So many pages in a row, turned by number, that hold nothing new are the same ones again.
+Held by `test_sessions_that_are_updated_meanwhile_hide_no_others` and
+`test_a_list_that_gives_the_same_page_for_ever_is_refused`."""
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -12,7 +12,9 @@ from worker.runner.ports import Statuses, StatusSearch
 
 _FRESH_SHARE = 0.5
 """A status that is so old, as a share of what is valid, is read anew before its job is given out:
-the job has yet to wait for its turn."""
+the job has yet to wait for its turn. Held by
+`test_what_is_known_for_too_long_is_read_again_with_others` and
+`test_no_status_is_older_than_five_minutes_when_its_session_is_completed`."""
 
 
 class LookAhead:

@@ -14,7 +14,8 @@ from worker.pacing.permits import Permit
 from worker.runner.limits import Limits
 
 _LOOK_AGAIN_S: Final = 0.1
-"""Where the bound may grow by mere waiting, who waits for a place looks again so often."""
+"""Where the bound may grow by mere waiting, who waits for a place looks again so often.
+A choice: it grows over seconds, and ten looks in one cost nothing."""
 
 _AT_ONCE_S: Final = 0.001
 """A permit that comes within a timer's step of its place was not waited for. One that comes later

@@ -22,7 +22,8 @@ _RATE_SPAN_S: Final = 5.0
 """A choice: at 1/s and less it still holds a few requests, and what it shows is of the moment."""
 
 _WORTH_SAYING: Final = 0.05
-"""The part of the rate that a bound costs before it is spoken of."""
+"""The part of the rate that a bound costs before it is spoken of. A choice: for less nobody
+would change a setting."""
 
 
 class RunView:

@@ -19,7 +19,9 @@ from typing import Final
 from worker.core.files import READABLE_BY_OWNER
 
 SUFFIX: Final = ".control"
+
 _LONGEST_NAME: Final = 80
+"""With the way to the directory it stays within the 108 bytes of an address (unix(7))."""
 
 
 def socket_path(results: Path) -> Path:

@@ -21,6 +21,8 @@ from worker.core.errors import UsageError
 from worker.core.text import visible
 
 _PATIENCE_S: Final = 10.0
+"""A choice: a busy run answers within a second, and one that is stopped does not at all."""
+
 _SAME_PROGRAM: Final = "Ask with the program that carries out the run"
 
 

@@ -20,6 +20,7 @@ from worker.report.model import Report, RunSummary
 
 SUFFIX: Final = ".account"
 _LARGEST_BYTES: Final = 1 << 20
+"""A choice: many times an account; a file of that name may be something else."""
 
 
 def keep_account(results: Path, account: Account) -> None:

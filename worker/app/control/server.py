@@ -37,6 +37,8 @@ from worker.pacing.pacer import Pacer
 from worker.runner import Runner
 
 _PATIENCE_S: Final = 5.0
+"""A choice: a command sends its line at once; whoever does not is held on to no longer."""
+
 _CREDENTIALS: Final = struct.Struct("3i")
 
 Tell = Callable[[str, str], None]

@@ -15,7 +15,8 @@ from worker.core.errors import WorkerError
 
 _ONE_REQUEST_S: Final = 0.5
 """timeout(1) sends a signal twice, and a shell repeats the hang-up of its terminal: signals that
-come together are one request."""
+come together are one request. Held by `test_signals_that_come_together_are_one` and
+`test_the_second_signal_ends_at_once_and_the_next_run_reads_first`."""
 
 
 class SignalledError(WorkerError):
