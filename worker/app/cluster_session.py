@@ -66,7 +66,7 @@ class ClusterSession:
 
     async def work_on(self, name: str, log: Ledger, *, stays: bool = False) -> QueueShare:
         """The run's part in a queue. Raises UsageError where there is none."""
-        from worker.cluster.consumer import Consumer  # noqa: PLC0415 - Redis
+        from worker.cluster.consumer import Consumer, LeaseClock  # noqa: PLC0415 - Redis
         from worker.cluster.queue import Queue  # noqa: PLC0415 - Redis
         from worker.cluster.shared_ledger import SharedLedger  # noqa: PLC0415 - Redis
 
@@ -78,6 +78,7 @@ class ClusterSession:
             lease_s=self._settings.shared.lease,
             request_s=request_s,
             stays=stays,
+            clock=LeaseClock(),
         )
         make_pacer = partial(self._make_pacer, is_sure=consumer.is_sure)
         return QueueShare(consumer, SharedLedger(log, consumer), make_pacer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,8 @@ _FAREWELL_S: Final = 1.0
 _LEAD: Final = 1.5
 _LEAD_S: Final = 0.015
 """Permits are asked for so many round trips, and so much for the loop, before they are needed."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 def default_account(key: str) -> str:
@@ -121,6 +124,7 @@ class Budget:
             if due is None:
                 await self._wait_for_answer()
             elif due > now:
+                _log.debug("%s has its next permit in %.3f s", self._member, due - now)
                 is_exact = self._gap_s >= STRICT_GAP_S
                 await self._alarm.wait(now, min(due, self._asks_at(now)), is_exact=is_exact)
             else:
@@ -138,10 +142,21 @@ class Budget:
             raise self._failure
         now = self._clock.now()
         if self._asking is None:
+            self._log_refusal(now)
             await self._alarm.wait(now, self._ask_again_at, is_exact=False)
             self._refused_s += self._clock.now() - now  # pragma: no cover - see pyproject.toml
         else:
+            _log.debug("%s waits for Redis to answer with permits of the account", self._member)
             await self._alarm.wait(now, math.inf, is_exact=False)
+
+    def _log_refusal(self, now: float) -> None:
+        _log.debug(
+            "the account has no permit for %s for %.3f s, and is asked again in %.3f s: %s",
+            self._member,
+            max(self._resumes_at - now, 0.0),
+            max(self._ask_again_at - now, 0.0),
+            "429s of another run pause it" if self._resumes_at > now else "its rate was cut",
+        )
 
     def _ask_ahead(self, rate: SharedRate) -> None:
         """Have permits asked for, where those that there are do not last until an answer comes."""

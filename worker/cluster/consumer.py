@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Iterable, Sequence
@@ -20,6 +21,8 @@ RENEWALS: Final = 6
 """How often a lease is renewed before it would be over."""
 
 _POLL_S: Final = 1.0
+
+_log: Final = logging.getLogger(__name__)
 
 
 class LeaseClock(Clock):
@@ -58,7 +61,7 @@ class Consumer:
     `slots` is how many ids it holds at most, `request_s` how long a request may take. An id whose
     lease was lost may belong to another run; `handed_over` counts those. Where the queue is worked
     off it ends, once nobody adds to it any more; one that `stays` waits for more. `clock` is what
-    leases are counted by; by default it goes on while the machine sleeps.
+    leases are counted by: a `LeaseClock`.
     """
 
     def __init__(
@@ -69,8 +72,8 @@ class Consumer:
         slots: int,
         lease_s: float,
         request_s: float,
-        stays: bool = False,
-        clock: Clock | None = None,
+        stays: bool,
+        clock: Clock,
     ) -> None:
         self.name = f"queue {queue.name}"
         self.handed_over = 0
@@ -81,7 +84,7 @@ class Consumer:
         self._lease_s = lease_s
         self._request_s = request_s
         self._stays = stays
-        self._clock = clock or LeaseClock()
+        self._clock = clock
         self._states: dict[str, _State] = {}
         self._leases: dict[str, float] = {}
         self._sure_until = -math.inf
@@ -109,6 +112,10 @@ class Consumer:
             items = await self._fetch(room) if room > 0 else self._take_free()
             if items or self._ended:
                 return items
+            _log.debug(
+                "no id is taken from the queue: %s",
+                "none is free" if room > 0 else f"{self._slots} are in hand, and no more may be",
+            )
             await self._clock.wait(self._wake, self._clock.now() + min(_POLL_S, self._lease_s / 4))
         return []
 
@@ -140,6 +147,7 @@ class Consumer:
         another run's. If it might not, renews the leases before it says so."""
         if self._clock.now() + self._request_s < self._sure_until:
             return True
+        _log.debug("nothing is sent before the leases are renewed: one may end before a request")
         await self.renew()
         return False
 

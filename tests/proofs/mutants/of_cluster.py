@@ -10,7 +10,9 @@ _CONSUMER: Final = "worker/cluster/consumer.py"
 _SHARED_LEDGER: Final = "worker/cluster/shared_ledger.py"
 _QUEUE: Final = "worker/cluster/queue_scripts.py"
 _BUDGET: Final = "worker/cluster/scripts.py"
-_OF_QUEUE: Final = ("tests/unit/cluster/test_lease_times.py", "tests/unit/cluster/test_queue.py")
+_OF_QUEUE: Final = tuple(
+    f"tests/unit/cluster/test_{name}.py" for name in ("lease_times", "leases", "queue")
+)
 _OF_BUDGET: Final = (
     "tests/unit/cluster",
     "tests/system/test_shared_run.py",

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from tests.support.shared_queues import shift_on
 from worker.cluster.address import find_mistake
 from worker.cluster.budget import Budget
 from worker.cluster.connection import Connection
-from worker.cluster.consumer import Consumer
 from worker.cluster.queue import Queue
 from worker.cluster.requirements import shortcomings
 from worker.cluster.shared_rate import SharedRate
@@ -488,7 +488,7 @@ async def test_the_examples_configuration_and_user_are_all_that_a_run_needs(
         assert await shortcomings(one.connection) == []
         queue = Queue(one.connection, "night")
         assert await queue.add([Item("a", 1)]) == 1
-        consumer = Consumer(queue, "me", slots=1, lease_s=30, request_s=1)
+        consumer = shift_on(queue, slots=1, clock=Clock())
         assert await consumer.take(1) == [Item("a", 1)]
         await consumer.renew()
         await consumer.settle([Record("a", Outcome.FAILED, *_REST)])

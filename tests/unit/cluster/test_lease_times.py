@@ -61,6 +61,7 @@ class Worker:
             slots=8,
             lease_s=LEASE_S,
             request_s=REQUEST_S,
+            stays=False,
             clock=self.clock,
         )
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
 
+from tests.support import shared_queues
 from tests.support.redis_server import SAFE, RedisServer, needs_redis, redis_server
+from tests.support.shared_queues import items, outcomes, record
 from worker.cluster.connection import Connection
 from worker.cluster.consumer import Consumer
 from worker.cluster.queue import IdsLostError, Queue, QueueGoneError
 from worker.cluster.queue_scripts import PARTS
 from worker.cluster.shared_ledger import SharedLedger
 from worker.core.clock import Clock
-from worker.core.outcomes import Error, Item, Outcome, Record, Via
+from worker.core.outcomes import Item, Outcome
 from worker.core.secrets import learn
 from worker.ledger import Ledger, Standing
 
 pytestmark = needs_redis
-LEASE_S = 0.3
+shift_on = partial(shared_queues.shift_on, clock=Clock())
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +45,6 @@ async def connection(server: RedisServer) -> AsyncIterator[Connection]:
 @pytest.fixture
 async def queue(connection: Connection) -> Queue:
     return Queue(connection, "night")
-
-
-def items(*ids: str) -> list[Item]:
-    return [Item(one, line) for line, one in enumerate(ids, 1)]
-
-
-def record(session_id: str, outcome: Outcome = Outcome.PROCESSING) -> Record:
-    error = Error("http_400", "wrong") if outcome is Outcome.FAILED else None
-    return Record(session_id, outcome, None, 200, error, 1, Via.COMPLETE, 1.0, 1.0, "", "run", 1)
-
-
-def shift_on(
-    queue: Queue, consumer: str = "me", *, slots: int = 8, lease_s: float = 30.0
-) -> Consumer:
-    return Consumer(queue, consumer, slots=slots, lease_s=lease_s, request_s=lease_s / 3)
-
-
-async def lease_over() -> None:
-    await asyncio.sleep(LEASE_S * 1.2)
-
-
-async def outcomes(queue: Queue) -> list[tuple[str, str]]:
-    return [
-        (found["id"], found["outcome"])
-        for found in (json.loads(text) for _, text in await queue.outcomes())
-    ]
 
 
 async def test_an_id_is_queued_once_however_often_it_is_added(queue: Queue) -> None:
@@ -146,96 +123,6 @@ async def test_an_entry_goes_to_one_run_and_leaves_the_queue_when_it_is_settled(
     assert (status.left, status.queued, status.outcomes, status.pending) == (0, 2, 2, [])
 
 
-async def test_a_dead_runs_ids_are_taken_over_when_their_lease_is_over_and_read_first(
-    queue: Queue,
-) -> None:
-    await queue.add(items("a"))
-    assert await shift_on(queue, "dead", lease_s=LEASE_S).take(8)
-    survivor = shift_on(queue, "survivor", lease_s=LEASE_S)
-    assert await survivor.take(8) == [Item("a", 1, check_first=True)]
-
-
-async def test_a_run_that_renews_keeps_its_ids(queue: Queue) -> None:
-    await queue.add(items("a"))
-    keeper = shift_on(queue, "keeper", lease_s=LEASE_S)
-    await keeper.take(8)
-    renewing = asyncio.create_task(keeper.renew_for_ever())
-    await lease_over()
-    entries, is_open = await queue.fetch("other", LEASE_S, 8)
-    renewing.cancel()
-    assert (entries, is_open) == ([], True)
-    assert keeper.owns("a")
-
-
-async def test_a_run_that_slept_learns_what_others_took_over_before_it_sends(
-    queue: Queue,
-) -> None:
-    await queue.add(items("a", "b"))
-    sleeper = shift_on(queue, "sleeper", lease_s=LEASE_S)
-    await sleeper.take(8)
-    await lease_over()
-    other = shift_on(queue, "other", slots=1, lease_s=LEASE_S)
-    (taken,) = await other.take(8)
-    assert not await sleeper.is_sure()
-    assert await sleeper.is_sure()
-    assert not sleeper.owns(taken.id)
-    assert sleeper.owns("b" if taken.id == "a" else "a")
-    assert sleeper.handed_over == 1
-
-
-async def taken_over(queue: Queue) -> tuple[Consumer, Consumer]:
-    """Who stood still with the id a, and who has it now."""
-    await queue.add(items("a"))
-    sleeper, other = (shift_on(queue, name, lease_s=LEASE_S) for name in ("sleeper", "other"))
-    await sleeper.take(8)
-    await lease_over()
-    await other.take(8)
-    return sleeper, other
-
-
-async def test_the_outcome_of_an_id_that_another_took_over_is_the_others_to_tell(
-    queue: Queue,
-) -> None:
-    sleeper, other = await taken_over(queue)
-    await sleeper.settle([record("a", Outcome.NOT_FOUND)])
-    assert await outcomes(queue) == []
-    await other.settle([record("a")])
-    assert await outcomes(queue) == [("a", "processing")]
-
-
-async def test_ones_own_entries_whose_lease_was_over_are_let_go_and_read_first(
-    queue: Queue,
-) -> None:
-    await queue.add(items("a", "b"))
-    consumer = shift_on(queue, slots=2, lease_s=LEASE_S)
-    await consumer.take(1)
-    await lease_over()
-    assert [item.id for item in await consumer.take(1)] == ["b"]
-    assert not consumer.owns("a")
-    assert await consumer.take(1) == [Item("a", 1, check_first=True)]
-    assert consumer.owns("a")
-
-
-@pytest.mark.parametrize("knows", [True, False], ids=["it knows of the other", "it was away"])
-async def test_an_id_that_comes_back_waits_until_the_runner_has_let_it_go(
-    queue: Queue, knows: bool
-) -> None:
-    await queue.add(items("a"))
-    one = shift_on(queue, "one", lease_s=LEASE_S)
-    await one.take(8)
-    await lease_over()
-    await shift_on(queue, "dies", lease_s=LEASE_S).take(8)
-    if knows:
-        await one.renew()
-    await lease_over()
-    waiting = asyncio.create_task(one.take(8))
-    await asyncio.sleep(LEASE_S)
-    assert not waiting.done()
-    assert not one.owns("a")
-    assert await waiting == [Item("a", 1, check_first=True)]
-    assert one.owns("a")
-
-
 class LateRenewals(Queue):
     """Renewals that reach Redis when they may."""
 
@@ -263,57 +150,6 @@ async def test_a_renewal_that_comes_after_an_id_was_settled_takes_no_harm(
     assert not consumer.owns("a")
     assert consumer.owns("b")
     assert consumer.handed_over == 0
-
-
-async def test_only_as_many_ids_are_taken_as_there_are_free_slots(queue: Queue) -> None:
-    await queue.add(items("a", "b", "c"))
-    consumer = shift_on(queue, slots=2)
-    assert len(await consumer.take(1024)) == 2
-    waiting = asyncio.create_task(consumer.take(1024))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    await consumer.settle([record("a")])
-    assert [item.id for item in await waiting] == ["c"]
-
-
-async def test_a_run_waits_for_what_others_hold_and_ends_when_they_have_settled_it(
-    queue: Queue,
-) -> None:
-    await queue.add(items("a"))
-    holder, waiter = shift_on(queue, "holder"), shift_on(queue, "waiter", lease_s=0.4)
-    await holder.take(8)
-    await holder.renew()
-    waiting = asyncio.create_task(waiter.take(8))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    await holder.settle([record("a")])
-    assert await waiting == []
-
-
-async def test_a_run_stays_while_somebody_adds_ids(queue: Queue) -> None:
-    await queue.add([])
-    await queue.hold_open("writer", 60)
-    await queue.hold_open("dead", -1)
-    consumer = shift_on(queue, lease_s=0.4)
-    waiting = asyncio.create_task(consumer.take(8))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    await queue.add(items("late"))
-    assert await waiting == items("late")
-    await consumer.settle([record("late")])
-    await queue.hold_open("writer", 0)
-    assert await consumer.take(8) == []
-
-
-async def test_a_run_that_stays_waits_for_more_until_it_is_told_to_stop(queue: Queue) -> None:
-    await queue.add([])
-    consumer = Consumer(queue, "me", slots=8, lease_s=0.4, request_s=0.1, stays=True)
-    waiting = asyncio.create_task(consumer.take(8))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    consumer.interrupt()
-    assert await waiting == []
-    assert not consumer.exhausted
 
 
 async def test_what_is_handed_back_can_be_taken_at_once(queue: Queue) -> None:
@@ -440,19 +276,10 @@ async def test_outcomes_can_be_read_on_from_where_one_was(queue: Queue) -> None:
     assert await queue.outcomes("9999999999999-0") == []
 
 
-async def test_the_status_tells_who_holds_how_much_for_how_long(queue: Queue) -> None:
-    await queue.add(items("a", "b", "c"))
-    await shift_on(queue, "one", slots=2).take(8)
-    await asyncio.sleep(0.05)
-    (pending,) = (await queue.status()).pending
-    assert (pending.consumer, pending.entries) == ("one", 2)
-    assert 0.05 <= pending.age_s < 5
-
-
 async def test_an_error_that_tells_of_no_lost_queue_is_not_taken_for_one(queue: Queue) -> None:
     await queue.add(items("a"))
     with pytest.raises(ResponseError, match="COUNT must be"):
-        await queue.fetch("me", LEASE_S, 10**30)
+        await queue.fetch("me", 30.0, 10**30)
 
 
 class Failing(Connection):
@@ -480,34 +307,6 @@ async def test_a_queue_is_taken_for_gone_by_the_code_of_the_error(
         failing.said = said
         with pytest.raises(kind):
             await Queue(failing, "night").status()
-
-
-async def test_an_outcome_of_an_id_that_was_lost_is_told_to_nobody_and_ends_its_work(
-    queue: Queue,
-) -> None:
-    sleeper, _ = await taken_over(queue)
-    await sleeper.renew()
-    await sleeper.settle([record("a")])
-    assert await outcomes(queue) == []
-    assert (sleeper.owns("a"), sleeper.handed_over) == (False, 0)
-
-
-async def test_an_id_that_came_back_and_is_lost_again_before_it_is_taken_is_forgotten(
-    queue: Queue,
-) -> None:
-    await queue.add(items("a"))
-    consumer = shift_on(queue, lease_s=LEASE_S)
-    await consumer.take(8)
-    await lease_over()
-    waiting = asyncio.create_task(consumer.take(8))
-    while consumer.owns("a"):  # noqa: ASYNC110 - that it came back has no event
-        await asyncio.sleep(0.01)
-    waiting.cancel()
-    await lease_over()
-    await shift_on(queue, "other", lease_s=LEASE_S).take(8)
-    await consumer.renew()
-    assert not consumer.owns("a")
-    assert consumer.handed_over == 1
 
 
 class Book:

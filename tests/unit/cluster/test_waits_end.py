@@ -13,9 +13,9 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.support.redis_server import RedisServer, needs_redis, redis_server
+from tests.support.shared_queues import shift_on
 from worker.cluster.budget import Budget
 from worker.cluster.connection import Connection
-from worker.cluster.consumer import Consumer
 from worker.cluster.queue import Queue
 from worker.cluster.shared_rate import SharedRate
 from worker.core.clock import Clock
@@ -92,7 +92,7 @@ async def test_a_call_is_made_after_a_cancellation_as_ever(connection: Connectio
 async def test_renewals_end_whenever_they_are_cancelled(connection: Connection) -> None:
     queue = Queue(connection, "row")
     await queue.add([Item("a", 1)])
-    consumer = Consumer(queue, "me", slots=1, lease_s=1e-6, request_s=0.0)
+    consumer = shift_on(queue, slots=1, lease_s=1e-6, clock=CLOCK)
     for steps in range(40):
         renewing = asyncio.create_task(consumer.renew_for_ever())
         for _ in range(steps):
