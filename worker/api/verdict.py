@@ -30,6 +30,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def label(self) -> str:
+        """Under what it is counted: `200`."""
         return str(self.status)
 
 
@@ -41,6 +42,7 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def label(self) -> str:
+        """Under what it is counted: `connection_reset`."""
         return self.error.type
 
 

@@ -48,6 +48,10 @@ class RunParts(msgspec.Struct, frozen=True):
 
 
 async def run_in_loop(work: RunParts, screen: Screen) -> RunFinished:
+    """Put a run together and carry it out, with its control socket and its signals.
+
+    Defects are shown, not raised. Raises WorkerError where the run cannot begin.
+    """
     latest_eta = LatestEta()
     dispatcher = EventDispatcher([*work.observers, latest_eta])
     async with AsyncExitStack() as stack:

@@ -158,6 +158,11 @@ def longest_request_s(settings: Settings) -> float:
 async def connected(
     settings: Settings, patience_s: float, notify: Callable[[Event], None] = lambda _: None
 ) -> AsyncIterator[Connection]:
+    """The Redis that the settings name, after it has answered.
+
+    Raises UsageError where none is named, where the address is none, or where the library is
+    missing, and UnavailableError where nothing has answered for `patience_s` seconds.
+    """
     if settings.shared.url is None:
         raise UsageError("no Redis is named", "Say where it is with --shared URL")
     url = settings.shared.url

@@ -47,6 +47,7 @@ def pacer_rules_of(settings: Settings) -> PacerRules:
 
 
 def policy_of(settings: Settings) -> Policy:
+    """How often and how late these settings have an id tried again."""
     retry = settings.retry
     return Policy(
         max_attempts=retry.max_attempts,
@@ -88,6 +89,7 @@ def statuses_of(
 
 
 def limits_of(settings: Settings, clock: Clock, *, tick_s: float) -> Limits:
+    """What these settings bound; a time of day, or a duration, becomes a deadline on `clock`."""
     stop = settings.stop
     seconds, name = _deadline(settings, clock)
     return Limits(

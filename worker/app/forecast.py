@@ -50,6 +50,7 @@ class Forecast:
                 self.count(item, past)
 
     def count(self, item: Item, past: Past | None) -> None:
+        """Count one line, by what the ledger says of it; other shards' are left out."""
         if self._shard is not None and not self._shard.holds(item.id):
             return
         self.input += 1
@@ -79,6 +80,7 @@ class Forecast:
 
     @property
     def to_send(self) -> int:
+        """How many ids would be sent, no more than the limit allows."""
         open_ids = self.standings[Standing.NEW] + self.standings[Standing.CHECK]
         return open_ids if self._limit is None else min(open_ids, self._limit)
 
@@ -96,6 +98,7 @@ class Forecast:
         return least, self.to_read
 
     def lines(self, source: str, results: str, rates: Timetable, now: datetime) -> list[str]:
+        """The forecast for people, with how long it takes by these rates from `now` on."""
         least, most = self.requests_to_read
         reason = "--check-first" if self._check_first else "they may have been sent"
         if least < most:

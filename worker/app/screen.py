@@ -77,13 +77,16 @@ class Screen:
 
     @property
     def observers(self) -> list[Observer]:
+        """What a run is to tell its events."""
         return [self._log_observer] if self._bar is None else [self._log_observer, self._bar]
 
     @property
     def tick_s(self) -> float:
+        """Seconds between two looks at the run: often enough for a bar, where there is one."""
         return _TICK_S if self._bar is None else _BAR_TICK_S
 
     def note(self, text: str) -> None:
+        """Say what is good to know; nothing under -q."""
         self._log.info("notice", message=text)
 
     def note_change(self, text: str, by: str) -> None:
@@ -96,18 +99,22 @@ class Screen:
         self._log.warning("status", message=message, **progress_fields(snapshot), eta_s=eta_s)
 
     def warn(self, text: str) -> None:
+        """Say what needs somebody to look, under -q too."""
         self._log.warning("notice", message=text)
 
     def show_defect(self, error: BaseException) -> None:
+        """Show an exception that nobody foresaw, with its traceback."""
         lines = traceback.format_exception(error)
         message = f"a defect of the program: {lines[-1].strip()}"
         self._log.error("defect", message=message, traceback="".join(lines))
 
     def open(self) -> None:
+        """Show the bar from now on, where there is one."""
         if self._bar is not None:
             self._bar.__enter__()
 
     def close(self) -> None:
+        """Take the bar away, and wait until what was said is written."""
         if self._bar is not None:
             self._bar.close()
         self._stream.drain()

@@ -7,4 +7,5 @@ from worker.settings import ApiKey, Settings
 
 
 def target_of(settings: Settings, key: ApiKey) -> Target:
+    """Where a run with these settings and this key sends its requests."""
     return Target.of(settings.api.base_url, key.kind, key.reveal())

@@ -14,9 +14,11 @@ class Clock:
     _prefix = ""
 
     def now(self) -> float:
+        """Seconds of a monotonic clock."""
         return time.monotonic()
 
     def utc(self) -> datetime:
+        """The wall clock."""
         return datetime.now(UTC)
 
     def timestamp(self) -> str:

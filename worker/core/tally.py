@@ -93,6 +93,7 @@ class Tally:
         self.latency_ms.add(latency_ms)
 
     def count(self, records: Iterable[Record]) -> None:
+        """Count outcomes that are on disk."""
         for record in records:
             self.outcomes[record.outcome] += 1
             if record.error is not None:
@@ -105,6 +106,7 @@ class Tally:
 
     @property
     def recorded(self) -> int:
+        """How many outcomes this run has written."""
         return self.outcomes.total()
 
     @property

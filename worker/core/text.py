@@ -12,6 +12,7 @@ def visible(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
+    """A text of at most `length` characters; what was cut off ends in `…`."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 

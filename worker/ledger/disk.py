@@ -51,6 +51,7 @@ class File:
         self._fd = fd
 
     def status(self) -> FileStatus:
+        """What the file is now, whatever name it has."""
         return FileStatus.of(os.fstat(self._fd))
 
     def mount(self) -> int:

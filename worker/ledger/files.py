@@ -49,6 +49,7 @@ class Block(NamedTuple):
     torn: bool = False
 
     def numbered(self) -> Iterator[tuple[int, bytes]]:
+        """The lines with their numbers in the file."""
         return enumerate(self.lines, self.first)
 
 

@@ -57,6 +57,7 @@ class Header(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_this_process(cls, run: str, log_lines: int, *, all_in_doubt: bool = False) -> Header:
+        """The header of a run that this process begins now."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return cls(run, os.getpid(), at, log_lines, all_in_doubt, socket.gethostname())
 
@@ -81,6 +82,7 @@ _decode_header: Final = msgspec.json.Decoder(Header).decode
 
 
 def journal_path(log: Path) -> Path:
+    """Where the journal of a results log stands: beside it."""
     return log.with_name(log.name + JOURNAL_SUFFIX)
 
 
@@ -159,11 +161,13 @@ class Journal:
         self._file = self._create(ids)
 
     def remove(self) -> None:
+        """Take the journal away, durably. Raises LedgerError where that fails."""
         with reported("remove the journal", self._path):
             self._disk.remove(self._path)
             self._disk.sync_directory(self._path.parent)
 
     def close(self) -> None:
+        """Leave it where it is, and free its lock."""
         self._file.close()
 
     def _create(self, ids: Iterable[str]) -> AppendFile:

@@ -57,6 +57,7 @@ class BadLines:
         self.first_numbers: list[int] = []
 
     def add(self, number: int) -> None:
+        """Count a line, and keep its number if it is among the first."""
         self.count += 1
         if self.count <= _LISTED_LINES:
             self.first_numbers.append(number)

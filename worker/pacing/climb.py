@@ -48,6 +48,7 @@ class Climb(NamedTuple):
         return min(self.start, self.plateau, self.hold_s) > 0.0 and all(map(math.isfinite, self))
 
     def rate(self, age_s: float) -> float:
+        """Requests a second, `age_s` seconds after the climb began."""
         if age_s < self.recovery_s:
             left = 1.0 - age_s / self.recovery_s
             return self.plateau - (self.plateau - self.start) * left**3

@@ -33,15 +33,18 @@ class Cusum:
         self.reset()
 
     def reset(self) -> None:
+        """Begin anew."""
         self._sum = 0.0
         self._sent = self._refused = 0
 
     @property
     def is_idle(self) -> bool:
+        """Whether nothing was refused since the sum last was 0."""
         return self._sent == 0
 
     @property
     def is_certain(self) -> bool:
+        """Whether it is no chance that so much was refused."""
         return self._sum > _CERTAIN and self._refused >= _FEWEST
 
     @property

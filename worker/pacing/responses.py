@@ -45,10 +45,13 @@ def step_of(rate: float) -> int:
 
 
 def rate_of(step: int) -> float:
+    """The rate, in requests a second, in the middle of a step."""
     return math.exp(step / _STEPS_PER_E)
 
 
 class ResponseCounts(NamedTuple):
+    """How many were sent, and how many of them refused; fractions, as older ones count for less."""
+
     sent: float
     refused: float
 
@@ -75,6 +78,7 @@ class Responses:
         self._cells: dict[int, _Cell] = {}
 
     def add(self, step: int, now: float, *, refused: bool) -> None:
+        """Count a request that was sent at `now` seconds, at the rate of a step."""
         cell = self._cells.get(step)
         if cell is None:
             cell = self._cells[step] = _Cell(0.0, 0.0, now)

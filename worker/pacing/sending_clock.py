@@ -18,6 +18,7 @@ class SendingClock:
         self._is_paused = False
 
     def seconds(self, now: float) -> float:
+        """What has passed by `now`."""
         if self._is_paused:
             return self._seconds
         return self._seconds + min(now - self._at, self.longest_gap_s)

@@ -24,6 +24,7 @@ class StoppedError(WorkerError):
 
 
 def wrong_address(verdict: Foreign, answers: int) -> WorkerError:
+    """The first `answers` answers were all something else's, the last of them `verdict`."""
     return RefusedError(
         f"the first {answers} answers were not the API's own ({verdict.error.message[:120]})",
         "The base URL looks wrong, or a proxy or a firewall answers in the API's place: correct"
@@ -32,6 +33,7 @@ def wrong_address(verdict: Foreign, answers: int) -> WorkerError:
 
 
 def throttled_out() -> WorkerError:
+    """Nothing but 429s for as long as patience lasts."""
     return UnavailableError(
         "the API throttled everything that was sent",
         "The account's rate limit or its monthly quota is exhausted: look at the account, then run"
@@ -40,6 +42,7 @@ def throttled_out() -> WorkerError:
 
 
 def too_long_a_wait(wait_s: float, patience_s: float) -> WorkerError:
+    """All that is left has been told to wait, the first of it for `wait_s` seconds."""
     return UnavailableError(
         f"the API asks to wait {format_duration(round(wait_s))} before the rest is sent, which is"
         f" longer than --patience ({format_duration(patience_s)})",
@@ -48,12 +51,14 @@ def too_long_a_wait(wait_s: float, patience_s: float) -> WorkerError:
 
 
 def limit_reached(admitted: int) -> WorkerError:
+    """The limit of `admitted` ids is used up, and there may be more."""
     return StoppedError(
         f"{admitted} ids were taken, as --limit says", "Run the same command again for the rest"
     )
 
 
 def deadline_reached(name: str) -> WorkerError:
+    """The time is over that the option `name` has set."""
     return StoppedError(
         f"the time that {name} gives is over", "Run the same command again for the rest"
     )

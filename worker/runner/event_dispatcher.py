@@ -16,6 +16,7 @@ class EventDispatcher:
         self.defects: list[Exception] = []
 
     def notice(self, event: Event) -> None:
+        """Tell every observer; one that raises is told nothing more, and what it raised is kept."""
         for observer in tuple(self._observers):
             try:
                 observer.notice(event)

@@ -63,6 +63,7 @@ class Intake:
 
     @property
     def limit_used_up(self) -> bool:
+        """Whether every job that the limit allows was returned."""
         return self._is_limit_used_up and not self._look_ahead
 
     @property

@@ -81,6 +81,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
         unresolved: bool = False,
         was_ambiguous: bool = False,
     ) -> Job:
+        """The job of an item, before its first request. Where an earlier run may have sent it, it
+        `was_ambiguous`, and `unresolved` unless it is to be sent without being read."""
         return cls(
             item.id,
             item.line,

@@ -47,6 +47,7 @@ class LookAhead:
         return len(self._unknown) + len(self._ready)
 
     def add(self, jobs: Iterable[Job]) -> None:
+        """Take jobs in, for `take` to give out once their status is known."""
         for job in jobs:
             if job.unresolved:
                 self._ready.append(job)

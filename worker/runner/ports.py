@@ -41,9 +41,13 @@ class ClientPort(Protocol):
     """Sends one request when `departure` says so, once it is connected; returns what came back, or
     that nothing did."""
 
-    async def complete(self, id: str, departure: Departure) -> Reply: ...
+    async def complete(self, id: str, departure: Departure) -> Reply:
+        """Complete the session."""
+        ...
 
-    async def check(self, id: str, departure: Departure) -> Reply: ...
+    async def check(self, id: str, departure: Departure) -> Reply:
+        """Read the session."""
+        ...
 
 
 class StatusSearch(Protocol):
@@ -61,7 +65,9 @@ class StatusSearch(Protocol):
 class Statuses(Protocol):
     """Reads the statuses of many sessions with few requests."""
 
-    def search(self, ids: Collection[str]) -> StatusSearch: ...
+    def search(self, ids: Collection[str]) -> StatusSearch:
+        """Begin to look for the statuses of these sessions."""
+        ...
 
     def stop(self) -> None:
         """Send nothing more; a search that is under way ends."""
@@ -72,7 +78,9 @@ class LedgerPort(Protocol):
     """Remembers, durably, what may be in flight and what became of each id."""
 
     @property
-    def recovered(self) -> int: ...
+    def recovered(self) -> int:
+        """How many ids an earlier run may have sent, of which no outcome is known."""
+        ...
 
     @property
     def doubt_since(self) -> float | None:
@@ -80,17 +88,28 @@ class LedgerPort(Protocol):
         nobody knows."""
         ...
 
-    def standing(self, id: str) -> Standing: ...
+    def standing(self, id: str) -> Standing:
+        """What earlier runs left of an id; when it is asked for again, that it is a duplicate."""
+        ...
 
     def owns(self, id: str) -> bool:
         """Whether an id that `standing` was asked for is still this run's to send; False is said
         once, and the run then forgets the id."""
         ...
 
-    async def enter(self, ids: Sequence[str]) -> None: ...
+    async def enter(self, ids: Sequence[str]) -> None:
+        """On return the ids are durably noted: from then on they may be sent."""
+        ...
 
-    def append(self, record: Record) -> None: ...
+    def append(self, record: Record) -> None:
+        """Hand over an outcome, which `serve` makes durable."""
+        ...
 
-    async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None: ...
+    async def serve(self, on_durable: Callable[[Sequence[Record]], None]) -> None:
+        """Make outcomes durable until `finish`, and tell `on_durable` of each batch that is."""
+        ...
 
-    async def finish(self, *, good_order: bool) -> None: ...
+    async def finish(self, *, good_order: bool) -> None:
+        """Make durable what was handed over, and end `serve`. In good order nothing that has
+        entered is in doubt any more."""
+        ...

@@ -167,6 +167,7 @@ class Runner:
 
     @property
     def in_flight(self) -> int:
+        """How many requests may have left and are not answered."""
         return len(self._requests.in_flight)
 
     @property
@@ -183,6 +184,10 @@ class Runner:
         self._ending.abort(cause)
 
     async def run(self) -> RunFinished:
+        """Carry the run out, from its first event to its last, which is returned.
+
+        Whatever fails meanwhile is told by that event; what nobody foresaw is in `defects`, too.
+        """
         self._notify(self._view.begin(self._results, self._ledger.recovered))
         guard = self._ending.guard
         serving = asyncio.create_task(guard(self._ledger.serve(self._recorder.on_durable)))

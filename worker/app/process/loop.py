@@ -30,6 +30,7 @@ def open_loop() -> asyncio.Runner:
 
 
 def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, on a loop of its own that is closed after it."""
     with open_loop() as loop:
         return loop.run(work)
 

@@ -27,6 +27,7 @@ class Form:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
+        """Matches the text in each form that it may be escaped to."""
         return re.compile("".join(map(_one_of_its_forms, self._text)))
 
 
