@@ -91,6 +91,10 @@ crash-matrix-short: $(INSTALLED_DEV) ## each row of it once, with few ids, as CI
 bench: $(INSTALLED_DEV) ## measure pace and cost against other clients (minutes)
 	$(BIN)/python -m tests.bench
 
+.PHONY: bench-smoke
+bench-smoke: $(INSTALLED_DEV) ## whether every part of the benchmark runs (half a minute)
+	$(BIN)/python -m pytest -n 0 tests/bench/smoke.py
+
 .PHONY: lint
 lint: $(INSTALLED_DEV) ## check style
 	$(BIN)/ruff check .
