@@ -56,6 +56,11 @@ class Harness:
             notify=self.told.append,
         )
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing but probes may leave."""
+        return self.pacer.pause(self.clock.now()) is not None
+
     async def permit(self) -> Permit:
         granted = await self.pacer.permit()
         assert granted is not None
@@ -83,7 +88,7 @@ class Harness:
     async def throttle_until_paused(self, retry_after_s: float | None = None) -> list[float]:
         """Requests that are all answered 429, until no more leave."""
         sent: list[float] = []
-        while not self.pacer.is_paused:
+        while not self.is_paused:
             sent.append(await self.send(Signal.THROTTLED, retry_after_s))
         return sent
 

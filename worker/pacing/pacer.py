@@ -193,11 +193,6 @@ class Pacer:
         return math.inf if self._ceiling.is_quiet else self._outages.gives_up_at
 
     @property
-    def is_paused(self) -> bool:
-        """Whether nothing but probes may leave."""
-        return self._outages.is_open
-
-    @property
     def is_down(self) -> bool:
         """Whether the API is taken to be down: failures are then nobody's own."""
         return self._outages.is_down

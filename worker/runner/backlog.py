@@ -10,9 +10,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from worker.core.clock import Clock
-from worker.pacing.schedule import Schedule
 from worker.runner.intake import Intake
 from worker.runner.job import Job
+from worker.runner.schedule import Schedule
 
 _LIMIT_GRACE_S: Final = 0.5
 """Whether a live source holds ids beyond --limit shows only when it writes one. A choice: longer

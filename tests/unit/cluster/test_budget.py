@@ -183,7 +183,7 @@ async def test_a_pause_is_ended_by_the_run_that_probes_and_by_no_other(
 @needs_redis
 async def test_a_pause_is_everybodys_and_one_run_probes(connection: Connection) -> None:
     one, other = Member(connection, "one"), Member(connection, "other")
-    while not one.pacer.is_paused:
+    while one.pacer.pause(CLOCK.now()) is None:
         await one.pacer.permit()
         one.throttled()
     assert isinstance(one.events[-1], OutageBegan)
@@ -205,7 +205,7 @@ async def test_a_pause_holds_also_where_bursts_are_let_through(connection: Conne
     one, other = Member(connection, "one", 50.0), Member(connection, "other", 50.0)
     one.budget.tolerates_bursts()
     await settled(one.budget)
-    while not one.pacer.is_paused:
+    while one.pacer.pause(CLOCK.now()) is None:
         await one.pacer.permit()
         one.throttled()
     await settled(one.budget)

@@ -158,7 +158,7 @@ async def test_a_stop_wakes_whoever_waits_for_a_gap_or_in_a_pause(signal: Signal
     harness = Harness(0.1)
     for _ in range(10):
         harness.tell(signal, await harness.permit())
-        if harness.pacer.is_paused:
+        if harness.is_paused:
             break
     stopped_at = harness.clock.now() + 0.5
     asyncio.get_running_loop().call_at(stopped_at, harness.pacer.stop)

@@ -35,7 +35,7 @@ async def test_nine_failures_and_an_answer_open_nothing() -> None:
     for _ in range(5):
         await harness.send_many(Signal.FAILED, 9)
         await harness.send(Signal.ANSWERED)
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
     assert harness.told == []
 
 
@@ -88,7 +88,7 @@ async def test_a_429_is_an_answer_too_the_api_is_there() -> None:
     harness = Harness()
     await harness.send_many(Signal.FAILED, 10)
     await harness.send(Signal.THROTTLED)
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
     assert isinstance(harness.told[-1], OutageEnded)
 
 
@@ -127,7 +127,7 @@ async def test_an_outage_of_five_minutes_costs_time_and_few_requests() -> None:
     counts = Counter(signal for _, signal in sent)
     assert counts[Signal.FAILED] <= 10 + 1 + 9
     assert sent[-1][0] < 100.0 + 300.0 + 60.0
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
 
 
 @in_virtual_time

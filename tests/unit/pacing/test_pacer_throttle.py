@@ -48,7 +48,7 @@ async def test_429s_with_successes_between_them_open_no_breaker() -> None:
     for _ in range(10):
         await harness.send_many(Signal.THROTTLED, 4)
         await harness.send(Signal.ANSWERED)
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
     assert harness.told == []
     assert harness.pacer.rate_allowed < 1.0
 
@@ -81,7 +81,7 @@ async def test_a_limiter_that_has_used_up_its_second_opens_no_breaker() -> None:
         await harness.send_many(Signal.ANSWERED, 2)
         while harness.clock.now() < began_at + 1.0:
             await harness.send(Signal.THROTTLED)
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
 
 
 @in_virtual_time
@@ -91,7 +91,7 @@ async def test_a_volley_of_429s_is_one_refusal_and_not_five() -> None:
     await asyncio.sleep(0.1)
     for sent_at in volley:
         harness.tell(Signal.THROTTLED, sent_at)
-    assert not harness.pacer.is_paused
+    assert not harness.is_paused
     assert 150.0 < harness.pacer.rate_allowed < 300.0
 
 
@@ -101,7 +101,7 @@ async def test_answers_to_requests_from_before_the_first_429_do_not_close_the_br
     slow = await harness.permit()
     await harness.throttle_until_paused()
     harness.tell(Signal.ANSWERED, slow)
-    assert harness.pacer.is_paused
+    assert harness.is_paused
 
 
 @in_virtual_time

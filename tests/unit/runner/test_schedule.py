@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pacing.schedule import Schedule
+from worker.runner.schedule import Schedule
 
 
 class Job:
