@@ -35,6 +35,7 @@ class Wanted(msgspec.Struct, frozen=True):
     limit: int | None
 
     def holds(self, session: ListedSession) -> bool:
+        """Whether a session that the list shows is one to print."""
         before = self.span.updated_before
         return session.status in self.statuses and (before is None or session.updated_ms < before)
 

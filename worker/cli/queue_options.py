@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 
 def queue_option(required: bool) -> Callable[[Any], Any]:
+    """The option --queue, of which the name is checked before anything is done."""
     return click.option(
         "--queue",
         metavar="NAME",

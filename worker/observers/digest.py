@@ -49,9 +49,11 @@ class Digest:
         return self._failures.total() <= FAILURES_SHOWN
 
     def outage_began(self, event: OutageBegan, now: datetime) -> None:
+        """Note an outage; `now` is the wall clock's."""
         self._under_way[event.reason] = (event, now)
 
     def outage_ended(self, event: OutageEnded, now: datetime) -> None:
+        """Note the end of the outage for that reason."""
         if event.reason in self._under_way:
             began, _ = self._under_way.pop(event.reason)
             since = now - timedelta(seconds=event.seconds)

@@ -40,6 +40,7 @@ class RunState(msgspec.Struct):
 
 
 def exposition(state: RunState) -> bytes:
+    """How a run stands, in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(_RunCollector(state))
     return generate_latest(registry)

@@ -49,6 +49,7 @@ def fields_of(event: Event) -> Fields:
 
 
 def outcome_fields(record: Record) -> Fields:
+    """What the log says of one id's outcome."""
     fields = _flat(record)
     # Each line has its own time and its run, and run_started has named the target.
     del fields["at"], fields["run"], fields["target"]
@@ -56,10 +57,12 @@ def outcome_fields(record: Record) -> Fields:
 
 
 def identity_fields(identity: RunIdentity) -> Fields:
+    """What `run_started` says of the process, beside the event."""
     return {name: getattr(identity, name) for name in ("version", "host", "pid", "target")}
 
 
 def progress_fields(snapshot: Snapshot) -> Fields:
+    """Where a run stands; times in seconds."""
     tally, pause = snapshot.tally, snapshot.pause
     return {
         "done": tally.done,
@@ -79,6 +82,7 @@ def progress_fields(snapshot: Snapshot) -> Fields:
 
 
 def finish_fields(event: RunFinished, command: str) -> Fields:
+    """What came of a run, in the log's last line; `command` goes on with it."""
     tally = event.tally
     return {
         "cause": cause(event.exit_code),

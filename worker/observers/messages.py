@@ -65,11 +65,13 @@ def message_of(event: Event, until: datetime | None = None) -> str:
 
 
 def failed(record: Record) -> str:
+    """Why an id failed."""
     reason = "" if record.error is None else f": {describe(record.error)}"
     return f"{record.id} failed{reason}"
 
 
 def settled(record: Record) -> str:
+    """How an id was settled, and what it took."""
     return f"{record.id} is {record.outcome.value}, after {count(record.attempts, 'request')}"
 
 
@@ -103,6 +105,7 @@ def away(reason: str) -> str:
 
 
 def describe(error: Error) -> str:
+    """An error by its type, and by the beginning of its message."""
     return f"{error.type}: {shorten(error.message, _LONGEST_TEXT)}" if error.message else error.type
 
 

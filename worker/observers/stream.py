@@ -44,6 +44,7 @@ class QuietStream:
         return self._background is not None and self._background.is_behind
 
     def write(self, text: str) -> int:
+        """Leave a text to be written, or leave it out; what the encoding lacks is escaped."""
         data = text.encode(self.encoding, "backslashreplace")
         if self._background is None:
             self._write_through(data)

@@ -29,6 +29,8 @@ _LONGEST_ADVICE = 200
 
 
 class Line(NamedTuple):
+    """A line of the summary, yet to be wrapped; `style` is that of its text on a rich console."""
+
     label: str
     text: str
     style: str = ""

@@ -47,9 +47,13 @@ class ReadingClient(Protocol):
     """Sends one request when `departure` says so, once it is connected; returns what came back, or
     that nothing did."""
 
-    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply: ...
+    async def list_sessions(self, query: Mapping[str, str], departure: Departure) -> Reply:
+        """Read a page of the list, by the parameters of `query`."""
+        ...
 
-    async def check(self, id: str, departure: Departure) -> Reply: ...
+    async def check(self, id: str, departure: Departure) -> Reply:
+        """Read one session."""
+        ...
 
 
 class Backoff(Protocol):

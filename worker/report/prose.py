@@ -12,6 +12,7 @@ from worker.report.wording import listing, milliseconds, moment
 
 
 def title(report: Report) -> str:
+    """What came of all ids, as a headline."""
     ids = report.total.ids
     if not ids.total:
         return "No outcome has been recorded yet"
@@ -63,6 +64,7 @@ def describe_target(text: str) -> str:
 
 
 def run_caption(run: RunSummary, allowed_per_s: float | None) -> str:
+    """How fast a run was, beside the rate that was allowed where that is known."""
     parts = [f"{count(run.lines.total, 'line')} in {duration(run.seconds)}"]
     if run.lines_per_s is not None:
         parts.append(f"{rate(run.lines_per_s)} a second")
@@ -79,6 +81,7 @@ def run_caption(run: RunSummary, allowed_per_s: float | None) -> str:
 
 
 def latency_caption(report: Report) -> str:
+    """How long requests took."""
     latency = report.latency_ms
     return (
         f"Half of the requests took at most {milliseconds(latency.p50)}, 90 % "

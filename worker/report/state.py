@@ -50,6 +50,7 @@ class States:
         return counts
 
     def number(self, run: int, record: Record) -> int:
+        """The number of the state that a record of this run puts its id into."""
         error_type = record.error.type if record.error is not None else None
         number = self._numbers.get((run, record.outcome, error_type))
         return self._add(run, record.outcome, error_type) if number is None else number

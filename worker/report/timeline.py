@@ -83,6 +83,7 @@ class Bin:
         return self.states.total()
 
     def pour_in(self, other: Bin) -> None:
+        """Add what another bin holds."""
         self.states.update(other.states)
         self.latency_ms.counts.update(other.latency_ms.counts)
         self.latency_ms.total += other.latency_ms.total
@@ -134,6 +135,7 @@ class RunTrace:
 
     def add(self, record: Record, state: int) -> None:
         # A log may have been edited by hand: no number in it may break the sums.
+        """Count a line of the run; `state` is the number of its state."""
         attempts = min(max(record.attempts, 0), _MANY_ATTEMPTS)
         self.attempts[attempts] += 1
         if record.via is Via.CHECK:

@@ -22,6 +22,7 @@ def share(part: int, whole: int) -> str:
 
 
 def milliseconds(value: float | None) -> str:
+    """How long something took, given in ms, for people."""
     return NOTHING if value is None else duration(value / 1000)
 
 

@@ -56,11 +56,13 @@ def not_found(session_id: str) -> Response:
 
 
 def not_completable(session: Session) -> Response:
+    """What completing a session answers that was cancelled or abandoned."""
     message = f"Workflow session '{session.id}' is {session.status} and cannot be completed"
     return error(400, "invalid_request", message)
 
 
 def already_completed(session: Session) -> Response:
+    """What completing a session a second time answers where that is a conflict."""
     message = f"Workflow session '{session.id}' is already {session.status}"
     return error(409, "conflict", message)
 
@@ -92,6 +94,7 @@ def half(body: bytes) -> bytes:
 
 
 def reading(session: Session) -> Response:
+    """What reading a session answers."""
     return json(200, _describe(session.snapshot()))
 
 

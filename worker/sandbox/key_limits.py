@@ -46,6 +46,7 @@ class SlidingCount:
         self._times: deque[float] = deque()
 
     def add(self, now: float) -> None:
+        """Count one more, and forget those of a second before."""
         self._times.append(now)
         while self._times[0] <= now - _WINDOW_S:
             self._times.popleft()

@@ -63,6 +63,7 @@ class Listener:
             self._listening = None
 
     def close(self) -> None:
+        """Refuse who connects, and give the port back."""
         self.refuse()
         self._reserved.close()
 

@@ -57,6 +57,7 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
+        """Where it listens: scheme, host and port."""
         return f"{'http' if self._config.tls is None else 'https'}://{HOST}:{self.port}"
 
     @property
@@ -69,6 +70,7 @@ class Sandbox:
         return self.service.sessions
 
     def stats(self, *, full: bool = False) -> dict[str, Any]:
+        """What /sandbox/stats answers; `full` adds every session."""
         return self.service.stats(full=full)
 
     async def __aenter__(self) -> Self:
@@ -108,6 +110,7 @@ class Sandbox:
             self._close_idle()
 
     async def end_outage(self) -> None:
+        """Answer again, if it was away."""
         self.outage = None
         await self._listener.open(self._server, self._config.tls)
 

@@ -74,6 +74,7 @@ class Session(Visits, kw_only=True):
     past: list[tuple[float, SessionSnapshot]] = []
 
     def change(self, status: Status, now: float, utc_ms: int) -> None:
+        """Be of another status from now on, and remember the one before."""
         self.past.append((now, self.snapshot()))
         self.status, self.changed_at, self.updated_ms = status, now, utc_ms
 
@@ -132,6 +133,7 @@ class Sessions:
         return self._strangers.setdefault(session_id, Visits())
 
     def read(self, session_id: str, now: float) -> Session | None:
+        """A session with the status that time has brought it to; None where there is none."""
         session = self.held.get(session_id)
         if session is not None:
             self._settle(session, now)

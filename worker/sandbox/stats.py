@@ -52,6 +52,7 @@ class RequestCounts:
             self.foreign.append(f"{method} {path}"[:_MAX_PATH_LENGTH])
 
     def summary(self) -> dict[str, Any]:
+        """The counts under the names that /sandbox/stats gives them."""
         return {
             "requests": {
                 "total": self.by_method.total(),

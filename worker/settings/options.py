@@ -53,6 +53,7 @@ class Option(msgspec.Struct, frozen=True):
 
     @property
     def default(self) -> Any:
+        """Its value where nothing is set."""
         return self.value_in(_DEFAULTS)
 
     @property
@@ -61,9 +62,11 @@ class Option(msgspec.Struct, frozen=True):
         return self.text_of(self.default)
 
     def value_in(self, settings: Settings) -> Any:
+        """The value that it has in these settings."""
         return reduce(getattr, self.path.split("."), settings)
 
     def text_of(self, value: Any) -> str:
+        """A value as one would write it."""
         return "none" if value is None else self.syntax.show(value)
 
 

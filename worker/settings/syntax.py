@@ -68,6 +68,7 @@ def or_none(syntax: Syntax) -> Syntax:
 
 
 def whole(low: int, high: int) -> Syntax:
+    """A whole number within a range, both ends included."""
     allowed = f"a whole number from {low} to {high}"
 
     def parse(text: str) -> int:
@@ -180,6 +181,7 @@ def span(*, single: bool) -> Syntax:
 
 
 def time_of_day() -> Syntax:
+    """A time of day, to the minute."""
     allowed = "a time of day from 00:00 to 23:59"
 
     def parse(text: str) -> time:
@@ -205,6 +207,7 @@ def choice(literal: Any) -> Syntax:
 
 
 def switch() -> Syntax:
+    """True or false, in the words that YAML has for them."""
     allowed = "true or false"
 
     def parse(text: str) -> bool:
@@ -217,6 +220,7 @@ def switch() -> Syntax:
 
 
 def name() -> Syntax:
+    """Any text that is not too long for a name."""
     allowed = "a name of 1 to 200 characters"
 
     def parse(text: str) -> str:
@@ -319,6 +323,7 @@ def key_file() -> Syntax:
 
 
 def address() -> Syntax:
+    """The base URL of the API."""
     return Syntax(allowed=ALLOWED_ADDRESS, parse=parse_base_url, metavar="URL")
 
 
@@ -349,6 +354,7 @@ def without_userinfo(url: str) -> str:
 
 
 def engine() -> Syntax:
+    """The address of a Redis, which may hold a password."""
     return Syntax(
         allowed=ALLOWED_ENGINE,
         parse=parse_engine_url,

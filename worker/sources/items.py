@@ -68,6 +68,7 @@ def reads_like_id(name: str) -> bool:
 
 
 def problem_item(text: str, line: int, problem: str) -> Item:
+    """The item of a line that can be no id: a text that none can be taken for, without secrets."""
     shown = _shown(redact(text.strip(BLANKS)))
     # The results log goes by ids: what is none must not be recorded under the name of one.
     return Item(f"{shown}…" if is_valid_id(shown) else shown, line, problem)

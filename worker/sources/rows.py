@@ -61,6 +61,7 @@ class RowFeed:
 
     @property
     def row_text(self) -> str:
+        """The first line of the row, with its end."""
         return self._lines[self.start]
 
     @property
@@ -69,6 +70,7 @@ class RowFeed:
 
     @property
     def row_lines(self) -> list[str]:
+        """The lines of the row so far, with their ends."""
         return self._lines[self.start : self._next]
 
     def _check_open_row(self, text: str) -> None:

@@ -59,12 +59,14 @@ class ShardedSource:
         return self._source.exhausted
 
     async def take(self, most: int) -> list[Item]:
+        """As `AsyncSource.take`; ids of other parts are read, and left out."""
         while items := await self._source.take(most):
             if own := self._own(items):
                 return own
         return []
 
     async def take_rest(self, most: int) -> list[Item]:
+        """As `AsyncSource.take_rest`, in the same way."""
         while items := await self._source.take_rest(most):
             if own := self._own(items):
                 return own

@@ -97,6 +97,7 @@ class TextGuard:
         self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> bytes:
+        """What may be passed on by now: nothing at first, then all that came."""
         if self._head is None:
             return data
         self._head += data

@@ -27,6 +27,7 @@ class Decoder:
         self._after_return = False
 
     def feed(self, data: bytes) -> bytes:
+        """The UTF-8 of what is complete by now; nothing until the mark, if any, is whole."""
         if self._head is not None:
             data = self._head = self._head + data
             if any(len(data) < len(mark) and mark.startswith(data) for mark in _ENCODINGS):
@@ -35,6 +36,7 @@ class Decoder:
         return self._with_line_feeds(self._as_utf8(data, final=False))
 
     def finish(self) -> bytes:
+        """What is left at the end of the input."""
         data = self._settle(self._head) if self._head is not None else b""
         return self._with_line_feeds(self._as_utf8(data, final=True))
 
