@@ -111,6 +111,18 @@ async def test_a_run_that_cannot_begin_pushes_that(tmp_path: Path) -> None:
     assert "complete_sessions_exit_code 2.0" in kept.told[-1][2]
 
 
+async def test_metrics_that_cannot_be_told_in_one_way_are_told_in_the_other(tmp_path: Path) -> None:
+    source, metrics = backlog(tmp_path, "a"), tmp_path / "run.prom"
+    with gateway() as (address, kept):
+        pushed = ("--metrics-push", f"http://{address}")
+        # Nobody knows under which log's name to push; then the file is one that must stay.
+        assert (await run("run", *pushed, "--metrics-file", metrics)).code == 2
+        assert (await run("run", source, *pushed, "--metrics-file", source)).code == 2
+    assert "complete_sessions_exit_code 2.0" in metrics.read_text()
+    assert "complete_sessions_exit_code 2.0" in kept.told[-1][2]
+    assert source.read_text() == "a\n"
+
+
 async def test_stop_at_a_limit_can_count_as_success(tmp_path: Path) -> None:
     async with Sandbox(sessions(ids(5))) as sandbox:
         given = ("run", backlog(tmp_path, *ids(5)), "--base-url", sandbox.url, "--limit", "2")

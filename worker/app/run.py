@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -48,7 +48,8 @@ def carry_out(plan: Plan) -> int:
     screen = Screen(
         plan.settings.log, plan.progress, clock=clock, command=command, identity=identity
     )
-    metrics = _metrics(plan.files, screen.warn, clock)
+    made = (make(plan.files, screen.warn, clock) for make in _METRICS)
+    metrics = [each for each in made if each is not None]
     try:
         finished, results = _run(plan, target, screen, metrics, clock, identity)
     except (WorkerError, KeyboardInterrupt):
@@ -72,10 +73,11 @@ def carry_out(plan: Plan) -> int:
 def conclude_failure(files: RunFiles, error: WorkerError) -> int:
     """Do what is to be done at the end, for a run that has not begun; returns the exit code."""
     clock = Clock()
-    # Metrics that cannot be delivered are no second reason.
-    with suppress(UsageError):
-        for each in _metrics(files, _warn, clock):
-            each.write_failed(error.exit_code)
+    for make in _METRICS:
+        # Metrics that cannot be delivered are no second reason.
+        with suppress(UsageError):
+            if (metrics := make(files, _warn, clock)) is not None:
+                metrics.write_failed(error.exit_code)
     identity = msgspec.structs.replace(identify(clock.utc(), None), run="")
     command = command_line(sys.argv[1:])
     account = account_of_failure(error, error.exit_code, identity, command)
@@ -86,25 +88,34 @@ def _warn(text: str) -> None:
     tell(f"complete-sessions: {text}")
 
 
-def _metrics(files: RunFiles, warn: Callable[[str], None], clock: Clock) -> list[RunMetrics[Any]]:
-    """What delivers the run's metrics, as the settings ask for. Raises UsageError."""
-    metrics: list[RunMetrics[Any]] = []
-    settings = files.settings
+def _metrics_file(
+    files: RunFiles, warn: Callable[[str], None], clock: Clock
+) -> RunMetrics[Any] | None:
+    """What writes the run's metrics, if the settings ask for that. Raises UsageError."""
+    if files.settings.metrics_file is None:
+        return None
     files.check_metrics()
-    if settings.metrics_file is not None:
-        from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
+    from worker.observers.metrics import MetricsFile  # noqa: PLC0415 - an extra
 
-        metrics.append(MetricsFile(settings.metrics_file, warn, clock))
-    if settings.metrics_push is not None:
-        try:
-            from worker.observers.metrics_push import MetricsPush  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise UsageError(
-                "--metrics-push needs prometheus-client", how_to_install("metrics")
-            ) from error
-        name = files.results().name
-        metrics.append(MetricsPush(settings.metrics_push, name, warn, clock))
-    return metrics
+    return MetricsFile(files.settings.metrics_file, warn, clock)
+
+
+def _metrics_push(
+    files: RunFiles, warn: Callable[[str], None], clock: Clock
+) -> RunMetrics[Any] | None:
+    """What pushes the run's metrics, if the settings ask for that. Raises UsageError."""
+    if files.settings.metrics_push is None:
+        return None
+    try:
+        from worker.observers.metrics_push import MetricsPush  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UsageError(
+            "--metrics-push needs prometheus-client", how_to_install("metrics")
+        ) from error
+    return MetricsPush(files.settings.metrics_push, files.results().name, warn, clock)
+
+
+_METRICS: Final = (_metrics_file, _metrics_push)
 
 
 def _run(

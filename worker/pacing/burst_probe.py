@@ -143,7 +143,12 @@ class BurstProbe:
 
     def refused(self, number: int) -> bool:
         """The request `number` was answered 429: whether for being early, in a probe."""
-        return self._sent.refused(number)
+        is_probe = self._sent.refused(number)
+        if is_probe and self._until_probe < math.inf:
+            # Whatever became of the others: that is what the probe was to show.
+            self._is_repeated = True
+            self._until_probe = max(self._until_probe, NEXT_PROBE_AFTER)
+        return is_probe
 
     def held_up(self, number: int) -> None:
         """The request `number` leaves later than it was to, if it was early."""

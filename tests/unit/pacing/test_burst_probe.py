@@ -100,6 +100,25 @@ def test_a_probe_of_which_a_request_was_held_up_is_soon_followed_by_another(held
     assert burst_probe.is_tolerated
 
 
+@pytest.mark.parametrize("is_refused_first", [True, False])
+def test_a_probe_that_was_refused_is_not_soon_repeated_though_a_request_was_held_up(
+    is_refused_first: bool,
+) -> None:
+    burst_probe, number = BurstProbe(10, 10), 0
+    early: list[int] = []
+    while len(early) < 4:
+        number += 1
+        is_early = burst_probe.stretch == EARLY
+        burst_probe.departed(number, burst_probe.stretch, 10.0)
+        early += [number] * is_early
+        if len(early) == 3 and is_early:
+            if is_refused_first:
+                burst_probe.refused(early[0])
+            burst_probe.held_up(early[2])
+            burst_probe.refused(early[0])
+    assert early[3] - early[2] > 2500
+
+
 def test_where_all_are_held_up_probes_become_seldom() -> None:
     burst_probe, probes = BurstProbe(10, 10), 0
     for number in range(20_000):
